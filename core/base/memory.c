@@ -19,7 +19,11 @@ void pt_alloc_fail_after(int64_t k, bool once) {
 
 uint64_t pt_alloc_count(void) { return atomic_load(&asked); }
 
-static bool may_allocate(void) {
+/* A single block of more is a size that came from bad input; sanitizers abort on it instead of returning NULL. */
+#define MOST_BYTES (SIZE_MAX / 2 < (UINT64_C(1) << 39) ? SIZE_MAX / 2 : (size_t)(UINT64_C(1) << 39))
+
+static bool may_allocate(size_t bytes) {
+    if (bytes > MOST_BYTES) return false;
     atomic_fetch_add_explicit(&asked, 1, memory_order_relaxed);
     int64_t left = atomic_load_explicit(&allowed, memory_order_relaxed);
     while (left >= 0) {
@@ -32,23 +36,23 @@ static bool may_allocate(void) {
 /* A block of zero bytes is still a block: NULL means that memory is out. */
 static size_t at_least_one(size_t bytes) { return bytes ? bytes : 1; }
 
-void *pt_malloc(size_t bytes) { return may_allocate() ? malloc(at_least_one(bytes)) : NULL; }
+void *pt_malloc(size_t bytes) { return may_allocate(bytes) ? malloc(at_least_one(bytes)) : NULL; }
 
 void *pt_calloc(size_t count, size_t bytes) {
     size_t size;
     if (!pt_mul_size(count, bytes, &size)) return NULL;
-    return may_allocate() ? calloc(1, at_least_one(size)) : NULL;
+    return may_allocate(size) ? calloc(1, at_least_one(size)) : NULL;
 }
 
 void *pt_realloc_array(void *old, size_t count, size_t bytes) {
     size_t size;
     if (!pt_mul_size(count, bytes, &size)) return NULL;
-    return may_allocate() ? realloc(old, at_least_one(size)) : NULL;
+    return may_allocate(size) ? realloc(old, at_least_one(size)) : NULL;
 }
 
 void *pt_malloc_aligned(size_t bytes, size_t alignment) {
     void *block = NULL;
-    if (!may_allocate()) return NULL;
+    if (!may_allocate(bytes)) return NULL;
     return posix_memalign(&block, PT_MAX(alignment, sizeof(void *)), at_least_one(bytes)) == 0 ? block : NULL;
 }
 
