@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Weights: reference-counted handles to bytes that lie in a mapped file, in the caller's memory, or in memory of their
+ * own. The mapping lives as long as any handle into it.
+ */
+#ifndef PT_GRAPH_WEIGHT_H
+#define PT_GRAPH_WEIGHT_H
+
+#include "base/base.h"
+
+/* A file or a piece of memory that weights point into. */
+typedef struct pt_mapping pt_mapping;
+
+typedef struct pt_weight {
+    _Atomic uint32_t references;
+    uint64_t id;          /* unique within the process */
+    const void *data;     /* packed, row-major, little endian; read-only. In a file it may lie at any address: what needs
+                             alignment calls pt_weight_align, what reads a few numbers copies them out */
+    uint64_t bytes;
+    pt_mapping *mapping;  /* held; NULL: `data` is owned (pt_free) */
+    int fd;               /* of the mapping's file; -1 */
+    uint64_t fd_offset;
+    _Atomic(void *) aligned; /* the copy that pt_weight_align made; NULL */
+} pt_weight;
+
+/* A tensor known before any run. Strings: `offsets` [count + 1] into the weight's bytes. */
+typedef struct pt_tensor {
+    partita_dtype dtype;
+    uint32_t rank;
+    const int64_t *dims; /* in the model's arena */
+    uint64_t count;
+    pt_weight *weight;
+    const uint64_t *offsets; /* of strings, in the model's arena; else NULL */
+    /* Of a sparse tensor: `weight` holds the values, indices int64 [nnz] or [nnz, rank]; else NULL. */
+    struct pt_tensor *sparse_indices;
+    uint64_t sparse_nnz;
+} pt_tensor;
+
+/* Weight that owns `data`, a block of pt_malloc; freed with the weight, and when this fails too. */
+partita_status pt_weight_create_owned(void *data, uint64_t bytes, pt_weight **out_weight);
+/* Weight that points into `mapping` (retained). */
+partita_status pt_weight_create_mapped(pt_mapping *mapping, uint64_t offset, uint64_t bytes, pt_weight **out_weight);
+void pt_weight_retain(pt_weight *weight);
+/*
+ * The bytes at an address that is a multiple of `alignment` (a power of two, at most 64): in place where the file gives
+ * that, else in a copy that is made once and lives as long as the weight; *out_copied grows by its bytes when this call
+ * made it (NULL is accepted). Thread-safe.
+ */
+partita_status pt_weight_align(pt_weight *weight, uint32_t alignment, const void **out_data, uint64_t *out_copied);
+void pt_weight_release(pt_weight *weight);
+
+/* Maps a regular file read-only (`read`: reads it into memory instead). The fd is duplicated where kept. */
+partita_status pt_mapping_open_fd(int fd, const char *path, bool read, pt_mapping **out_mapping);
+/* Memory of the caller, borrowed for as long as any weight lives, or copied. */
+partita_status pt_mapping_from_memory(const void *data, uint64_t bytes, bool copy, pt_mapping **out_mapping);
+const void *pt_mapping_data(const pt_mapping *mapping);
+uint64_t pt_mapping_bytes(const pt_mapping *mapping);
+void pt_mapping_retain(pt_mapping *mapping);
+void pt_mapping_release(pt_mapping *mapping);
+/* Tells the kernel that these pages are not needed again; they come back from the file when touched. */
+void pt_weight_drop_pages(const pt_weight *weight);
+
+#endif
