@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the tests, counts them, and ends with the line `N passed, N failed, N skipped`.
+
+Three kinds: cmocka programs (each of their tests counts), Python scripts in tests/e2e that use the installed command
+against an independent truth (each line `PASS name`, `FAIL name: why`, `SKIP name: why` counts), and checks of the
+source tree. A program that crashes or runs out of time is one more failure. Skips are listed with their reasons.
+"""
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TESTS = os.path.join(ROOT, "tests")
+
+# Scripts of tests/e2e, whether --quick runs them, and their time limit in seconds.
+SCRIPTS = [
+    ("e2e/test_models.py", True, 900),
+    ("e2e/test_nodes.py", True, 900),
+    ("e2e/test_command.py", True, 600),
+    ("e2e/test_devices.py", False, 1500),
+    ("e2e/test_absent.py", False, 300),
+    ("shared/test_shared_models.py", False, 1500),
+]
+# Unit programs too slow, or pointless, under a sanitizer.
+SANITIZED = {
+    "asan-ubsan": lambda name: True,
+    "tsan": lambda name: re.search(r"pool|timeline|run|api|session|sim|registry", name),
+}
+
+
+class Tally:
+    def __init__(self):
+        self.passed = 0
+        self.failed = []
+        self.skipped = []
+
+    def cmocka(self, label, text, code):
+        passed = sum(int(n) for n in re.findall(r"\[  PASSED  \] (\d+) test", text))
+        failed = re.findall(r"\[  FAILED  \] ([^\n]+)", text)
+        names = sorted({f.strip() for f in failed if not re.match(r"^\S+: \d+ test", f.strip())})
+        self.passed += passed
+        for name in names:
+            self.failed.append(f"{label}: {name}")
+        for name in re.findall(r"\[  SKIPPED \] (?!\S*: ?\d+ test)([^\n:]+)\n", text):
+            if not re.match(r"^\d+ test", name.strip()):
+                self.skipped.append(f"{label}: {name.strip()}")
+        if code != 0 and not names:
+            self.failed.append(f"{label}: exit code {code}")
+        if code == 0 and passed == 0 and not re.search(r"SKIPPED", text):
+            self.failed.append(f"{label}: ran no test")
+
+    def lines(self, label, text, code):
+        seen = 0
+        for line in text.splitlines():
+            verdict, _, rest = line.partition(" ")
+            if verdict == "PASS":
+                self.passed += 1
+            elif verdict == "FAIL":
+                self.failed.append(f"{label}: {rest}")
+            elif verdict == "SKIP":
+                self.skipped.append(f"{label}: {rest}")
+            else:
+                continue
+            seen += 1
+        if code != 0 and not any(f.startswith(label) for f in self.failed):
+            self.failed.append(f"{label}: exit code {code}")
+        if code == 0 and seen == 0:
+            self.failed.append(f"{label}: ran no test")
+
+
+def run(command, env, limit):
+    try:
+        done = subprocess.run(command, env=env, timeout=limit, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              stdin=subprocess.DEVNULL)
+        return done.stdout.decode(errors="replace"), done.returncode
+    except subprocess.TimeoutExpired as error:
+        return (error.stdout or b"").decode(errors="replace") + f"\ntime limit of {limit} s\n", -1
+
+
+def unit_programs(folder):
+    folder = os.path.join(folder, "tests")
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return [(n, os.path.join(folder, n)) for n in names
+            if n.startswith("test_") and os.access(os.path.join(folder, n), os.X_OK) and os.path.isfile(os.path.join(folder, n))]
+
+
+def environment(build):
+    env = dict(os.environ)
+    env.update(PARTITA_PLUGIN_PATH=os.path.join(build, "lib/partita/plugins"), PARTITA_TEST_SOURCE=TESTS,
+               PARTITA_BUILD=build, PARTITA_COMMAND=os.path.join(build, "bin/partita"), PYTHONPATH=TESTS,
+               ASAN_OPTIONS="detect_leaks=1:protect_shadow_gap=0",
+               LSAN_OPTIONS=f"suppressions={TESTS}/lsan.supp:print_suppressions=0",
+               TSAN_OPTIONS=f"suppressions={TESTS}/tsan.supp:halt_on_error=1",
+               UBSAN_OPTIONS="print_stacktrace=1")
+    return env
+
+
+def report(label, text, before, tally, started):
+    fresh = tally.failed[before:]
+    print(f"{'FAILED' if fresh else 'ok':6} {label} ({time.time() - started:.1f} s)", flush=True)
+    if fresh:
+        print("\n".join("    " + line for line in text.splitlines()[-40:]), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", help="release, asan-ubsan, tsan, or part of a test's name")
+    options = parser.parse_args()
+    base = os.path.abspath(options.build)
+    presets = ["release"] if options.quick else ["release", "asan-ubsan", "tsan"]
+    wanted = None
+    if options.only in ("release", "asan-ubsan", "tsan"):
+        presets = [options.only]
+    elif options.only:
+        wanted = options.only
+    tally = Tally()
+    for preset in presets:
+        build = os.path.join(base, preset)
+        for name, path in unit_programs(build):
+            if preset in SANITIZED and not SANITIZED[preset](name):
+                continue
+            if wanted and wanted not in name:
+                continue
+            label, started, before = f"{preset}/{name}", time.time(), len(tally.failed)
+            text, code = run([path], environment(build), 600)
+            tally.cmocka(label, text, code)
+            report(label, text, before, tally, started)
+        if preset != "release":
+            continue
+        for script, quick, limit in SCRIPTS:
+            if (options.quick and not quick) or (wanted and wanted not in script):
+                continue
+            started, before = time.time(), len(tally.failed)
+            command = [sys.executable, os.path.join(TESTS, script)] + (["--quick"] if options.quick else [])
+            text, code = run(command, environment(build), limit)
+            tally.lines(script, text, code)
+            report(script, text, before, tally, started)
+    if not os.path.exists("/dev/nvidia0"):
+        built = os.path.exists(os.path.join(base, "release/lib/partita/plugins/cuda.so"))
+        tally.skipped.append("cuda: no NVIDIA GPU on this machine" if built else "cuda: not built, nvcc is absent")
+    if os.environ.get("CI") == "true":
+        missing = [s for s in tally.skipped if re.search(r"(OpenCL|Vulkan).*(driver|loader)", s)]
+        tally.failed.extend(f"{s} (a missing driver is a failure in CI)" for s in missing)
+    for skip in tally.skipped:
+        print("skipped:", skip)
+    for failure in tally.failed:
+        print("failed:", failure)
+    print(f"{tally.passed} passed, {len(tally.failed)} failed, {len(tally.skipped)} skipped")
+    return 1 if tally.failed or tally.passed == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
