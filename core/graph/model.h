@@ -173,6 +173,7 @@ void pt_type_print(const pt_model *model, const pt_type *type, pt_text *out_text
 
 static inline pt_value *pt_value_at(const pt_model *model, pt_id value) { return &model->values.data[value]; }
 static inline pt_node *pt_node_at(const pt_model *model, pt_id node) { return &model->nodes.data[node]; }
+bool pt_attribute_has_graphs(const pt_attribute *attribute);
 /* NULL when the node has none. */
 const pt_attribute *pt_node_attribute(const pt_node *node, const char *name);
 int64_t pt_node_int(const pt_node *node, const char *name, int64_t otherwise);
