@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a plan is made, stage by stage: units, ask, place, clusters, edges, steps. Each stage is one file that reads what
+ * the stages before it left in the plan; between pt_plan_place and the rest stands nothing but unit->device.
+ */
+#ifndef PT_PLAN_BUILD_H
+#define PT_PLAN_BUILD_H
+
+#include "plan/plan.h"
+
+/* units.c: one unit per live node of every graph that the host may run, in graph order; fills node_unit. */
+partita_status pt_plan_make_units(pt_plan *plan);
+/* True for nodes that libpartita itself can run: If, Loop and Scan. */
+bool pt_plan_host_runs(const pt_node *node);
+/* True when the graph and all nodes around it are alive. */
+bool pt_plan_graph_live(const pt_model *model, pt_id graph);
+
+/* ask.c: every device's answers to every unit, from the previous plan where there is one. */
+partita_status pt_plan_ask(pt_plan *plan, const pt_plan_request *request);
+
+/* place.c: unit->device of every unit. UNPLACED naming the node with each device's reason. */
+partita_status pt_plan_place(pt_plan *plan, const pt_plan_request *request);
+/* The failure of pt_plan_place for one unit. */
+partita_status pt_plan_fail_unplaced(const pt_plan *plan, uint32_t unit);
+
+/* clusters.c: canonical clusters and steps of every graph, out of unit->device. */
+partita_status pt_plan_make_clusters(pt_plan *plan);
+/* Device that computes a node: of its unit. PT_PLAN_HOST for host-run control flow. */
+static inline uint32_t pt_plan_node_device(const pt_plan *plan, pt_id node) {
+    return plan->units[plan->node_unit[node]].device;
+}
+
+/* edges.c: values that cross, each once per memory that needs it, with the route that both sides can do. */
+partita_status pt_plan_make_edges(pt_plan *plan);
+/* Bytes of a dense tensor at the plan's nominal shapes; 0 when not known. */
+uint64_t pt_plan_value_bytes(const pt_plan *plan, pt_id value);
+
+#endif

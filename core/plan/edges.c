@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Edges: the values that cross from one device to another, each once per memory that needs it. Devices that work in host
+ * memory and the host itself are one memory.
+ */
+#include "plan/build.h"
+#include "plan/route.h"
+
+uint64_t pt_plan_value_bytes(const pt_plan *plan, pt_id value) {
+    const pt_type *type = &plan->model->values.data[value].type;
+    uint64_t count = 1, bytes = 0;
+    if (type->kind != PARTITA_KIND_TENSOR || type->rank < 0) return 0;
+    for (int32_t i = 0; i < type->rank; i++) {
+        int64_t dim = pt_dim_evaluate(type->dims[i], plan->symbol_values);
+        if (dim < 0 || !pt_mul_u64(count, (uint64_t)dim, &count)) return 0;
+    }
+    return pt_dtype_bytes(type->dtype, count, &bytes) ? bytes : 0;
+}
+
+static pt_route_end end_of(const pt_plan *plan, uint32_t device) {
+    return pt_route_end_of(device == PT_PLAN_HOST ? NULL : plan->devices[device]);
+}
+
+/* Number of the memory where a device computes: 0 is the host's. */
+static uint32_t memory_of(const pt_plan *plan, uint32_t device) {
+    return end_of(plan, device).domain == PTP_DOMAIN_HOST ? 0 : device + 1;
+}
+
+typedef struct crossing {
+    pt_plan *plan;
+    PT_ARRAY(pt_plan_edge) edges;
+    uint32_t *arrived; /* by memory: value + 1 that was brought there last */
+} crossing;
+
+static partita_status cross(crossing *c, pt_id value, uint32_t from, uint32_t to) {
+    pt_plan *plan = c->plan;
+    if (from == to || c->arrived[memory_of(plan, to)] == value + 1) return PARTITA_OK;
+    c->arrived[memory_of(plan, to)] = value + 1;
+    uint64_t bytes = pt_plan_value_bytes(plan, value);
+    pt_route route;
+    pt_route_choose(end_of(plan, from), end_of(plan, to), bytes, &route);
+    if (from == PT_PLAN_HOST && route.route == PTP_ROUTE_SHARE) return PARTITA_OK;
+    bool on_host = c->arrived[0] == value + 1; /* the first half of a staged copy is there already */
+    pt_plan_edge edge = {.value = value, .from = from, .to = to, .route = route.route, .staged = route.staged};
+    edge.bytes = route.staged && on_host ? bytes : pt_route_moved(&route, bytes);
+    edge.estimate_us = pt_route_us(&route, bytes);
+    if (route.staged) c->arrived[0] = value + 1;
+    return pt_array_push(&c->edges, edge) ? PARTITA_OK : PT_OUT_OF_MEMORY();
+}
+
+/* Device of the unit that a node is computed in: its own, or of the node around it that a device runs whole. */
+static uint32_t consumer_device(const pt_plan *plan, pt_id node) {
+    const pt_model *model = plan->model;
+    while (plan->node_unit[node] == PT_NONE) {
+        pt_id parent = model->graphs.data[model->nodes.data[node].graph].parent;
+        if (parent == PT_NONE) return PT_PLAN_HOST;
+        node = parent;
+    }
+    return pt_plan_node_device(plan, node);
+}
+
+static partita_status cross_value(crossing *c, pt_id id) {
+    pt_plan *plan = c->plan;
+    const pt_value *value = &plan->model->values.data[id];
+    uint32_t from = PT_PLAN_HOST;
+    if (value->producer != PT_NONE) {
+        uint32_t unit = plan->node_unit[value->producer];
+        if (unit == PT_NONE) return PARTITA_OK; /* inside a body that a device runs */
+        from = plan->units[unit].device;
+    }
+    c->arrived[memory_of(plan, from)] = id + 1;
+    /* what the host needs goes first, so that a staged copy finds it there */
+    for (int host = 1; host >= 0; host--) {
+        if (host && value->is_output) PT_TRY(cross(c, id, from, PT_PLAN_HOST));
+        for (size_t i = 0; i < value->uses.size; i++) {
+            uint32_t to = consumer_device(plan, value->uses.data[i].node);
+            if ((memory_of(plan, to) == 0) == (host == 1)) PT_TRY(cross(c, id, from, to));
+        }
+    }
+    return PARTITA_OK;
+}
+
+partita_status pt_plan_make_edges(pt_plan *plan) {
+    const pt_model *model = plan->model;
+    crossing c = {.plan = plan};
+    partita_status status = PARTITA_OK;
+    c.arrived = pt_calloc(plan->device_count + 1, sizeof(uint32_t));
+    if (!c.arrived) return PT_OUT_OF_MEMORY();
+    for (pt_id id = 0; id < model->values.size; id++) {
+        const pt_value *value = &model->values.data[id];
+        if (value->dead || value->constant || !pt_plan_graph_live(model, value->graph)) continue;
+        PT_CHECK(cross_value(&c, id));
+    }
+    plan->edges = pt_arena_array(&plan->arena, c.edges.size + 1, sizeof(pt_plan_edge));
+    if (!plan->edges) {
+        status = PT_OUT_OF_MEMORY();
+        goto out;
+    }
+    if (c.edges.size) memcpy(plan->edges, c.edges.data, c.edges.size * sizeof(pt_plan_edge));
+    plan->edge_count = (uint32_t)c.edges.size;
+out:
+    pt_array_deinit(&c.edges);
+    pt_free(c.arrived);
+    return status;
+}
