@@ -11,10 +11,18 @@ function(partita_add_room name)
     set_property(GLOBAL APPEND PROPERTY PARTITA_ROOMS room_${name})
 endfunction()
 
-# partita_add_plugin(NAME source... [LIBS lib...] [DOMAINS d...]): plugins/NAME.so with its manifest NAME.json, one
-# exported symbol.
+# partita_json_list(OUT item...): ["a", "b"]
+function(partita_json_list out)
+    list(TRANSFORM ARGN REPLACE "(.+)" "\"\\1\"")
+    list(JOIN ARGN ", " items)
+    set(${out} "[${items}]" PARENT_SCOPE)
+endfunction()
+
+# partita_add_plugin(NAME source... [LIBS lib...] [DOMAINS d...] [DEVICES kind...] [FALLBACK kind]): plugins/NAME.so with
+# its manifest NAME.json, one exported symbol. DEVICES: kinds of devices it may have, so that it's opened only for them
+# (without, it's opened whenever a kind is asked for that no manifest lists); FALLBACK: the one of them with that role.
 function(partita_add_plugin name)
-    cmake_parse_arguments(PLUGIN "" "" "LIBS;DOMAINS" ${ARGN})
+    cmake_parse_arguments(PLUGIN "" "" "LIBS;DOMAINS;DEVICES;FALLBACK" ${ARGN})
     add_library(plugin_${name} MODULE ${PLUGIN_UNPARSED_ARGUMENTS})
     target_include_directories(plugin_${name} PRIVATE ${PROJECT_SOURCE_DIR}/sdk/include ${PROJECT_SOURCE_DIR}/sdk
         ${PROJECT_SOURCE_DIR}/plugins)
@@ -26,12 +34,20 @@ function(partita_add_plugin name)
     endif()
     set_target_properties(plugin_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name}
         LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/partita/plugins)
-    list(JOIN PLUGIN_DOMAINS "\", \"" domains)
-    if(domains)
-        set(domains "\"${domains}\"")
+    set(lists "")
+    foreach(key DOMAINS DEVICES FALLBACK)
+        if(PLUGIN_${key})
+            partita_json_list(items ${PLUGIN_${key}})
+            string(TOLOWER ${key} key)
+            string(APPEND lists ", \"${key}\": ${items}")
+        endif()
+    endforeach()
+    set(sanitizer "")
+    if(PARTITA_SANITIZE MATCHES "(address|thread|memory)")
+        set(sanitizer ${CMAKE_MATCH_1})
     endif()
     file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/lib/partita/plugins/${name}.json CONTENT
-"{\"name\": \"${name}\", \"abi_min\": 1, \"abi_max\": 1, \"library\": \"${name}.so\", \"domains\": [${domains}]}
+"{\"name\": \"${name}\", \"abi_min\": 1, \"abi_max\": 1, \"library\": \"${name}.so\", \"sanitizer\": \"${sanitizer}\"${lists}}
 ")
     install(TARGETS plugin_${name} LIBRARY DESTINATION lib/partita/plugins)
     install(FILES ${CMAKE_BINARY_DIR}/lib/partita/plugins/${name}.json DESTINATION lib/partita/plugins)

@@ -40,6 +40,17 @@ typedef struct pt_plugin {
     ptp_host *host;            /* its services table, with its own fail() context */
     uint32_t device_count;
     struct pt_device_slot *slots; /* peeked info and, once opened, the device */
+    /* From the manifest. */
+    uint32_t abi_min, abi_max;
+    bool lists_devices;        /* false: the manifest says nothing about devices, so it may have any kind */
+    const char **kinds;        /* device kinds it may have */
+    uint32_t kind_count;
+    const char **fallbacks;    /* those of them that have the role FALLBACK */
+    uint32_t fallback_count;
+    const char **domains;      /* operator domains */
+    uint32_t domain_count;
+    const char *sanitizer;     /* that it was built with; "" */
+    struct pt_stray *stray;    /* failure texts from the plugin's own threads */
 } pt_plugin;
 
 /* Host services that live above this room (values, runs, inference): core/run fills these before plugins are opened. */
@@ -74,6 +85,8 @@ partita_status pt_registry_device(pt_registry *registry, partita_str name, pt_de
 /* Info of a plugin's device without opening it; name as people write it. */
 partita_status pt_plugin_device_info(pt_plugin *plugin, uint32_t index, ptp_device_info *out_info,
                                      const char **out_name);
+/* Option rows of a device that can be set, `index` from 0; false past the last one. The plugin is opened. */
+bool pt_plugin_option_row(pt_plugin *plugin, uint32_t device, uint32_t index, ptp_option_row *out_row);
 /* The device with the role FALLBACK; NULL when no plugin has one. */
 pt_device *pt_registry_fallback(pt_registry *registry);
 
