@@ -5,6 +5,11 @@
  *
  * A kernel works on contiguous row-major tensors. It splits its work into `items`; the program gives each worker a range
  * of them with a barrier behind the node, so a kernel never starts threads and never waits.
+ *
+ * `items` and `scratch` see tensors without data and may be called more than once; `call->workers` is then the largest
+ * number of workers, while `run` may meet fewer. A `view` kernel is not called where its output can share the input's
+ * bytes. Each family is one file (or a few) with `const cpu_kernel cpu_kernels_<family>[]` and its count
+ * `const uint32_t cpu_kernels_<family>_count` behind it, listed in families.inc.
  */
 #ifndef CPU_KERNELS_KERNEL_H
 #define CPU_KERNELS_KERNEL_H
@@ -52,12 +57,40 @@ typedef struct cpu_call {
     struct cpu_runner *runner; /* for cpu_call_alloc */
 } cpu_call;
 
+/* Who runs kernels: what an `emit` kernel's outputs go to. The program has one, tests and `sim` may have others. */
+typedef struct cpu_runner {
+    partita_status (*alloc)(const cpu_call *call, uint32_t index, uint32_t rank, const int64_t *dims);
+    partita_status (*set)(const cpu_call *call, uint32_t index, ptp_value *value);
+} cpu_runner;
+
 /* Gives output `index` of an `emit` kernel its shape and memory. */
 partita_status cpu_call_alloc(const cpu_call *call, uint32_t index, uint32_t rank, const int64_t *dims);
 /* Gives output `index` of an `emit` kernel as a handle; the call keeps its own reference. */
 partita_status cpu_call_set(const cpu_call *call, uint32_t index, ptp_value *value);
 /* host->fail with text, for the kernels' error returns; returns `code`. */
-partita_status cpu_fail(const ptp_host *host, partita_status code, const char *format, ...);
+partita_status cpu_fail(const ptp_host *host, partita_status code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* What the last cpu_fail on this thread said, for the program to add the node's name. */
+const char *cpu_fail_text(void);
+
+/* Memory of the host for states and tables, zeroed, aligned to 64; NULL with cpu_fail's text when there is none. */
+void *cpu_alloc(const ptp_host *host, uint64_t bytes);
+void cpu_free(const ptp_host *host, void *block);
+/* Bits of one element; 0 for strings and what is unknown. */
+uint32_t cpu_dtype_bits(partita_dtype dtype);
+const char *cpu_dtype_name(partita_dtype dtype);
+/* Elements and bytes of a shape. False when they do not fit 63 bits or a dim is negative. */
+bool cpu_shape_size(partita_dtype dtype, uint32_t rank, const int64_t *dims, uint64_t *out_count, uint64_t *out_bytes);
+
+/* For `claim`: a "no" with its reason and text. */
+bool cpu_refuse(ptp_answer *answer, uint32_t reason, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Rows of the node's inputs and outputs as values; false when absent. */
+bool cpu_node_input(const cpu_node *node, uint32_t index, ptp_value_row *out_row);
+bool cpu_node_output(const cpu_node *node, uint32_t index, ptp_value_row *out_row);
+/* The highest level this machine's cores and system have, lowered by PARTITA_CPU_LEVEL (baseline, avx2, avx512). */
+uint32_t cpu_level_detect(void);
+/* `level`, or the lower one of this name. */
+uint32_t cpu_level_lower(const char *name, uint32_t level);
 
 typedef struct cpu_kernel {
     const char *op;
@@ -81,6 +114,7 @@ typedef struct cpu_kernel {
     bool emit;              /* output shapes are known only while it runs, or outputs are no dense tensors */
     bool in_place;          /* output 0 may lie on input 0 when both have the same bytes */
     bool packs_weights;     /* `prepare` copies constant input 1: its pages may be dropped */
+    bool view;              /* output 0 is input 0's bytes under another shape */
 } cpu_kernel;
 
 /* All rows, and the best one for a node: NULL with reason and text in `answer` when there is none. */

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reference MatMul and Gemm: products in double, integers in 64 bits that wrap.
+ */
+#include "cpu/kernels/matmul.h"
+#include "cpu/kernels/reference.h"
+
+partita_status cpu_product_matmul(const cpu_call *call, const cpu_tensor *a, const cpu_tensor *b, cpu_product *out) {
+    uint32_t a_lead = a->rank > 2 ? a->rank - 2 : 0, b_lead = b->rank > 2 ? b->rank - 2 : 0;
+    int64_t a_step = 1, b_step = 1;
+    *out = (cpu_product){.batches = 1, .batch_rank = a_lead > b_lead ? a_lead : b_lead};
+    if (a->rank == 0 || b->rank == 0) return cpu_fail(call->host, PARTITA_BAD_INPUT, "an operand is a scalar");
+    out->m = a->rank > 1 ? (uint64_t)a->dims[a->rank - 2] : 1;
+    out->k = (uint64_t)a->dims[a->rank - 1];
+    out->n = b->rank > 1 ? (uint64_t)b->dims[b->rank - 1] : 1;
+    if ((uint64_t)b->dims[b->rank > 1 ? b->rank - 2 : 0] != out->k)
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "inner dims differ: %lld and %lld", (long long)out->k,
+                        (long long)b->dims[b->rank > 1 ? b->rank - 2 : 0]);
+    out->a_row = (int64_t)out->k;
+    out->a_column = 1;
+    out->b_row = (int64_t)out->n;
+    out->b_column = 1;
+    a_step = (int64_t)(out->m * out->k);
+    b_step = (int64_t)(out->k * out->n);
+    for (uint32_t i = 0; i < out->batch_rank; i++) {
+        uint32_t at = out->batch_rank - 1 - i;
+        int64_t a_dim = i < a_lead ? a->dims[a_lead - 1 - i] : 1, b_dim = i < b_lead ? b->dims[b_lead - 1 - i] : 1;
+        if (a_dim != b_dim && a_dim != 1 && b_dim != 1)
+            return cpu_fail(call->host, PARTITA_BAD_INPUT, "leading dims %lld and %lld do not broadcast",
+                            (long long)a_dim, (long long)b_dim);
+        out->batch_dims[at] = a_dim == 1 ? b_dim : a_dim;
+        out->a_batch[at] = a_dim == 1 ? 0 : a_step;
+        out->b_batch[at] = b_dim == 1 ? 0 : b_step;
+        a_step *= a_dim;
+        b_step *= b_dim;
+        out->batches *= (uint64_t)out->batch_dims[at];
+    }
+    return PARTITA_OK;
+}
+
+void cpu_product_batch(const cpu_product *product, uint64_t index, int64_t *out_a, int64_t *out_b) {
+    *out_a = *out_b = 0;
+    for (uint32_t i = product->batch_rank; i-- > 0;) {
+        int64_t at = (int64_t)(index % (uint64_t)product->batch_dims[i]);
+        index /= (uint64_t)product->batch_dims[i];
+        *out_a += at * product->a_batch[i];
+        *out_b += at * product->b_batch[i];
+    }
+}
+
+#define PRODUCT(name, type)                                                                                            \
+    static void name(const cpu_product *p, const type *a, const type *b, type *c) {                                   \
+        for (uint64_t i = 0; i < p->m; i++) {                                                                          \
+            for (uint64_t j = 0; j < p->n; j++) {                                                                      \
+                type sum = 0;                                                                                          \
+                for (uint64_t k = 0; k < p->k; k++)                                                                    \
+                    sum += a[(int64_t)i * p->a_row + (int64_t)k * p->a_column] *                                       \
+                           b[(int64_t)k * p->b_row + (int64_t)j * p->b_column];                                        \
+                c[i * p->n + j] = sum;                                                                                 \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+PRODUCT(product_double, double)
+PRODUCT(product_uint64, uint64_t)
+
+static partita_status matmul_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+    cpu_doubles doubles;
+    cpu_product product;
+    (void)begin, (void)end, (void)worker;
+    partita_status status = cpu_product_matmul(call, &call->in[0], &call->in[1], &product);
+    if (status != PARTITA_OK) return status;
+    cpu_doubles_load(call, &doubles);
+    for (uint64_t i = 0; i < product.batches; i++) {
+        int64_t a, b;
+        cpu_product_batch(&product, i, &a, &b);
+        product_double(&product, doubles.in[0] + a, doubles.in[1] + b, doubles.out[0] + i * product.m * product.n);
+    }
+    cpu_doubles_store(call, &doubles);
+    return PARTITA_OK;
+}
+
+/* The scratch holds 8 bytes for every element, of whatever type they are seen as. */
+static partita_status matmul_integers(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+    cpu_product product;
+    const cpu_tensor *a = &call->in[0], *b = &call->in[1], *c = &call->out[0];
+    uint64_t *wide_a = call->scratch, *wide_b = wide_a + a->count, *wide_c = wide_b + b->count;
+    (void)begin, (void)end, (void)worker;
+    partita_status status = cpu_product_matmul(call, a, b, &product);
+    if (status != PARTITA_OK) return status;
+    cpu_load_int64s(a->dtype, a->data, 0, a->count, (int64_t *)wide_a);
+    cpu_load_int64s(b->dtype, b->data, 0, b->count, (int64_t *)wide_b);
+    for (uint64_t i = 0; i < product.batches; i++) {
+        int64_t from_a, from_b;
+        cpu_product_batch(&product, i, &from_a, &from_b);
+        product_uint64(&product, wide_a + from_a, wide_b + from_b, wide_c + i * product.m * product.n);
+    }
+    cpu_store_int64s(c->dtype, c->data, 0, c->count, (int64_t *)wide_c);
+    return PARTITA_OK;
+}
+
+/* What Gemm's attributes say; C is broadcast to [m, n]. */
+typedef struct gemm_state {
+    float alpha, beta;
+    bool a_transposed, b_transposed;
+} gemm_state;
+
+static partita_status gemm_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
+    gemm_state *state = cpu_alloc(host, sizeof(*state));
+    *out_state = state;
+    if (state == NULL) return PARTITA_OUT_OF_MEMORY;
+    state->alpha = cpu_attr_float(node, "alpha", 1);
+    state->beta = cpu_attr_float(node, "beta", 1);
+    state->a_transposed = cpu_attr_int(node, "transA", 0) != 0;
+    state->b_transposed = cpu_attr_int(node, "transB", 0) != 0;
+    return PARTITA_OK;
+}
+
+static partita_status gemm_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+    const gemm_state *state = call->state;
+    const cpu_tensor *a = &call->in[0], *b = &call->in[1];
+    cpu_doubles doubles;
+    cpu_walk walk;
+    const cpu_tensor *added[1] = {call->in_count > 2 ? &call->in[2] : NULL};
+    (void)begin, (void)end, (void)worker;
+    if (a->rank != 2 || b->rank != 2) return cpu_fail(call->host, PARTITA_BAD_INPUT, "an operand is no matrix");
+    cpu_product product = {.m = (uint64_t)a->dims[state->a_transposed], .k = (uint64_t)a->dims[!state->a_transposed],
+                           .n = (uint64_t)b->dims[!state->b_transposed]};
+    product.a_row = state->a_transposed ? 1 : a->dims[1];
+    product.a_column = state->a_transposed ? a->dims[1] : 1;
+    product.b_row = state->b_transposed ? 1 : b->dims[1];
+    product.b_column = state->b_transposed ? b->dims[1] : 1;
+    if ((uint64_t)b->dims[state->b_transposed] != product.k)
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "inner dims differ");
+    cpu_doubles_load(call, &doubles);
+    product_double(&product, doubles.in[0], doubles.in[1], doubles.out[0]);
+    for (uint64_t i = 0; i < product.m * product.n; i++) doubles.out[0][i] *= (double)state->alpha;
+    if (cpu_has_input(call, 2)) {
+        partita_status status = cpu_walk_init(call, &call->out[0], added, 1, NULL, &walk);
+        if (status != PARTITA_OK) return status;
+        cpu_walk_seek(&walk, 0);
+        for (uint64_t at = 0; at < product.m * product.n;) {
+            uint64_t offset, run = cpu_walk_next(&walk, UINT64_MAX, &offset);
+            for (uint64_t i = 0; i < run; i++)
+                doubles.out[0][at + i] += (double)state->beta * doubles.in[2][offset + i * walk.steps[0]];
+            at += run;
+        }
+    }
+    cpu_doubles_store(call, &doubles);
+    return PARTITA_OK;
+}
+
+static void state_release(const ptp_host *host, void *state) { cpu_free(host, state); }
+
+#define WIDE_INTS (CPU_TYPE(INT32) | CPU_TYPE(INT64) | CPU_TYPE(UINT32) | CPU_TYPE(UINT64))
+const cpu_kernel cpu_kernels_matmul[] = {
+    {.op = "MatMul", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,
+     .scratch = cpu_doubles_scratch, .run = matmul_reference},
+    {.op = "MatMul", .domain = "", .since = 9, .until = CPU_NEWEST, .types = WIDE_INTS, .reference = true,
+     .scratch = cpu_doubles_scratch, .run = matmul_integers},
+    {.op = "Gemm", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS | WIDE_INTS, .reference = true,
+     .prepare = gemm_prepare, .release = state_release, .scratch = cpu_doubles_scratch, .run = gemm_reference},
+};
+const uint32_t cpu_kernels_matmul_count = sizeof(cpu_kernels_matmul) / sizeof(cpu_kernels_matmul[0]);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The geometry of MatMul and Gemm: both become a batch of products of matrices with strides.
+ */
+#ifndef CPU_KERNELS_MATMUL_H
+#define CPU_KERNELS_MATMUL_H
+
+#include "cpu/kernels/support.h"
+
+typedef struct cpu_product {
+    uint64_t batches, m, n, k;
+    int64_t a_row, a_column, b_row, b_column; /* strides in elements */
+    /* Batch `i` has its coordinates in `batch_dims`; strides are 0 where an operand is broadcast. */
+    uint32_t batch_rank;
+    int64_t batch_dims[CPU_MAX_RANK], a_batch[CPU_MAX_RANK], b_batch[CPU_MAX_RANK];
+} cpu_product;
+
+/* numpy's matmul: vectors get a dim of 1, leading dims broadcast. */
+partita_status cpu_product_matmul(const cpu_call *call, const cpu_tensor *a, const cpu_tensor *b, cpu_product *out);
+/* Element offsets of batch `index` of both operands. */
+void cpu_product_batch(const cpu_product *product, uint64_t index, int64_t *out_a, int64_t *out_b);
+
+#endif

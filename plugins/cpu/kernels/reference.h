@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The frame of reference kernels for numbers: all inputs as double, the operator in plain loops, all outputs rounded once
+ * to their type. One item; the doubles lie in the scratch.
+ */
+#ifndef CPU_KERNELS_REFERENCE_H
+#define CPU_KERNELS_REFERENCE_H
+
+#include "cpu/kernels/support.h"
+
+#define CPU_DOUBLES_IN 10
+#define CPU_DOUBLES_OUT 5
+
+typedef struct cpu_doubles {
+    const double *in[CPU_DOUBLES_IN]; /* NULL for an absent one */
+    double *out[CPU_DOUBLES_OUT];
+} cpu_doubles;
+
+uint64_t cpu_doubles_scratch(const cpu_call *call);
+void cpu_doubles_load(const cpu_call *call, cpu_doubles *doubles);
+void cpu_doubles_store(const cpu_call *call, const cpu_doubles *doubles);
+
+#endif
