@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `partita devices` and `partita doctor`: what is on this machine, and what is wrong with it. */
+#include "job.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <unistd.h>
+#include "base/pool.h"
+
+/* What a device may be, for people and for JSON. */
+static const struct {
+    uint32_t flag;
+    const char *name;
+} roles[] = {{PARTITA_DEVICE_FALLBACK, "fallback"},   {PARTITA_DEVICE_REFERENCE, "reference"},
+             {PARTITA_DEVICE_SIMULATED, "simulated"}, {PARTITA_DEVICE_EMULATED, "emulated"},
+             {PARTITA_DEVICE_DEFAULT, "default"}};
+
+static json_t *device_json(const partita_device_info *device) {
+    json_t *resources = json_array(), *names = json_array();
+    for (uint32_t i = 0; i < device->resource_count; i++) json_array_append_new(resources, json_string(device->resources[i]));
+    for (size_t i = 0; i < PT_COUNT_OF(roles); i++)
+        if (device->flags & roles[i].flag) json_array_append_new(names, json_string(roles[i].name));
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:I,s:f,s:f}", "name", device->name, "kind", device->kind,
+                     "plugin", device->plugin, "description", device->description, "vendor", device->vendor, "driver",
+                     device->driver, "roles", names, "resources", resources, "memory_bytes",
+                     (json_int_t)device->memory_bytes, "flops_per_us", device->flops_per_us, "bytes_per_us",
+                     device->bytes_per_us);
+}
+
+static void print_device(const partita_device_info *device) {
+    printf("%-12s %s", device->name, device->description);
+    if (device->driver[0]) printf(", driver %s", device->driver);
+    printf("\n");
+    printf("             ");
+    for (size_t i = 0; i < PT_COUNT_OF(roles); i++)
+        if (device->flags & roles[i].flag) printf("%s ", roles[i].name);
+    printf("on");
+    for (uint32_t i = 0; i < device->resource_count; i++) printf("%s %s", i ? "," : "", device->resources[i]);
+    if (device->memory_bytes) printf(", %.1f GiB", (double)device->memory_bytes / 0x1p30);
+    printf("\n");
+}
+
+static partita_status print_options(partita_context *context, bool json) {
+    const partita_option_info *rows;
+    uint32_t count;
+    PT_TRY(partita_context_options_of(context, &rows, &count));
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < count; i++) {
+        if (!json)
+            printf("%s.%s  %s, default %s\n    %s\n", rows[i].device, rows[i].name, rows[i].type,
+                   rows[i].default_value[0] ? rows[i].default_value : "none", rows[i].text);
+        json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s,s:s}", "device", rows[i].device, "name", rows[i].name,
+                                              "type", rows[i].type, "default", rows[i].default_value, "text", rows[i].text));
+    }
+    json_t *document = tool_json_document();
+    json_object_set_new(document, "options", list);
+    if (json) return tool_json_print(document);
+    json_decref(document);
+    return PARTITA_OK;
+}
+
+partita_status tool_devices(const tool_options *options) {
+    tool_job job;
+    bool json = options->given[OPTION_JSON];
+    partita_status status;
+    const partita_plugin_info *plugins;
+    const partita_device_info *devices;
+    uint32_t plugin_count, device_count;
+    PT_CHECK(tool_job_open(options, &job));
+    if (options->given[OPTION_OPTIONS]) {
+        status = print_options(job.context, json);
+        goto out;
+    }
+    PT_CHECK(partita_context_plugins(job.context, &plugins, &plugin_count));
+    PT_CHECK(partita_context_devices(job.context, &devices, &device_count));
+    json_t *document = tool_json_document(), *plugin_list = json_array(), *device_list = json_array();
+    for (uint32_t i = 0; i < device_count; i++) {
+        if (!json) print_device(&devices[i]);
+        json_array_append_new(device_list, device_json(&devices[i]));
+    }
+    for (uint32_t i = 0; i < plugin_count; i++) {
+        const partita_plugin_info *plugin = &plugins[i];
+        if (!json && plugin->message[0]) printf("plugin %s: %s\n", plugin->name, plugin->message);
+        json_array_append_new(plugin_list, json_pack("{s:s,s:s,s:s,s:s,s:b,s:s,s:i,s:i}", "name", plugin->name, "path",
+                                                     plugin->path, "version", plugin->version, "status",
+                                                     partita_status_text(plugin->status), "loaded",
+                                                     plugin->status == PARTITA_OK, "message", plugin->message, "abi",
+                                                     (int)plugin->abi, "devices", (int)plugin->device_count));
+    }
+    json_object_set_new(document, "plugins", plugin_list);
+    json_object_set_new(document, "devices", device_list);
+    if (json) status = tool_json_print(document);
+    else json_decref(document);
+out:
+    tool_job_deinit(&job);
+    return status;
+}
+
+/* ---- doctor ---------------------------------------------------------------------------------- */
+
+typedef struct findings {
+    json_t *list;
+    bool json;
+    uint32_t problems;
+} findings;
+
+/* id: stable name of what was looked at. ok false: a problem. */
+static void finding(findings *found, const char *id, bool ok, const char *text) {
+    found->problems += !ok;
+    if (!found->json) printf("%-8s %s: %s\n", ok ? "ok" : "problem", id, text);
+    json_array_append_new(found->list, json_pack("{s:s,s:b,s:s}", "id", id, "ok", ok, "text", text));
+}
+
+static void check_cpu(findings *found) {
+    char text[160];
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t usable = pt_cpu_count();
+    snprintf(text, sizeof(text), "%u of %ld cores may be used%s", usable, online,
+             (long)usable < online ? ", by affinity or a cgroup's limit" : "");
+    finding(found, "cores", true, text);
+}
+
+static void check_paths(findings *found) {
+    const char *path = pt_env("PARTITA_PLUGIN_PATH");
+    for (const char *at = path; at && *at;) {
+        size_t size = strcspn(at, ":");
+        char folder[4096], text[4200];
+        snprintf(folder, sizeof(folder), "%.*s", (int)PT_MIN(size, sizeof(folder) - 1), at);
+        if (access(folder, R_OK | X_OK) != 0) {
+            snprintf(text, sizeof(text), "%s: %s", folder, strerror(errno));
+            finding(found, "plugin-path", false, text);
+        }
+        at += size + (at[size] == ':');
+    }
+}
+
+partita_status tool_doctor(const tool_options *options) {
+    tool_job job;
+    partita_status status;
+    const partita_plugin_info *plugins;
+    uint32_t count;
+    findings found = {.list = json_array(), .json = options->given[OPTION_JSON]};
+    PT_CHECK(tool_job_open(options, &job));
+    PT_CHECK(partita_context_plugins(job.context, &plugins, &count));
+    check_cpu(&found);
+    check_paths(&found);
+    if (count == 0) finding(&found, "plugins", false, "no plugin was found; set PARTITA_PLUGIN_PATH or --plugin-path");
+    for (uint32_t i = 0; i < count; i++) {
+        char id[128], text[1200];
+        snprintf(id, sizeof(id), "plugin-%s", plugins[i].name);
+        bool ok = plugins[i].status == PARTITA_OK && plugins[i].device_count > 0;
+        if (ok) snprintf(text, sizeof(text), "%u device%s", plugins[i].device_count, plugins[i].device_count == 1 ? "" : "s");
+        else snprintf(text, sizeof(text), "%s", plugins[i].message[0] ? plugins[i].message : partita_status_text(plugins[i].status));
+        finding(&found, id, ok, text);
+    }
+    if (found.json) {
+        json_t *document = tool_json_document();
+        json_object_set(document, "findings", found.list);
+        json_object_set_new(document, "problems", json_integer(found.problems));
+        status = tool_json_print(document);
+    } else {
+        printf("%u problem%s\n", found.problems, found.problems == 1 ? "" : "s");
+    }
+out:
+    json_decref(found.list);
+    tool_job_deinit(&job);
+    return status;
+}

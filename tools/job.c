@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Context, model, plan and session from the options; what is common to most commands. */
+#include "job.h"
+#include <errno.h>
+#include <stdlib.h>
+
+double tool_ms_since(uint64_t start_ns) { return (double)(pt_now_ns() - start_ns) / 1e6; }
+
+/* Failures of the library keep their text in partita_last_error(); the command reports through pt_last_message(). */
+static partita_status api(partita_status status) {
+    if (status != PARTITA_OK && partita_last_error() != pt_last_message()) pt_fail_copy(status, partita_last_error());
+    return status;
+}
+
+/* "KEY=VALUE" split at the first or last equals sign; `text` is changed. */
+static partita_status split_pair(char *text, const char *option, bool last, char **out_value) {
+    char *equals = last ? strrchr(text, '=') : strchr(text, '=');
+    if (!equals || equals == text)
+        return pt_fail(PARTITA_INVALID_ARGUMENT, "--%s: '%s' has no '='", option, text);
+    *equals = '\0';
+    *out_value = equals + 1;
+    return PARTITA_OK;
+}
+
+static char *arena_copy(pt_arena *arena, const char *text) { return (char *)pt_arena_str(arena, pt_str(text)).data; }
+
+partita_status tool_job_open(const tool_options *options, tool_job *out_job) {
+    memset(out_job, 0, sizeof(*out_job));
+    out_job->options = options;
+    partita_status status = PARTITA_OK;
+    pt_arena arena = {0};
+    const tool_list *pairs = &options->values[OPTION_OPTION], *paths = &options->values[OPTION_PLUGIN_PATH];
+    uint64_t threads;
+    PT_CHECK(tool_option_uint(options, OPTION_THREADS, 0, &threads));
+    partita_option *rows = pt_arena_array(&arena, pairs->size + 1, sizeof(*rows));
+    if (!rows) PT_CHECK(PT_OUT_OF_MEMORY());
+    for (size_t i = 0; i < pairs->size; i++) {
+        char *key = arena_copy(&arena, pairs->data[i]), *value;
+        if (!key) PT_CHECK(PT_OUT_OF_MEMORY());
+        PT_CHECK(split_pair(key, "option", false, &value));
+        rows[i] = (partita_option){key, value};
+    }
+    partita_context_options context = {.size = sizeof(context),
+                                       .threads = (uint32_t)PT_MIN(threads, (uint64_t)4096),
+                                       .plugin_paths = paths->data,
+                                       .plugin_path_count = (uint32_t)paths->size,
+                                       .options = rows,
+                                       .option_count = (uint32_t)pairs->size};
+    status = api(partita_context_create(&context, &out_job->context));
+out:
+    pt_arena_deinit(&arena);
+    return status;
+}
+
+partita_status tool_job_load(tool_job *job, const char *path) {
+    partita_model_options options = {.size = sizeof(options),
+                                     .copy_weights = job->options->given[OPTION_COPY_WEIGHTS]};
+    PT_TRY(api(partita_model_load_file(job->context, path, &options, &job->model)));
+    job->input_count = partita_model_input_count(job->model);
+    job->output_count = partita_model_output_count(job->model);
+    job->inputs = pt_calloc(job->input_count + 1, sizeof(*job->inputs));
+    job->outputs = pt_calloc(job->output_count + 1, sizeof(*job->outputs));
+    return job->inputs && job->outputs ? PARTITA_OK : PT_OUT_OF_MEMORY();
+}
+
+partita_status tool_job_inputs(tool_job *job) { return tool_inputs_make(job); }
+
+/* ---- plan options ---------------------------------------------------------------------------- */
+
+static partita_status parse_choice(const tool_options *options, int option, const char *const *words, uint32_t count,
+                                   uint32_t *out_index) {
+    const char *text = tool_option_text(options, option, words[0]);
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(words[i], text) != 0) continue;
+        *out_index = i;
+        return PARTITA_OK;
+    }
+    return pt_fail(PARTITA_INVALID_ARGUMENT, "'%s' is none of the words that the option takes", text);
+}
+
+typedef PT_ARRAY(partita_pin) pin_list;
+
+static partita_status add_pin(pt_arena *arena, const char *text, pin_list *pins) {
+    char *pattern = arena_copy(arena, text), *device;
+    if (!pattern) return PT_OUT_OF_MEMORY();
+    PT_TRY(split_pair(pattern, "pin", true, &device));
+    partita_pin pin = {pattern, device};
+    return pt_array_push(pins, pin) ? PARTITA_OK : PT_OUT_OF_MEMORY();
+}
+
+/* --pin FILE: a line per pin, "#" starts a comment. */
+static partita_status add_pin_file(pt_arena *arena, const char *path, pin_list *pins) {
+    char *data;
+    size_t bytes;
+    PT_TRY(tool_file_read(path, (void **)&data, &bytes));
+    partita_status status = PARTITA_OK;
+    for (size_t at = 0; at < bytes && status == PARTITA_OK;) {
+        size_t end = at;
+        while (end < bytes && data[end] != '\n') end++;
+        partita_str line = pt_arena_str(arena, (partita_str){data + at, end - at});
+        at = end + 1;
+        if (!line.data) status = PT_OUT_OF_MEMORY();
+        else if (line.size && line.data[0] != '#') status = add_pin(arena, line.data, pins);
+    }
+    pt_free(data);
+    return status == PARTITA_OK ? status : pt_annotate(status, "%s", path);
+}
+
+typedef struct plan_parts {
+    pt_arena arena;
+    pin_list pins;
+    PT_ARRAY(partita_dim) dims;
+    PT_ARRAY(partita_input_shape) shapes;
+    char *plan_json;
+} plan_parts;
+
+static partita_status parse_pins(const tool_options *options, plan_parts *parts, partita_plan_options *plan) {
+    const tool_list *list = &options->values[OPTION_PIN];
+    for (size_t i = 0; i < list->size; i++) {
+        const char *text = list->data[i];
+        if (strncmp(text, "random:", 7) == 0) {
+            char *end;
+            plan->pin_random = 1;
+            plan->random_seed = strtoull(text + 7, &end, 10);
+            if (end == text + 7 || *end) return pt_fail(PARTITA_INVALID_ARGUMENT, "--pin: '%s' has no seed", text);
+        } else if (strchr(text, '=')) {
+            PT_TRY(add_pin(&parts->arena, text, &parts->pins));
+        } else {
+            PT_TRY(add_pin_file(&parts->arena, text, &parts->pins));
+        }
+    }
+    return PARTITA_OK;
+}
+
+static partita_status parse_dims(const tool_options *options, plan_parts *parts) {
+    const tool_list *list = &options->values[OPTION_DIM];
+    for (size_t i = 0; i < list->size; i++) {
+        char *name = arena_copy(&parts->arena, list->data[i]), *value, *end;
+        if (!name) return PT_OUT_OF_MEMORY();
+        PT_TRY(split_pair(name, "dim", true, &value));
+        partita_dim dim = {name, strtoll(value, &end, 10)};
+        if (end == value || *end || dim.value < 0)
+            return pt_fail(PARTITA_INVALID_ARGUMENT, "--dim: '%s' is no size", list->data[i]);
+        if (!pt_array_push(&parts->dims, dim)) return PT_OUT_OF_MEMORY();
+    }
+    return PARTITA_OK;
+}
+
+/* Nominal shapes are those of the inputs at hand, so that plans are priced for what will run. */
+static partita_status gather_shapes(const tool_job *job, plan_parts *parts) {
+    for (uint32_t i = 0; i < job->input_count; i++) {
+        partita_value_view view = {.size = sizeof(view)};
+        if (!job->inputs[i]) continue;
+        PT_TRY(api(partita_value_view_of(job->inputs[i], &view)));
+        if (view.kind != PARTITA_KIND_TENSOR) continue;
+        partita_input_shape shape = {partita_model_input(job->model, i)->name, view.rank, 0, view.dims};
+        if (!pt_array_push(&parts->shapes, shape)) return PT_OUT_OF_MEMORY();
+    }
+    return PARTITA_OK;
+}
+
+partita_status tool_job_plan(tool_job *job) {
+    static const char *const objectives[] = {"latency", "throughput", "memory"};
+    static const char *const precisions[] = {"exact", "fast"};
+    const tool_options *options = job->options;
+    partita_plan_options plan = {.size = sizeof(plan), .devices = tool_option_text(options, OPTION_DEVICES, NULL),
+                                 .fallback = options->given[OPTION_FALLBACK], .strict = options->given[OPTION_STRICT]};
+    plan_parts parts = {0};
+    partita_status status;
+    PT_CHECK(parse_choice(options, OPTION_OBJECTIVE, objectives, PT_COUNT_OF(objectives), &plan.objective));
+    PT_CHECK(parse_choice(options, OPTION_PRECISION, precisions, PT_COUNT_OF(precisions), &plan.precision));
+    if (plan.precision == PARTITA_PRECISION_FAST)
+        PT_CHECK(pt_fail(PARTITA_NOT_IN_VERSION, "--precision fast: not in this version"));
+    PT_CHECK(tool_option_uint(options, OPTION_MAX_MEMORY, 0, &plan.max_memory));
+    PT_CHECK(parse_pins(options, &parts, &plan));
+    PT_CHECK(parse_dims(options, &parts));
+    PT_CHECK(gather_shapes(job, &parts));
+    const char *path = tool_option_text(options, OPTION_PLAN, NULL);
+    if (path) {
+        char *data;
+        size_t bytes;
+        PT_CHECK(tool_file_read(path, (void **)&data, &bytes));
+        parts.plan_json = (char *)pt_arena_str(&parts.arena, (partita_str){data, bytes}).data;
+        pt_free(data);
+        if (!parts.plan_json) PT_CHECK(PT_OUT_OF_MEMORY());
+    }
+    plan.plan_json = parts.plan_json;
+    plan.pins = parts.pins.data;
+    plan.pin_count = (uint32_t)parts.pins.size;
+    plan.dims = parts.dims.data;
+    plan.dim_count = (uint32_t)parts.dims.size;
+    plan.shapes = parts.shapes.data;
+    plan.shape_count = (uint32_t)parts.shapes.size;
+    status = api(partita_plan_create(job->model, &plan, &job->plan));
+out:
+    pt_array_deinit(&parts.pins);
+    pt_array_deinit(&parts.dims);
+    pt_array_deinit(&parts.shapes);
+    pt_arena_deinit(&parts.arena);
+    return status;
+}
+
+partita_status tool_job_session(tool_job *job, bool measure) {
+    uint64_t start = pt_now_ns();
+    if (!job->context) PT_TRY(tool_job_open(job->options, job));
+    if (!job->model) PT_TRY(tool_job_load(job, job->options->arguments[0]));
+    double load_ms = tool_ms_since(start);
+    PT_TRY(tool_job_inputs(job));
+    start = pt_now_ns();
+    PT_TRY(tool_job_plan(job));
+    partita_session_options options = {.size = sizeof(options), .measure = measure};
+    PT_TRY(api(partita_session_create(job->plan, &options, &job->session)));
+    job->load_ms = load_ms + tool_ms_since(start);
+    return PARTITA_OK;
+}
+
+partita_status tool_job_run(tool_job *job) {
+    partita_run_options options = {.size = sizeof(options)};
+    PT_TRY(tool_option_uint(job->options, OPTION_DEADLINE, 0, &options.deadline_ms));
+    for (uint32_t i = 0; i < job->output_count; i++) {
+        partita_value_release(job->outputs[i]);
+        job->outputs[i] = NULL;
+    }
+    return api(partita_session_run(job->session, &options, job->inputs, job->input_count, job->outputs,
+                                   job->output_count));
+}
+
+void tool_job_deinit(tool_job *job) {
+    for (uint32_t i = 0; job->inputs && i < job->input_count; i++) partita_value_release(job->inputs[i]);
+    for (uint32_t i = 0; job->outputs && i < job->output_count; i++) partita_value_release(job->outputs[i]);
+    pt_free(job->inputs);
+    pt_free(job->outputs);
+    tool_values_deinit(&job->given);
+    partita_session_destroy(job->session);
+    partita_plan_destroy(job->plan);
+    partita_model_destroy(job->model);
+    partita_context_destroy(job->context);
+    memset(job, 0, sizeof(*job));
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What most commands share: context, model, inputs, plan and session made from the options. */
+#ifndef TOOLS_JOB_H
+#define TOOLS_JOB_H
+
+#include "npy.h"
+#include "options.h"
+#include <jansson.h>
+
+typedef struct tool_job {
+    const tool_options *options;
+    partita_context *context;
+    partita_model *model;
+    partita_plan *plan;
+    partita_session *session;
+    tool_values given;       /* inputs from files and the command line */
+    partita_value **inputs;  /* by model input; held */
+    uint32_t input_count;
+    partita_value **outputs; /* by model output; held */
+    uint32_t output_count;
+    double load_ms;          /* from opening the model to a session ready to run, plugin discovery included */
+} tool_job;
+
+/* Each step makes the ones before it. */
+partita_status tool_job_open(const tool_options *options, tool_job *out_job);
+partita_status tool_job_load(tool_job *job, const char *path);
+partita_status tool_job_inputs(tool_job *job);
+partita_status tool_job_plan(tool_job *job);
+partita_status tool_job_session(tool_job *job, bool measure);
+partita_status tool_job_run(tool_job *job);
+void tool_job_deinit(tool_job *job);
+double tool_ms_since(uint64_t start_ns);
+
+/* --input NAME=VALUE and --inputs, and random values for the rest: inputs.c. */
+partita_status tool_inputs_make(tool_job *job);
+/* The nominal shape of an input under --shape and --dim; a symbolic dim that nobody names is 1. */
+partita_status tool_input_shape(const tool_job *job, const partita_value_info *info, int64_t *out_dims);
+
+/* Outputs: outputs.c. */
+json_t *tool_value_json(const partita_value *value, bool with_data);
+partita_status tool_outputs_write(const tool_job *job, const char *path);
+void tool_outputs_print(const tool_job *job, FILE *stream);
+
+/* compare.c: |a - b| <= atol + rtol |b| for floats, NaN equal to NaN; all else equal. MISMATCH with the worst element. */
+typedef struct tool_tolerance {
+    double rtol, atol;
+    bool widen_bfloat16; /* rtol 2^-6 for bfloat16, as ONNX's own comparison */
+} tool_tolerance;
+partita_status tool_value_compare(const char *name, const partita_value *got, const partita_value *expected,
+                                  const tool_tolerance *tolerance);
+
+/* Prints the document as the last line of stdout; releases it. */
+partita_status tool_json_print(json_t *document);
+json_t *tool_json_document(void); /* {"schema": 1} */
+
+/* The commands. */
+partita_status tool_devices(const tool_options *options);
+partita_status tool_inspect(const tool_options *options);
+partita_status tool_plan(const tool_options *options);
+partita_status tool_explain(const tool_options *options);
+partita_status tool_run(const tool_options *options);
+partita_status tool_bench(const tool_options *options);
+partita_status tool_test(const tool_options *options);
+partita_status tool_doctor(const tool_options *options);
+
+#endif

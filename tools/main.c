@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The `partita` command: one binary, subcommands. Data to stdout, words for people to stderr. */
+#include "job.h"
+
+static partita_status help(const tool_options *options) {
+    if (options->given[OPTION_MAN]) {
+        tool_man_print(stdout);
+    } else if (options->given[OPTION_COMPLETION]) {
+        tool_completion_print(stdout);
+    } else if (options->argument_count > 0) {
+        for (int i = 0; i < COMMAND_COUNT; i++) {
+            if (strcmp(tool_command_name(i), options->arguments[0]) != 0) continue;
+            tool_help_print(i, stdout);
+            return PARTITA_OK;
+        }
+        return pt_fail(PARTITA_INVALID_ARGUMENT, "unknown command '%s'", options->arguments[0]);
+    } else {
+        tool_help_print(COMMAND_COUNT, stdout);
+    }
+    return PARTITA_OK;
+}
+
+static partita_status (*const runners[COMMAND_COUNT])(const tool_options *) = {
+    [COMMAND_DEVICES] = tool_devices, [COMMAND_INSPECT] = tool_inspect, [COMMAND_PLAN] = tool_plan,
+    [COMMAND_EXPLAIN] = tool_explain, [COMMAND_RUN] = tool_run,         [COMMAND_BENCH] = tool_bench,
+    [COMMAND_TEST] = tool_test,       [COMMAND_DOCTOR] = tool_doctor,   [COMMAND_HELP] = help,
+};
+
+int main(int argc, char **argv) {
+    tool_options options;
+    partita_status status = tool_options_parse(argc, argv, &options);
+    if (status == PARTITA_OK) {
+        if (options.given[OPTION_HELP]) tool_help_print(options.command, stdout);
+        else status = runners[options.command](&options);
+    }
+    if (fflush(stdout) != 0 && status == PARTITA_OK) status = pt_fail(PARTITA_IO, "stdout cannot be written");
+    if (status != PARTITA_OK) {
+        const char *message = pt_last_message();
+        fprintf(stderr, "partita: %s\n", message[0] ? message : partita_status_text(status));
+        if (options.given[OPTION_JSON]) {
+            json_t *document = tool_json_document();
+            json_object_set_new(document, "error", json_pack("{s:i,s:s,s:s}", "code", (int)status, "status",
+                                                             partita_status_text(status), "message", message));
+            tool_json_print(document);
+        }
+    }
+    tool_options_deinit(&options);
+    return partita_status_exit_code(status);
+}

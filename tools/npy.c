@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* numpy's array files, read and written; archives through libzip. */
+#include "npy.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <zip.h>
+
+/* numpy's descriptions of element types, little endian. */
+static const struct {
+    const char *text;
+    partita_dtype dtype;
+} descriptions[] = {
+    {"<f4", PARTITA_FLOAT32}, {"<f8", PARTITA_FLOAT64},   {"<f2", PARTITA_FLOAT16},     {"|i1", PARTITA_INT8},
+    {"<i2", PARTITA_INT16},   {"<i4", PARTITA_INT32},     {"<i8", PARTITA_INT64},       {"|u1", PARTITA_UINT8},
+    {"<u2", PARTITA_UINT16},  {"<u4", PARTITA_UINT32},    {"<u8", PARTITA_UINT64},      {"|b1", PARTITA_BOOL},
+    {"<c8", PARTITA_COMPLEX64}, {"<c16", PARTITA_COMPLEX128}};
+
+void tool_values_deinit(tool_values *values) {
+    for (size_t i = 0; i < values->size; i++) {
+        pt_free(values->data[i].name);
+        partita_value_release(values->data[i].value);
+    }
+    pt_array_deinit(values);
+}
+
+partita_status tool_values_add(tool_values *values, const char *name, partita_value *value) {
+    size_t size = strlen(name) + 1;
+    char *copy = pt_malloc(size);
+    if (copy) memcpy(copy, name, size);
+    tool_value row = {copy, value};
+    if (!copy || !pt_array_push(values, row)) {
+        pt_free(copy);
+        partita_value_release(value);
+        return PT_OUT_OF_MEMORY();
+    }
+    return PARTITA_OK;
+}
+
+partita_value *tool_values_find(const tool_values *values, const char *name) {
+    for (size_t i = 0; i < values->size; i++)
+        if (strcmp(values->data[i].name, name) == 0) return values->data[i].value;
+    return NULL;
+}
+
+partita_status tool_file_read(const char *path, void **out_data, size_t *out_bytes) {
+    FILE *file = fopen(path, "rb");
+    if (!file) return pt_fail(PARTITA_IO, "%s: %s", path, strerror(errno));
+    partita_status status = PARTITA_OK;
+    PT_ARRAY(char) bytes = {0};
+    size_t got;
+    do {
+        if (!pt_array_reserve(&bytes, bytes.size + 65536)) {
+            status = PT_OUT_OF_MEMORY();
+            goto out;
+        }
+        got = fread(bytes.data + bytes.size, 1, bytes.capacity - bytes.size, file);
+        bytes.size += got;
+    } while (got > 0);
+    if (ferror(file)) {
+        status = pt_fail(PARTITA_IO, "%s: %s", path, strerror(errno));
+        goto out;
+    }
+    *out_data = bytes.data;
+    *out_bytes = bytes.size;
+    bytes.data = NULL;
+out:
+    fclose(file);
+    pt_free(bytes.data);
+    return status;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+typedef struct npy_header {
+    char description[16];
+    bool fortran_order;
+    uint32_t rank;
+    int64_t dims[32];
+    size_t data_offset;
+} npy_header;
+
+/* The value behind 'key': in the header, a Python dictionary as text. */
+static const char *header_field(const char *text, const char *key) {
+    const char *at = strstr(text, key);
+    if (!at) return NULL;
+    at += strlen(key);
+    while (*at == ' ' || *at == ':') at++;
+    return at;
+}
+
+static bool parse_header(const unsigned char *data, size_t bytes, npy_header *out_header) {
+    memset(out_header, 0, sizeof(*out_header));
+    if (bytes < 12 || memcmp(data, "\x93NUMPY", 6) != 0) return false;
+    size_t start = data[6] == 1 ? 10 : 12;
+    size_t length = data[6] == 1 ? (size_t)data[8] | (size_t)data[9] << 8
+                                 : (size_t)data[8] | (size_t)data[9] << 8 | (size_t)data[10] << 16 | (size_t)data[11] << 24;
+    if (length > 65536 || start + length > bytes) return false;
+    char text[65537];
+    memcpy(text, data + start, length);
+    text[length] = '\0';
+    const char *description = header_field(text, "'descr'"), *order = header_field(text, "'fortran_order'");
+    const char *shape = header_field(text, "'shape'");
+    if (!description || !order || !shape || *description != '\'' || *shape != '(') return false;
+    size_t size = strcspn(++description, "'");
+    if (size >= sizeof(out_header->description)) return false;
+    memcpy(out_header->description, description, size);
+    out_header->fortran_order = strncmp(order, "True", 4) == 0;
+    for (shape++; *shape && *shape != ')';) {
+        char *end;
+        long long dim = strtoll(shape, &end, 10);
+        if (end == shape || dim < 0 || out_header->rank == PT_COUNT_OF(out_header->dims)) return false;
+        out_header->dims[out_header->rank++] = dim;
+        shape = end;
+        while (*shape == ',' || *shape == ' ' || *shape == 'L') shape++;
+    }
+    out_header->data_offset = start + length;
+    return true;
+}
+
+/* One code point as UTF-8; returns its bytes. */
+static size_t encode_utf8(uint32_t code, char *out) {
+    if (code < 0x80) return out[0] = (char)code, 1;
+    if (code < 0x800) return out[0] = (char)(0xc0 | code >> 6), out[1] = (char)(0x80 | (code & 63)), 2;
+    if (code < 0x10000) {
+        out[0] = (char)(0xe0 | code >> 12), out[1] = (char)(0x80 | (code >> 6 & 63)), out[2] = (char)(0x80 | (code & 63));
+        return 3;
+    }
+    out[0] = (char)(0xf0 | (code >> 18 & 7)), out[1] = (char)(0x80 | (code >> 12 & 63));
+    out[2] = (char)(0x80 | (code >> 6 & 63)), out[3] = (char)(0x80 | (code & 63));
+    return 4;
+}
+
+/* '<U7': each element 7 code points of 4 bytes, padded with zeros. */
+static partita_status parse_unicode(const npy_header *header, const unsigned char *data, uint64_t count, size_t width,
+                                    partita_value **out_value) {
+    partita_status status = PARTITA_OK;
+    pt_arena arena = {0};
+    partita_str *strings = pt_arena_array(&arena, count ? count : 1, sizeof(*strings));
+    char *text = pt_arena_array(&arena, count * width + 1, 4);
+    if (!strings || !text) {
+        status = PT_OUT_OF_MEMORY();
+        goto out;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        strings[i].data = text;
+        for (size_t k = 0; k < width; k++) {
+            uint32_t code;
+            memcpy(&code, data + (i * width + k) * 4, 4);
+            if (code == 0) break;
+            text += encode_utf8(code, text);
+        }
+        strings[i].size = (size_t)(text - strings[i].data);
+    }
+    status = partita_value_create_strings(header->rank, header->dims, strings, out_value);
+out:
+    pt_arena_deinit(&arena);
+    return status;
+}
+
+partita_status tool_npy_parse(const char *name, const void *data, size_t bytes, partita_dtype wanted,
+                              partita_value **out_value) {
+    npy_header header;
+    if (!parse_header(data, bytes, &header)) return pt_fail(PARTITA_BAD_INPUT, "%s: no numpy array", name);
+    uint64_t count, need;
+    if (!pt_dims_count(header.dims, header.rank, &count)) return pt_fail(PARTITA_BAD_INPUT, "%s: shape overflows", name);
+    if (header.fortran_order && header.rank > 1)
+        return pt_fail(PARTITA_UNSUPPORTED, "%s: in Fortran order; save numpy.ascontiguousarray of it", name);
+    const unsigned char *payload = (const unsigned char *)data + header.data_offset;
+    size_t have = bytes - header.data_offset;
+    if (strncmp(header.description, "<U", 2) == 0) {
+        size_t width = strtoull(header.description + 2, NULL, 10);
+        if (!pt_mul_u64(count, width * 4, &need) || need > have || width > 1u << 20)
+            return pt_fail(PARTITA_BAD_INPUT, "%s: shorter than its shape says", name);
+        return parse_unicode(&header, payload, count, width, out_value);
+    }
+    partita_dtype dtype = PARTITA_UNDEFINED;
+    for (size_t i = 0; i < PT_COUNT_OF(descriptions); i++)
+        if (strcmp(descriptions[i].text, header.description) == 0) dtype = descriptions[i].dtype;
+    /* Types that numpy has not travel as unsigned integers or raw bytes of the same width. */
+    if (wanted != PARTITA_UNDEFINED && wanted != dtype && wanted != PARTITA_STRING) {
+        bool carrier = dtype == PARTITA_UNDEFINED || dtype == PARTITA_UINT8 || dtype == PARTITA_UINT16;
+        bool foreign = pt_dtype_bits(wanted) == 8 || pt_dtype_bits(wanted) == 16;
+        if (carrier && foreign && wanted != PARTITA_INT8 && wanted != PARTITA_INT16 && wanted != PARTITA_BOOL &&
+            have == count * (pt_dtype_bits(wanted) / 8))
+            dtype = wanted;
+    }
+    if (dtype == PARTITA_UNDEFINED)
+        return pt_fail(PARTITA_UNSUPPORTED, "%s: element type '%s'", name, header.description);
+    if (!pt_dtype_bytes(dtype, count, &need) || need > have)
+        return pt_fail(PARTITA_BAD_INPUT, "%s: shorter than its shape says", name);
+    return partita_value_create(dtype, header.rank, header.dims, payload, out_value);
+}
+
+partita_status tool_npz_read(const char *path, tool_values *out_values) {
+    int code = 0;
+    zip_t *archive = zip_open(path, ZIP_RDONLY, &code);
+    if (!archive) return pt_fail(PARTITA_IO, "%s: no archive that can be read (%s)", path, code == ZIP_ER_NOENT ? "no such file" : "not a zip file");
+    partita_status status = PARTITA_OK;
+    char *data = NULL;
+    zip_int64_t entries = zip_get_num_entries(archive, 0);
+    for (zip_int64_t i = 0; i < entries && status == PARTITA_OK; i++) {
+        zip_stat_t stat;
+        if (zip_stat_index(archive, (zip_uint64_t)i, 0, &stat) != 0) continue;
+        char name[512];
+        size_t size = strlen(stat.name);
+        if (size < 5 || size >= sizeof(name) || strcmp(stat.name + size - 4, ".npy") != 0) continue;
+        memcpy(name, stat.name, size - 4);
+        name[size - 4] = '\0';
+        zip_file_t *file = zip_fopen_index(archive, (zip_uint64_t)i, 0);
+        data = pt_malloc(stat.size ? stat.size : 1);
+        if (!data) status = PT_OUT_OF_MEMORY();
+        else if (!file || zip_fread(file, data, stat.size) != (zip_int64_t)stat.size)
+            status = pt_fail(PARTITA_IO, "%s: entry %s cannot be read", path, stat.name);
+        partita_value *value = NULL;
+        if (status == PARTITA_OK) status = tool_npy_parse(stat.name, data, stat.size, PARTITA_UNDEFINED, &value);
+        if (status == PARTITA_OK) status = tool_values_add(out_values, name, value);
+        if (file) zip_fclose(file);
+        pt_free(data);
+    }
+    zip_discard(archive);
+    return status == PARTITA_OK ? status : pt_annotate(status, "%s", path);
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* Code points of one UTF-8 string into `out` (may be NULL); returns their number. Bad bytes count as one each. */
+static size_t decode_utf8(const unsigned char *text, size_t size, uint32_t *out) {
+    size_t count = 0;
+    for (size_t i = 0; i < size; count++) {
+        size_t more = text[i] >= 0xf0 ? 3 : text[i] >= 0xe0 ? 2 : text[i] >= 0xc0 ? 1 : 0;
+        uint32_t code = more == 3 ? text[i] & 7u : more == 2 ? text[i] & 15u : more == 1 ? text[i] & 31u : text[i];
+        if (i + more >= size) more = 0;
+        for (size_t k = 1; k <= more; k++) code = code << 6 | (text[i + k] & 63u);
+        if (out) out[count] = code;
+        i += more + 1;
+    }
+    return count;
+}
+
+static bool numpy_description(const partita_value_view *view, char *out, size_t capacity, size_t *out_width) {
+    *out_width = 0;
+    if (view->kind != PARTITA_KIND_TENSOR) return false;
+    if (view->dtype == PARTITA_STRING) {
+        for (uint64_t i = 0; i < view->count; i++) {
+            size_t width = decode_utf8((const unsigned char *)view->data + view->offsets[i],
+                                       view->offsets[i + 1] - view->offsets[i], NULL);
+            *out_width = PT_MAX(*out_width, width);
+        }
+        *out_width = PT_MAX(*out_width, (size_t)1);
+        snprintf(out, capacity, "<U%zu", *out_width);
+        return true;
+    }
+    for (size_t i = 0; i < PT_COUNT_OF(descriptions); i++) {
+        if (descriptions[i].dtype != view->dtype) continue;
+        snprintf(out, capacity, "%s", descriptions[i].text);
+        return true;
+    }
+    return false;
+}
+
+/* The file's bytes; the caller frees them with free(), as libzip does. */
+static partita_status npy_bytes(const partita_value_view *view, const char *description, size_t width,
+                                char **out_data, size_t *out_size) {
+    char header[1024];
+    int size = snprintf(header, sizeof(header), "{'descr': '%s', 'fortran_order': False, 'shape': (", description);
+    for (uint32_t i = 0; i < view->rank; i++)
+        size += snprintf(header + size, sizeof(header) - (size_t)size, "%lld,", (long long)view->dims[i]);
+    size += snprintf(header + size, sizeof(header) - (size_t)size, "), }");
+    size_t padded = ((size_t)size + 1 + 10 + 63) / 64 * 64 - 10;
+    size_t payload = width ? view->count * width * 4 : view->bytes;
+    char *data = calloc(1, 10 + padded + payload); /* handed to libzip, which frees it */
+    if (!data) return PT_OUT_OF_MEMORY();
+    memcpy(data, "\x93NUMPY\x01\x00", 8);
+    data[8] = (char)(padded & 255);
+    data[9] = (char)(padded >> 8);
+    memset(data + 10, ' ', padded);
+    memcpy(data + 10, header, (size_t)size);
+    data[10 + padded - 1] = '\n';
+    if (width) {
+        for (uint64_t i = 0; i < view->count; i++)
+            decode_utf8((const unsigned char *)view->data + view->offsets[i], view->offsets[i + 1] - view->offsets[i],
+                        (uint32_t *)(void *)(data + 10 + padded) + i * width);
+    } else if (payload) {
+        memcpy(data + 10 + padded, view->data, payload);
+    }
+    *out_data = data;
+    *out_size = 10 + padded + payload;
+    return PARTITA_OK;
+}
+
+partita_status tool_npz_write(const char *path, const tool_values *values) {
+    int code = 0;
+    zip_t *archive = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, &code);
+    if (!archive) return pt_fail(PARTITA_IO, "%s: cannot be written", path);
+    partita_status status = PARTITA_OK;
+    for (size_t i = 0; i < values->size && status == PARTITA_OK; i++) {
+        partita_value_view view = {.size = sizeof(view)};
+        char description[32], name[600], *data = NULL;
+        size_t width, size;
+        status = partita_value_view_of(values->data[i].value, &view);
+        if (status != PARTITA_OK) break;
+        if (!numpy_description(&view, description, sizeof(description), &width)) {
+            fprintf(stderr, "partita: warning npz-cannot-hold: output '%s' (%s) has no type in numpy and is left out of "
+                            "%s; --outputs FILE.json holds everything\n",
+                    values->data[i].name, partita_dtype_name(view.dtype), path);
+            continue;
+        }
+        status = npy_bytes(&view, description, width, &data, &size);
+        if (status != PARTITA_OK) break;
+        snprintf(name, sizeof(name), "%s.npy", values->data[i].name);
+        zip_source_t *source = zip_source_buffer(archive, data, size, 1);
+        zip_int64_t index = source ? zip_file_add(archive, name, source, ZIP_FL_OVERWRITE | ZIP_FL_ENC_UTF_8) : -1;
+        if (index < 0) {
+            if (source) zip_source_free(source);
+            else free(data);
+            status = pt_fail(PARTITA_IO, "%s: %s", path, zip_strerror(archive));
+        } else {
+            zip_set_file_compression(archive, (zip_uint64_t)index, ZIP_CM_STORE, 0);
+        }
+    }
+    if (status != PARTITA_OK) {
+        zip_discard(archive);
+        return status;
+    }
+    if (zip_close(archive) != 0) {
+        status = pt_fail(PARTITA_IO, "%s: %s", path, zip_strerror(archive));
+        zip_discard(archive);
+    }
+    return status;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A value from a .pb file: TensorProto, SequenceProto, OptionalProto, MapProto or SparseTensorProto. */
+#ifndef TOOLS_TENSOR_FILE_H
+#define TOOLS_TENSOR_FILE_H
+
+#include "base/base.h"
+#include <partita/partita.h>
+
+/* `kind`: what the model says the value is; `element`: kind of a sequence's or optional's item. */
+partita_status tool_tensor_file_read(const char *path, partita_kind kind, partita_kind element,
+                                     partita_value **out_value);
+
+#endif
