@@ -360,6 +360,33 @@ PARTITA_API void partita_session_counters(const partita_session *session, partit
 PARTITA_API partita_status partita_session_explain_json(const partita_session *session, char **out_json);
 PARTITA_API partita_status partita_session_explain_print(const partita_session *session, char **out_text);
 
+/** What one device of the session's set did so far (times need options.measure). */
+typedef struct partita_device_usage {
+    uint32_t size;
+    uint32_t parts;          /* compiled for it, nested ones included */
+    const char *device;      /* "" ends the list: the host's own control flow has no row */
+    uint64_t launches;       /* parts run */
+    double busy_us;          /* sum of its parts' measured times, over all runs */
+    double flops;            /* of its nodes at the nominal shapes, one run; bodies counted once */
+} partita_device_usage;
+/** Row of the device list of the plan. INVALID_ARGUMENT past its end. Thread-safe. */
+PARTITA_API partita_status partita_session_device(const partita_session *session, uint32_t index,
+                                                  partita_device_usage *out_usage);
+
+/** A value that crosses between two devices, or from or to host memory ("(host)"). */
+typedef struct partita_edge_usage {
+    uint32_t size;
+    uint32_t staged;         /* 1: in two steps through host memory */
+    const char *value, *from, *to;
+    const char *route;       /* "share", "import", "copy", "staged" */
+    uint64_t bytes_moved;    /* counted where they moved, over all runs */
+    uint64_t copies;
+    uint64_t runs;           /* times it crossed */
+} partita_edge_usage;
+/** Row of the plan's crossing edges. INVALID_ARGUMENT past their end. Strings live as long as the session. */
+PARTITA_API partita_status partita_session_edge(const partita_session *session, uint32_t index,
+                                                partita_edge_usage *out_usage);
+
 #ifdef __cplusplus
 }
 #endif
