@@ -6,8 +6,8 @@
  * A kernel works on contiguous row-major tensors. It splits its work into `items`; the program gives each worker a range
  * of them with a barrier behind the node, so a kernel never starts threads and never waits.
  *
- * `items` and `scratch` see tensors without data and may be called more than once; `call->workers` is then the largest
- * number of workers, while `run` may meet fewer. A `view` kernel is not called where its output can share the input's
+ * `items` and `scratch` see tensors without data and may be called more than once; `call->workers` is the largest
+ * number of workers, the same for all three. A `view` kernel is not called where its output can share the input's
  * bytes. Each family is one file (or a few) with `const cpu_kernel cpu_kernels_<family>[]` and its count
  * `const uint32_t cpu_kernels_<family>_count` behind it, listed in families.inc.
  */
@@ -102,7 +102,8 @@ typedef struct cpu_kernel {
     bool reference;         /* the scalar kernel by which others are judged; the device `reference` uses only these */
     /* optional: further conditions. Fills reason and text when it cannot. NULL: takes every node of op, version, type. */
     bool (*claim)(const cpu_node *node, ptp_answer *answer);
-    /* optional: parses attributes and packs constants once; state from host->alloc, freed by `release`. */
+    /* optional: parses attributes and packs constants once; state from host->alloc, freed by `release`, also when it
+     * fails after it gave one. */
     partita_status (*prepare)(const cpu_node *node, const ptp_host *host, void **out_state);
     void (*release)(const ptp_host *host, void *state);
     /* optional: bytes of scratch for these shapes (tensors without data). */
@@ -112,6 +113,7 @@ typedef struct cpu_kernel {
     /* Runs items [begin, end). Of `emit` kernels: called once, by one worker, with 0 and 1. */
     partita_status (*run)(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker);
     bool emit;              /* output shapes are known only while it runs, or outputs are no dense tensors */
+    bool shaped;            /* of an `emit` kernel: inference gives its outputs' rank and dims before `run` */
     bool in_place;          /* output 0 may lie on input 0 when both have the same bytes */
     bool packs_weights;     /* `prepare` copies constant input 1: its pages may be dropped */
     bool view;              /* output 0 is input 0's bytes under another shape */
