@@ -95,7 +95,7 @@ static void calls_make(cpu_run *run) {
                                 .in_count = step->in_count,
                                 .out_count = step->out_count,
                                 .scratch = (char *)run->exec->scratch_data + frame->steps[s].scratch_offset,
-                                .workers = frame->workers,
+                                .workers = program->workers,
                                 .host = program->host,
                                 .runner = &run->runner};
     }
