@@ -24,8 +24,8 @@ static void start_labels(const pt_part_energy *e, uint32_t first, uint32_t *labe
     }
 }
 
-static partita_status expand_all(pt_part_cutter *cutter, uint32_t usable, uint32_t sweeps) {
-    for (uint32_t sweep = 0; sweep < sweeps; sweep++) {
+static partita_status expand_all(pt_part_cutter *cutter, uint32_t usable) {
+    for (uint32_t sweep = 0; sweep < MOST_SWEEPS; sweep++) {
         int64_t before = cutter->value;
         for (uint32_t d = 0; d < cutter->energy->model->devices; d++) {
             if (usable >> d & 1) PT_TRY(pt_part_move_expand(cutter, d));
@@ -35,10 +35,13 @@ static partita_status expand_all(pt_part_cutter *cutter, uint32_t usable, uint32
     return PARTITA_OK;
 }
 
-static partita_status exchange_all(pt_part_cutter *cutter, uint32_t usable) {
+/* All pairs of the devices in `first` with those in `second`. */
+static partita_status exchange(pt_part_cutter *cutter, uint32_t first, uint32_t second) {
     for (uint32_t a = 0; a < cutter->energy->model->devices; a++) {
-        for (uint32_t b = a + 1; b < cutter->energy->model->devices; b++) {
-            if (usable >> a & 1 && usable >> b & 1) PT_TRY(pt_part_move_pair(cutter, a, b));
+        for (uint32_t b = 0; b < cutter->energy->model->devices; b++) {
+            bool twice = first >> b & second >> a & 1;
+            if (a == b || (twice && b < a)) continue;
+            if (first >> a & second >> b & 1) PT_TRY(pt_part_move_pair(cutter, a, b));
         }
     }
     return PARTITA_OK;
@@ -47,8 +50,8 @@ static partita_status exchange_all(pt_part_cutter *cutter, uint32_t usable) {
 static partita_status improve(pt_part_cutter *cutter, uint32_t usable, bool small) {
     for (uint32_t round = 0; round < (small ? MOST_ROUNDS : 1); round++) {
         int64_t before = cutter->value;
-        PT_TRY(expand_all(cutter, usable, MOST_SWEEPS));
-        PT_TRY(exchange_all(cutter, usable));
+        PT_TRY(expand_all(cutter, usable));
+        PT_TRY(exchange(cutter, usable, usable));
         if (cutter->value == before) break;
     }
     return PARTITA_OK;
@@ -88,6 +91,10 @@ partita_status pt_part_cut(const pt_part_energy *energy, uint32_t *out_label) {
         if (!(m->usable >> d & 1)) continue;
         start_labels(energy, d, cutter.trial);
         pt_part_cutter_start(&cutter, cutter.trial);
+        /* What can't be on d finds its place before any move may drag everything away from d. */
+        uint32_t self = UINT32_C(1) << d, others = m->usable & ~self;
+        PT_CHECK(exchange(&cutter, others, others));
+        PT_CHECK(exchange(&cutter, self, others));
         PT_CHECK(improve(&cutter, m->usable, small));
         if (cutter.value >= best) continue;
         best = cutter.value;
