@@ -192,11 +192,15 @@ partita_status pt_weight_align(pt_weight *weight, uint32_t alignment, const void
     return PARTITA_OK;
 }
 
-void pt_weight_drop_pages(const pt_weight *weight) {
-    if (!weight->mapping || !weight->mapping->mapped) return;
+static void drop_pages(const pt_mapping *mapping, const void *data, uint64_t bytes) {
+    if (!mapping || !mapping->mapped) return;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     /* Whole pages only: the first and the last may hold neighbours that are in use. */
-    uintptr_t begin = ((uintptr_t)weight->data + page - 1) & ~(page - 1);
-    uintptr_t end = ((uintptr_t)weight->data + (uintptr_t)weight->bytes) & ~(page - 1);
+    uintptr_t begin = ((uintptr_t)data + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)data + (uintptr_t)bytes) & ~(page - 1);
     if (begin < end) madvise((void *)begin, (size_t)(end - begin), MADV_DONTNEED);
 }
+
+void pt_weight_drop_pages(const pt_weight *weight) { drop_pages(weight->mapping, weight->data, weight->bytes); }
+
+void pt_mapping_drop_pages(const pt_mapping *mapping) { drop_pages(mapping, mapping->data, mapping->bytes); }

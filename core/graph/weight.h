@@ -57,7 +57,8 @@ const void *pt_mapping_data(const pt_mapping *mapping);
 uint64_t pt_mapping_bytes(const pt_mapping *mapping);
 void pt_mapping_retain(pt_mapping *mapping);
 void pt_mapping_release(pt_mapping *mapping);
-/* Tells the kernel that these pages are not needed again; they come back from the file when touched. */
+/* Tells the kernel that these pages are not needed for now; they come back from the file when touched. */
 void pt_weight_drop_pages(const pt_weight *weight);
+void pt_mapping_drop_pages(const pt_mapping *mapping);
 
 #endif

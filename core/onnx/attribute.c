@@ -8,9 +8,17 @@
 
 enum { ONNX_SPARSE = 11, ONNX_TYPE = 13, ONNX_SPARSES = 12, ONNX_TYPES = 14 };
 
-/* Very old writers leave the type out: what is there tells it. */
+/* ONNX numbers floats before ints, the ABI ints before floats. Very old writers leave the type out: what is there
+ * tells it. */
 static uint32_t type_of(const Onnx__AttributeProto *proto) {
-    if (proto->has_type && proto->type != 0) return (uint32_t)proto->type;
+    switch (proto->type) {
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__UNDEFINED: break;
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT: return PTP_ATTRIBUTE_FLOAT;
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT: return PTP_ATTRIBUTE_INT;
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS: return PTP_ATTRIBUTE_FLOATS;
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS: return PTP_ATTRIBUTE_INTS;
+    default: return (uint32_t)proto->type;
+    }
     if (proto->has_f) return PTP_ATTRIBUTE_FLOAT;
     if (proto->has_i) return PTP_ATTRIBUTE_INT;
     if (proto->has_s) return PTP_ATTRIBUTE_STRING;

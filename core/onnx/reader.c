@@ -70,6 +70,8 @@ static partita_status import_model(pt_importer *importer) {
     PT_TRY(pt_import_index_functions(importer));
     PT_TRY(pt_import_graph(importer, NULL, importer->proto->graph, PT_NONE, PT_STR(""), &graph));
     importer->model->copied_weight_bytes = importer->origin.copied;
+    /* The walk over the file left its pages with this process, and weights between them that nobody read. */
+    pt_mapping_drop_pages(importer->origin.mapping);
     PT_TRY(pt_model_sort(importer->model));
 #ifdef NDEBUG
     return PARTITA_OK;
