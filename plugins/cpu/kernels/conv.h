@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The geometry of windows that slide over up to three spatial dims: Conv, ConvTranspose, pooling and their kin. Fewer dims
+ * are filled up in front with dims of 1.
+ */
+#ifndef CPU_KERNELS_CONV_H
+#define CPU_KERNELS_CONV_H
+
+#include "cpu/kernels/support.h"
+
+#define CPU_SPATIAL 3
+
+enum { CPU_PAD_NOTSET = 0, CPU_PAD_SAME_UPPER, CPU_PAD_SAME_LOWER, CPU_PAD_VALID };
+
+/* Attributes, as the node has them. Part of every state of the family. */
+typedef struct cpu_window_attrs {
+    uint32_t auto_pad;
+    bool ceil_mode, has_kernel;
+    int64_t group;
+    cpu_ints kernel, strides, dilations, pads, output_padding, output_shape;
+} cpu_window_attrs;
+
+partita_status cpu_window_attrs_read(const cpu_node *node, const ptp_host *host, cpu_window_attrs *out);
+
+typedef struct cpu_window {
+    uint32_t spatial;                  /* dims of the tensors, 1 to 3 */
+    int64_t in[CPU_SPATIAL], out[CPU_SPATIAL], kernel[CPU_SPATIAL], stride[CPU_SPATIAL], dilation[CPU_SPATIAL];
+    int64_t pad[CPU_SPATIAL];          /* in front */
+    int64_t pad_end[CPU_SPATIAL];
+    int64_t in_size, out_size, kernel_size; /* products */
+} cpu_window;
+
+/* `kernel_dims`: of the weights, or NULL to take the attribute. Checks what could leave the memory. */
+partita_status cpu_window_make(const cpu_call *call, const cpu_window_attrs *attrs, const cpu_tensor *in,
+                               const cpu_tensor *out, const int64_t *kernel_dims, cpu_window *window);
+/* The same for a transposed convolution, whose input is the smaller side. */
+partita_status cpu_window_make_transposed(const cpu_call *call, const cpu_window_attrs *attrs, const cpu_tensor *in,
+                                          const cpu_tensor *out, const int64_t *kernel_dims, cpu_window *window);
+
+/* Convolution of one image: X [n, c, ...], W [m, c / group, ...]. */
+typedef struct cpu_conv {
+    cpu_window window;
+    int64_t images, channels, features, group, group_channels, group_features;
+} cpu_conv;
+partita_status cpu_conv_make(const cpu_call *call, const cpu_window_attrs *attrs, const cpu_tensor *x,
+                             const cpu_tensor *w, const cpu_tensor *y, cpu_conv *conv);
+
+/* One output row of a depthwise convolution by a level's vectors: sum of taps, each a shifted row. */
+typedef struct cpu_depthwise {
+    const float *x; /* the channel's plane [in rows, in columns] */
+    const float *w; /* [kernel rows, kernel columns] */
+    float *y;       /* the output plane */
+    float bias;
+    int64_t in_rows, in_columns, out_columns, kernel_rows, kernel_columns;
+    int64_t stride_rows, stride_columns, dilation_rows, dilation_columns, pad_rows, pad_columns;
+} cpu_depthwise;
+typedef void (*cpu_depthwise_fn)(const cpu_depthwise *d, int64_t first_row, int64_t last_row);
+void cpu_depthwise_baseline(const cpu_depthwise *d, int64_t first_row, int64_t last_row);
+void cpu_depthwise_avx2(const cpu_depthwise *d, int64_t first_row, int64_t last_row);
+void cpu_depthwise_avx512(const cpu_depthwise *d, int64_t first_row, int64_t last_row);
+
+#endif
