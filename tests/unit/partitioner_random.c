@@ -63,8 +63,9 @@ static void add_prices(random_problem *r, uint64_t *state, unsigned what) {
                 latency = random_below(state, 60);
                 per_kib = random_below(state, 8);
             }
-            r->latency[d * k + e] = latency * scale;
-            r->per_kib[d * k + e] = per_kib * scale;
+            bool shared = what & WITH_RESOURCES && random_below(state, 4) == 0;
+            r->latency[d * k + e] = shared ? 0 : latency * scale;
+            r->per_kib[d * k + e] = shared ? 0 : per_kib * scale;
             r->channel[d * k + e] = what & WITH_RESOURCES ? random_below(state, k * k) : d * k + e;
         }
     }

@@ -21,7 +21,7 @@ enum {
     WITH_INFINITE = 1,  /* a quarter of the costs are infinite */
     WITH_PINS = 2,      /* some units are pinned, some are grouped */
     WITH_LAUNCH = 4,
-    WITH_RESOURCES = 8, /* devices share resources and channels */
+    WITH_RESOURCES = 8, /* devices share resources, channels, memory */
     ODD_PRICES = 16,    /* independent for each pair and direction, so that routes may be cheaper than links */
     CHEAP_LINKS = 32,
     DEAR_LINKS = 64,
