@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Products of matrices, and attention, which is made of them.
+ */
+#include "op/infer.h"
+
+/* ---- matmul, gemm ---------------------------------------------------------------------------- */
+
+/* As a matrix: a vector on the left gets a dim of 1 in front, one on the right behind. */
+static pt_infer_value as_matrix(const pt_infer_value *value, bool left) {
+    pt_infer_value matrix = *value;
+    if (value->rank != 1) return matrix;
+    matrix.rank = 2;
+    matrix.dims[left ? 1 : 0] = value->dims[0];
+    matrix.dims[left ? 0 : 1] = 1;
+    return matrix;
+}
+
+partita_status pt_op_infer_matmul(pt_infer *infer) {
+    bool quantized = pt_str_is(infer->node->op, "QLinearMatMul"), integer = pt_str_is(infer->node->op, "MatMulInteger");
+    const pt_infer_value *a = pt_infer_in(infer, 0), *b = pt_infer_in(infer, quantized ? 3 : 1);
+    pt_infer_value *out =
+        pt_infer_tensor(infer, 0, integer ? PARTITA_INT32 : quantized ? pt_infer_in(infer, 7)->dtype : a->dtype);
+    if (!quantized && !integer && a->dtype && b->dtype && a->dtype != b->dtype) {
+        return pt_infer_fail(infer, "inputs are of types %s and %s", pt_dtype_name(a->dtype), pt_dtype_name(b->dtype));
+    }
+    if (a->rank < 0 || b->rank < 0) return infer->status;
+    if (a->rank == 0 || b->rank == 0) return pt_infer_fail(infer, "a scalar is no matrix");
+    pt_infer_value left = as_matrix(a, true), right = as_matrix(b, false);
+    pt_dim inner;
+    PT_TRY(pt_infer_same_dim(infer, left.dims[left.rank - 1], right.dims[right.rank - 2], &inner));
+    PT_TRY(pt_infer_broadcast_batch(infer, 0, &left, &right, 2));
+    out->dims[out->rank - 2] = left.dims[left.rank - 2];
+    out->dims[out->rank - 1] = right.dims[right.rank - 1];
+    if (b->rank == 1) out->rank--;
+    if (a->rank == 1) {
+        if (b->rank != 1) out->dims[out->rank - 2] = out->dims[out->rank - 1];
+        out->rank--;
+    }
+    return infer->status;
+}
+
+partita_status pt_op_infer_gemm(pt_infer *infer) {
+    const pt_infer_value *a = pt_infer_in(infer, 0), *b = pt_infer_in(infer, 1);
+    bool turn_a = pt_node_int(infer->node, "transA", 0) != 0, turn_b = pt_node_int(infer->node, "transB", 0) != 0;
+    pt_infer_tensor(infer, 0, a->dtype);
+    if ((a->rank >= 0 && a->rank != 2) || (b->rank >= 0 && b->rank != 2)) {
+        return pt_infer_fail(infer, "inputs of rank %d and %d instead of 2", a->rank, b->rank);
+    }
+    pt_dim *dims = pt_infer_rank(infer, 0, 2), inner = PT_DIM_UNKNOWN;
+    if (a->rank == 2) {
+        dims[0] = a->dims[turn_a ? 1 : 0];
+        inner = a->dims[turn_a ? 0 : 1];
+    }
+    if (b->rank == 2) {
+        dims[1] = b->dims[turn_b ? 0 : 1];
+        PT_TRY(pt_infer_same_dim(infer, inner, b->dims[turn_b ? 1 : 0], &inner));
+    }
+    return infer->status;
+}
+
+partita_status pt_op_infer_det(pt_infer *infer) {
+    const pt_infer_value *in = pt_infer_in(infer, 0);
+    pt_infer_tensor(infer, 0, in->dtype);
+    if (in->rank < 0) return infer->status;
+    if (in->rank < 2) return pt_infer_fail(infer, "an input of rank %d is no matrix", in->rank);
+    pt_dim *dims = pt_infer_rank(infer, 0, in->rank - 2);
+    if (dims) memcpy(dims, in->dims, (size_t)(in->rank - 2) * sizeof *dims);
+    return infer->status;
+}
+
+/* ---- einsum ---------------------------------------------------------------------------------- */
+
+typedef struct einsum {
+    pt_dim letters[128]; /* dim of each letter; PT_DIM_UNKNOWN */
+    uint32_t counts[128];
+    pt_dim wild[PT_RANK_MAX]; /* what the dots stand for */
+    int32_t wild_rank;
+    bool implicit; /* no arrow */
+} einsum;
+
+static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+/* One operand's term against its shape. */
+static partita_status einsum_term(pt_infer *infer, einsum *all, const char *term, size_t size, const pt_infer_value *in) {
+    int32_t named = 0, at = 0;
+    for (size_t i = 0; i < size; i++) named += is_letter(term[i]);
+    bool dots = memchr(term, '.', size) != NULL;
+    int32_t wild = in->rank - named;
+    if (in->rank >= 0 && (wild < 0 || (!dots && wild != 0))) {
+        return pt_infer_fail(infer, "term '%.*s' for an operand of rank %d", (int)size, term, in->rank);
+    }
+    for (size_t i = 0; i < size; i++) {
+        if (is_letter(term[i])) {
+            pt_dim *dim = &all->letters[(unsigned char)term[i]], own = in->rank >= 0 ? in->dims[at++] : PT_DIM_UNKNOWN;
+            all->counts[(unsigned char)term[i]]++;
+            *dim = *dim == PT_DIM_UNKNOWN ? own : pt_infer_apply(infer, PT_DIM_BROADCAST, *dim, own);
+        } else if (term[i] == '.') {
+            if (size - i < 3 || memcmp(term + i, "...", 3) != 0) return pt_infer_fail(infer, "dots that are no ellipsis");
+            i += 2;
+            if (in->rank < 0) continue;
+            int32_t shift = PT_MAX(wild - all->wild_rank, 0), old = all->wild_rank;
+            memmove(all->wild + shift, all->wild, (size_t)old * sizeof *all->wild);
+            for (int32_t k = 0; k < shift; k++) all->wild[k] = 1;
+            all->wild_rank += shift;
+            for (int32_t k = 0; k < wild; k++) {
+                pt_dim *dim = &all->wild[all->wild_rank - wild + k];
+                *dim = pt_infer_apply(infer, PT_DIM_BROADCAST, *dim, in->dims[at++]);
+            }
+        } else if (term[i] != ' ') {
+            return pt_infer_fail(infer, "character '%c' in the equation", term[i]);
+        }
+    }
+    return infer->status;
+}
+
+/* Without an arrow: the dots, then the letters that occur once, in alphabetical order. */
+static size_t einsum_implied(const einsum *all, char *out) {
+    size_t size = 0;
+    if (all->wild_rank > 0) {
+        memcpy(out, "...", 3);
+        size = 3;
+    }
+    for (char c = 'A'; c <= 'z'; c++) {
+        if (is_letter(c) && all->counts[(unsigned char)c] == 1) out[size++] = c;
+    }
+    return size;
+}
+
+static partita_status einsum_result(pt_infer *infer, const einsum *all, const char *term, size_t size) {
+    int64_t rank = 0;
+    int32_t at = 0;
+    for (size_t i = 0; i < size; i++) rank += is_letter(term[i]);
+    if (memchr(term, '.', size)) rank += all->wild_rank;
+    pt_dim *dims = pt_infer_rank(infer, 0, rank);
+    if (!dims) return infer->status;
+    for (size_t i = 0; i < size; i++) {
+        if (is_letter(term[i])) {
+            dims[at++] = all->letters[(unsigned char)term[i]];
+        } else if (size - i >= 3 && term[i] == '.' && at + all->wild_rank <= rank) {
+            memcpy(dims + at, all->wild, (size_t)all->wild_rank * sizeof *dims);
+            at += all->wild_rank;
+            i += 2;
+        }
+    }
+    return infer->status;
+}
+
+partita_status pt_op_infer_einsum(pt_infer *infer) {
+    const pt_attribute *equation = pt_node_attribute(infer->node, "equation");
+    einsum all = {.wild_rank = 0};
+    pt_infer_tensor(infer, 0, pt_infer_in(infer, 0)->dtype);
+    if (!equation) return infer->status;
+    const char *text = equation->s.data, *end = text + equation->s.size;
+    for (size_t i = 0; i < PT_COUNT_OF(all.letters); i++) all.letters[i] = PT_DIM_UNKNOWN;
+    const char *arrow = NULL, *term = text;
+    for (const char *c = text; c + 1 < end && !arrow; c++) {
+        if (c[0] == '-' && c[1] == '>') arrow = c;
+    }
+    const char *left_end = arrow ? arrow : end;
+    bool known = true;
+    for (uint32_t i = 0; i < infer->input_count; i++) {
+        const char *comma = term < left_end ? memchr(term, ',', (size_t)(left_end - term)) : NULL;
+        const char *stop = comma ? comma : left_end;
+        if (!comma != (i + 1 == infer->input_count)) {
+            return pt_infer_fail(infer, "%u operands for equation '%.*s'", infer->input_count, PT_STR_ARG(equation->s));
+        }
+        known = known && pt_infer_in(infer, i)->rank >= 0;
+        PT_TRY(einsum_term(infer, &all, term, (size_t)(stop - term), pt_infer_in(infer, i)));
+        term = comma ? comma + 1 : stop;
+    }
+    char implied[64];
+    /* An operand of unknown rank leaves open what the dots stand for. */
+    if (!known && memchr(text, '.', equation->s.size)) return infer->status;
+    if (!arrow) return einsum_result(infer, &all, implied, einsum_implied(&all, implied));
+    return einsum_result(infer, &all, arrow + 2, (size_t)(end - arrow - 2));
+}
+
+/* ---- attention ------------------------------------------------------------------------------- */
+
+/* An operand as [batch, heads, length, width], whether it's given so or as [batch, length, heads * width]. */
+static bool by_heads(pt_infer *infer, const pt_infer_value *in, int64_t heads, pt_dim out[4]) {
+    if (in->rank == 4) {
+        memcpy(out, in->dims, 4 * sizeof *out);
+        return true;
+    }
+    if (in->rank != 3 || heads <= 0) return false;
+    out[0] = in->dims[0];
+    out[1] = heads;
+    out[2] = in->dims[1];
+    out[3] = pt_infer_div(infer, in->dims[2], heads);
+    return true;
+}
+
+static void set_dims(pt_infer *infer, uint32_t output, pt_dim a, pt_dim b, pt_dim c, pt_dim d) {
+    pt_dim *dims = pt_infer_rank(infer, output, 4);
+    dims[0] = a;
+    dims[1] = b;
+    dims[2] = c;
+    dims[3] = d;
+}
+
+partita_status pt_op_infer_attention(pt_infer *infer) {
+    const pt_infer_value *in = pt_infer_in(infer, 0), *past = pt_infer_in(infer, 4);
+    int64_t heads = pt_node_int(infer->node, "q_num_heads", 0), kv_heads = pt_node_int(infer->node, "kv_num_heads", 0);
+    pt_dim q[4], k[4], v[4];
+    partita_dtype v_dtype = pt_infer_in(infer, 2)->dtype;
+    pt_infer_tensor(infer, 0, in->dtype);
+    pt_infer_tensor(infer, 1, pt_infer_in(infer, 1)->dtype);
+    pt_infer_tensor(infer, 2, v_dtype);
+    pt_infer_tensor(infer, 3, in->dtype);
+    if (in->rank == 3 && heads <= 0) return pt_infer_fail(infer, "attribute 'q_num_heads' is missing");
+    if (!by_heads(infer, in, heads, q) || !by_heads(infer, pt_infer_in(infer, 1), kv_heads, k) ||
+        !by_heads(infer, pt_infer_in(infer, 2), kv_heads, v)) {
+        return infer->status;
+    }
+    pt_dim total = k[2];
+    if (pt_infer_has(infer, 4)) total = pt_infer_add(infer, total, past->rank == 4 ? past->dims[2] : PT_DIM_UNKNOWN);
+    if (in->rank == 4) {
+        set_dims(infer, 0, q[0], q[1], q[2], v[3]);
+    } else {
+        pt_dim *dims = pt_infer_rank(infer, 0, 3);
+        dims[0] = q[0];
+        dims[1] = q[2];
+        dims[2] = pt_infer_mul(infer, q[1], v[3]);
+    }
+    set_dims(infer, 1, k[0], k[1], total, k[3]);
+    set_dims(infer, 2, v[0], v[1], total, v[3]);
+    set_dims(infer, 3, q[0], q[1], q[2], total);
+    return infer->status;
+}
+
+partita_status pt_op_infer_linear_attention(pt_infer *infer) {
+    const pt_infer_value *in = pt_infer_in(infer, 0), *past = pt_infer_in(infer, 3);
+    int64_t heads = pt_node_int(infer->node, "q_num_heads", 0), kv_heads = pt_node_int(infer->node, "kv_num_heads", 0);
+    pt_dim k[4], v[4];
+    pt_infer_tensor(infer, 0, in->dtype);
+    pt_infer_tensor(infer, 1, past->dtype ? past->dtype : in->dtype);
+    if (in->rank != 3 || !by_heads(infer, pt_infer_in(infer, 1), kv_heads, k) ||
+        !by_heads(infer, pt_infer_in(infer, 2), kv_heads, v)) {
+        return infer->status;
+    }
+    pt_dim *dims = pt_infer_rank(infer, 0, 3);
+    dims[0] = in->dims[0];
+    dims[1] = in->dims[1];
+    dims[2] = pt_infer_mul(infer, pt_infer_number(infer, heads), v[3]);
+    set_dims(infer, 1, in->dims[0], kv_heads, k[3], v[3]);
+    return infer->status;
+}
+
+partita_status pt_op_infer_flex_attention(pt_infer *infer) {
+    const pt_infer_value *in = pt_infer_in(infer, 0), *v = pt_infer_in(infer, 2);
+    pt_infer_tensor(infer, 0, in->dtype);
+    if (in->rank != 4) return infer->status;
+    set_dims(infer, 0, in->dims[0], in->dims[1], in->dims[2], v->rank == 4 ? v->dims[3] : PT_DIM_UNKNOWN);
+    return infer->status;
+}

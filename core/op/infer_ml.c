@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The domains ai.onnx.ml and ai.onnx.preview.training.
+ */
+#include "op/infer.h"
+
+static bool has_strings(const pt_infer *infer, const char *name) {
+    const pt_attribute *attribute = pt_node_attribute(infer->node, name);
+    return attribute && attribute->count > 0;
+}
+
+partita_status pt_op_infer_same_as_float(pt_infer *infer) {
+    pt_infer_tensor(infer, 0, PARTITA_FLOAT32);
+    pt_infer_shape_like(infer, 0, pt_infer_in(infer, 0));
+    return infer->status;
+}
+
+partita_status pt_op_infer_array_feature(pt_infer *infer) {
+    const pt_infer_value *in = pt_infer_in(infer, 0), *places = pt_infer_in(infer, 1);
+    int64_t count;
+    pt_infer_tensor(infer, 0, in->dtype);
+    if (in->rank < 1) return infer->status;
+    pt_dim picked = pt_infer_count(places, &count) ? count : PT_DIM_UNKNOWN;
+    if (in->rank == 1) {
+        pt_dim *dims = pt_infer_rank(infer, 0, 2);
+        dims[0] = 1;
+        dims[1] = picked;
+    } else {
+        pt_infer_shape_like(infer, 0, in)[in->rank - 1] = picked;
+    }
+    return infer->status;
+}
+
+partita_status pt_op_infer_cast_map(pt_infer *infer) {
+    bool text = pt_infer_string_is(infer, "cast_to", "TO_STRING"), whole = pt_infer_string_is(infer, "cast_to", "TO_INT64");
+    pt_infer_tensor(infer, 0, text ? PARTITA_STRING : whole ? PARTITA_INT64 : PARTITA_FLOAT32);
+    pt_infer_rank(infer, 0, 2)[0] = 1;
+    return infer->status;
+}
+
+partita_status pt_op_infer_category_mapper(pt_infer *infer) {
+    const pt_infer_value *in = pt_infer_in(infer, 0);
+    pt_infer_tensor(infer, 0, in->dtype == PARTITA_STRING ? PARTITA_INT64 : PARTITA_STRING);
+    pt_infer_shape_like(infer, 0, in);
+    return infer->status;
+}
+
+partita_status pt_op_infer_dict_vectorizer(pt_infer *infer) {
+    pt_infer_tensor(infer, 0, pt_infer_in(infer, 0)->dtype);
+    pt_infer_rank(infer, 0, 2)[0] = 1;
+    return infer->status;
+}
+
+partita_status pt_op_infer_feature_vectorizer(pt_infer *infer) {
+    const pt_infer_value *in = pt_infer_in(infer, 0);
+    const pt_attribute *widths = pt_infer_ints(infer, "inputdimensions");
+    pt_infer_tensor(infer, 0, PARTITA_FLOAT32);
+    pt_dim *dims = pt_infer_rank(infer, 0, 2), width = 0;
+    dims[0] = in->rank == 1 ? 1 : in->rank == 2 ? in->dims[0] : PT_DIM_UNKNOWN;
+    for (uint32_t i = 0; widths && i < widths->count; i++) {
+        width = pt_infer_add(infer, width, pt_infer_number(infer, widths->ints[i]));
+    }
+    dims[1] = widths ? width : PT_DIM_UNKNOWN;
+    return infer->status;
+}
+
+partita_status pt_op_infer_label_encoder(pt_infer *infer) {
+    const pt_infer_value *in = pt_infer_in(infer, 0);
+    const pt_attribute *tensor = pt_node_attribute(infer->node, "values_tensor");
+    partita_dtype dtype = PARTITA_UNDEFINED;
+    if (infer->since == 1) {
+        dtype = in->dtype == PARTITA_STRING ? PARTITA_INT64 : PARTITA_STRING;
+    } else if (has_strings(infer, "values_strings")) {
+        dtype = PARTITA_STRING;
+    } else if (has_strings(infer, "values_int64s")) {
+        dtype = PARTITA_INT64;
+    } else if (has_strings(infer, "values_floats")) {
+        dtype = PARTITA_FLOAT32;
+    } else if (tensor && tensor->count == 1) {
+        dtype = tensor->tensors[0]->dtype;
+    }
+    pt_infer_tensor(infer, 0, dtype);
+    pt_infer_shape_like(infer, 0, in);
+    return infer->status;
+}
+
+static pt_dim rows_of(const pt_infer_value *in) {
+    return in->rank == 1 ? 1 : in->rank >= 2 ? in->dims[0] : PT_DIM_UNKNOWN;
+}
+
+/* Labels and scores. How many scores there are depends on the kind of model, and is not said for all of them. */
+partita_status pt_op_infer_classifier(pt_infer *infer) {
+    static const char *const strings[] = {"classlabels_strings"};
+    static const char *const numbers[] = {"classlabels_ints", "classlabels_int64s"};
+    const pt_infer_value *in = pt_infer_in(infer, 0);
+    bool text = has_strings(infer, strings[0]);
+    uint32_t classes = 0;
+    const pt_attribute *labels = pt_node_attribute(infer->node, strings[0]);
+    for (size_t i = 0; !text && i < PT_COUNT_OF(numbers) && !classes; i++) {
+        labels = pt_infer_ints(infer, numbers[i]);
+        classes = labels ? labels->count : 0;
+    }
+    if (text) classes = labels->count;
+    pt_infer_tensor(infer, 0, text ? PARTITA_STRING : PARTITA_INT64);
+    pt_infer_tensor(infer, 1, PARTITA_FLOAT32);
+    pt_infer_rank(infer, 0, 1)[0] = rows_of(in);
+    pt_dim *dims = pt_infer_rank(infer, 1, 2);
+    dims[0] = rows_of(in);
+    if (classes > 2) dims[1] = classes;
+    return infer->status;
+}
+
+partita_status pt_op_infer_regressor(pt_infer *infer) {
+    const pt_infer_value *in = pt_infer_in(infer, 0);
+    bool same = pt_str_is(infer->node->op, "TreeEnsemble");
+    int64_t targets = pt_node_int(infer->node, "n_targets", pt_node_int(infer->node, "targets", 0));
+    pt_infer_tensor(infer, 0, same ? in->dtype : PARTITA_FLOAT32);
+    pt_dim *dims = pt_infer_rank(infer, 0, 2);
+    dims[0] = rows_of(in);
+    if (targets > 0) dims[1] = targets;
+    return infer->status;
+}
+
+partita_status pt_op_infer_one_hot_encoder(pt_infer *infer) {
+    const pt_infer_value *in = pt_infer_in(infer, 0);
+    const pt_attribute *numbers = pt_node_attribute(infer->node, "cats_int64s");
+    const pt_attribute *strings = pt_node_attribute(infer->node, "cats_strings");
+    pt_infer_tensor(infer, 0, PARTITA_FLOAT32);
+    if (in->rank < 0) return infer->status;
+    pt_dim *dims = pt_infer_rank(infer, 0, (int64_t)in->rank + 1);
+    if (!dims) return infer->status;
+    memcpy(dims, in->dims, (size_t)in->rank * sizeof *dims);
+    dims[in->rank] = numbers ? numbers->count : strings ? strings->count : 0;
+    return infer->status;
+}
+
+/* A sequence of maps from label to score. */
+partita_status pt_op_infer_zip_map(pt_infer *infer) {
+    pt_infer_value map = {.kind = PARTITA_KIND_MAP, .dtype = PARTITA_FLOAT32, .rank = -1};
+    map.key_dtype = has_strings(infer, "classlabels_strings") ? PARTITA_STRING : PARTITA_INT64;
+    pt_infer_value *out = pt_infer_out(infer, 0);
+    out->kind = PARTITA_KIND_SEQUENCE;
+    out->element = pt_infer_make_type(infer, &map);
+    return infer->status;
+}
+
+/* New values of the tensors and of what is kept about each; the inputs start with rate and step. */
+partita_status pt_op_infer_optimizer(pt_infer *infer) {
+    bool adam = pt_str_is(infer->node->op, "Adam");
+    uint32_t per_tensor = adam ? 4 : 3, tensors = (infer->input_count - 2) / per_tensor;
+    for (uint32_t i = 0; i < infer->output_count && tensors; i++) {
+        uint32_t group = i / tensors;
+        /* Inputs: tensors, gradients, then what is kept; gradients have no output. */
+        uint32_t from = 2 + (group ? group + 1 : 0) * tensors + i % tensors;
+        pt_infer_like(infer, i, pt_infer_in(infer, from));
+    }
+    return infer->status;
+}

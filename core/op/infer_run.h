@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the pass over a model and the inference of one run's shapes share.
+ */
+#ifndef PT_OP_INFER_RUN_H
+#define PT_OP_INFER_RUN_H
+
+#include "op/infer.h"
+
+/* The pass over a model. */
+struct pt_infer_run {
+    pt_model *model;
+    pt_arena scratch;
+    /* Whole numbers in small floating-point tensors, by value: sizes often take a way through floats. */
+    struct pt_infer_floats {
+        const pt_dim *elements;
+        uint32_t count;
+    } *floats;
+    pt_infer_value *values; /* for the inputs and outputs of the node at hand */
+    size_t capacity;
+    uint32_t depth; /* bodies around the node at hand */
+};
+
+/* The tensor of a constant, or of what a Constant node says; NULL. */
+const pt_tensor *pt_infer_constant(const pt_model *model, pt_id value);
+/*
+ * Elements as dims: integers, bools, and the whole numbers among float32 and float64 (others become PT_DIM_UNKNOWN).
+ * `out_any` false when the type is none of these or no element is known.
+ */
+partita_status pt_infer_elements(pt_symbols *symbols, partita_dtype dtype, const void *data, uint32_t count,
+                                 pt_dim *out_elements, bool *out_any);
+bool pt_infer_dtype_is_float(partita_dtype dtype);
+/* Calls the schema's function; its failure, or the one kept in the inference. */
+partita_status pt_infer_call(pt_infer *infer, const pt_schema *schema);
+
+#endif

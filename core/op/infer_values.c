@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Elements of small tensors under element-wise operators, and picked by place. Elements are dims: numbers or symbols.
+ */
+#include "op/infer_run.h"
+
+void pt_infer_small_binary(pt_infer *infer, uint32_t a, uint32_t b, pt_infer_binary_fn fn) {
+    const pt_infer_value *x = pt_infer_in(infer, a), *y = pt_infer_in(infer, b), *out = pt_infer_out(infer, 0);
+    int64_t count;
+    if (!fn || !x->small || !y->small || !pt_infer_count(out, &count) || count == 0) return;
+    pt_dim *small = pt_infer_small(infer, 0, count);
+    for (int64_t i = 0; small && i < count; i++) {
+        int64_t from_x = pt_infer_broadcast_index(x, out, i), from_y = pt_infer_broadcast_index(y, out, i);
+        if (from_x < x->small_count && from_y < y->small_count) small[i] = fn(infer, x->small[from_x], y->small[from_y]);
+    }
+}
+
+void pt_infer_small_unary(pt_infer *infer, pt_infer_unary_fn fn) {
+    const pt_infer_value *in = pt_infer_in(infer, 0);
+    pt_dim *small = in->small ? pt_infer_small(infer, 0, in->small_count) : NULL;
+    for (uint32_t i = 0; small && i < in->small_count; i++) {
+        if (in->small[i] != PT_DIM_UNKNOWN) small[i] = fn(infer, in->small[i]);
+    }
+}
+
+void pt_infer_small_pick(pt_infer *infer, uint32_t output, pt_infer_index_fn index, const void *user) {
+    const pt_infer_value *in = pt_infer_in(infer, 0), *out = pt_infer_out(infer, output);
+    int64_t count, at[PT_RANK_MAX];
+    if (!in->small || !pt_infer_count(out, &count)) return;
+    pt_dim *small = pt_infer_small(infer, output, count);
+    for (int64_t i = 0; small && i < count; i++) {
+        int64_t rest = i;
+        for (int32_t k = out->rank - 1; k >= 0; k--) {
+            at[k] = rest % out->dims[k];
+            rest /= out->dims[k];
+        }
+        int64_t from = index(user, at);
+        if (from >= 0 && from < in->small_count) small[i] = in->small[from];
+    }
+}
+
+/* ---- functions of two operands --------------------------------------------------------------- */
+
+static pt_dim divide(pt_infer *infer, pt_dim x, pt_dim y) {
+    int64_t number, divisor;
+    partita_dtype dtype = pt_infer_in(infer, 0)->dtype;
+    if (pt_infer_exact(infer, y, &divisor) && divisor == 0) return PT_DIM_UNKNOWN;
+    if (!pt_infer_dtype_is_float(dtype)) return pt_infer_apply(infer, PT_DIM_TRUNC_DIV, x, y);
+    /* A quotient of floats is followed only where it is a whole number for sure. */
+    if (pt_infer_apply(infer, PT_DIM_MOD, x, y) != 0) return PT_DIM_UNKNOWN;
+    if (!pt_infer_exact(infer, y, &number) || number <= 0) return PT_DIM_UNKNOWN;
+    return pt_infer_div(infer, x, y);
+}
+
+static pt_dim modulo(pt_infer *infer, pt_dim x, pt_dim y) {
+    bool same = pt_infer_nonnegative(infer, x) && pt_infer_nonnegative(infer, y);
+    /* With fmod the sign is the dividend's. */
+    if (pt_node_int(infer->node, "fmod", 0) && !same) return PT_DIM_UNKNOWN;
+    return y == 0 ? PT_DIM_UNKNOWN : pt_infer_apply(infer, PT_DIM_MOD, x, y);
+}
+
+static pt_dim power(pt_infer *infer, pt_dim x, pt_dim y) {
+    int64_t exponent;
+    if (!pt_infer_exact(infer, y, &exponent) || exponent < 0 || exponent > 62) return PT_DIM_UNKNOWN;
+    pt_dim result = 1;
+    for (int64_t i = 0; i < exponent; i++) result = pt_infer_mul(infer, result, x);
+    return result;
+}
+
+static pt_dim and_of(pt_infer *infer, pt_dim x, pt_dim y) { return pt_infer_mul(infer, x, y); }
+
+static pt_dim or_of(pt_infer *infer, pt_dim x, pt_dim y) {
+    if (x == 1 || y == 1) return 1;
+    return pt_infer_max(infer, x, y);
+}
+
+static pt_dim xor_of(pt_infer *infer, pt_dim x, pt_dim y) {
+    int64_t a, b;
+    return pt_infer_exact(infer, x, &a) && pt_infer_exact(infer, y, &b) ? (a != 0) != (b != 0) : PT_DIM_UNKNOWN;
+}
+
+static pt_dim equal(pt_infer *infer, pt_dim x, pt_dim y) {
+    int order = pt_infer_compare(infer, x, y);
+    if (order == 0) return 1;
+    return order == 1 || order == -1 ? 0 : PT_DIM_UNKNOWN;
+}
+
+static pt_dim less(pt_infer *infer, pt_dim x, pt_dim y) {
+    int order = pt_infer_compare(infer, x, y);
+    if (order == -1) return 1;
+    return order >= 0 && order <= 2 ? 0 : PT_DIM_UNKNOWN;
+}
+
+static pt_dim less_or_equal(pt_infer *infer, pt_dim x, pt_dim y) {
+    int order = pt_infer_compare(infer, x, y);
+    if (order == 0 || order == -1 || order == -2) return 1;
+    return order == 1 ? 0 : PT_DIM_UNKNOWN;
+}
+
+static pt_dim greater(pt_infer *infer, pt_dim x, pt_dim y) { return less(infer, y, x); }
+static pt_dim greater_or_equal(pt_infer *infer, pt_dim x, pt_dim y) { return less_or_equal(infer, y, x); }
+
+pt_infer_binary_fn pt_infer_binary_of(const pt_infer *infer) {
+    static const struct {
+        const char *name;
+        pt_infer_binary_fn fn;
+    } functions[] = {
+        {"Add", pt_infer_add},      {"Sum", pt_infer_add},         {"Sub", pt_infer_sub}, {"Mul", pt_infer_mul},
+        {"Div", divide},            {"Mod", modulo},               {"Pow", power},        {"Max", pt_infer_max},
+        {"Min", pt_infer_min},      {"And", and_of},               {"Or", or_of},         {"Xor", xor_of},
+        {"Equal", equal},           {"Less", less},                {"Greater", greater},  {"LessOrEqual", less_or_equal},
+        {"GreaterOrEqual", greater_or_equal},
+    };
+    if (infer->since < 7) return NULL;
+    for (size_t i = 0; i < PT_COUNT_OF(functions); i++) {
+        if (pt_str_is(infer->node->op, functions[i].name)) return functions[i].fn;
+    }
+    return NULL;
+}
+
+/* ---- scaled sizes ---------------------------------------------------------------------------- */
+
+/* The node that makes this value; NULL when it's none of this operator of ai.onnx. */
+static const pt_node *made_by(const pt_model *model, pt_id id, const char *op) {
+    const pt_value *value = id == PT_NONE ? NULL : pt_value_at(model, id);
+    if (!value || value->producer == PT_NONE) return NULL;
+    const pt_node *node = pt_node_at(model, value->producer);
+    return node->domain.size == 0 && pt_str_is(node->op, op) ? node : NULL;
+}
+
+/* The one float of a constant. */
+static bool fraction(const pt_model *model, pt_id id, float *out_fraction) {
+    const pt_tensor *tensor = id == PT_NONE ? NULL : pt_infer_constant(model, id);
+    if (!tensor || tensor->dtype != PARTITA_FLOAT32 || tensor->count != 1 || !tensor->weight) return false;
+    memcpy(out_fraction, tensor->weight->data, sizeof *out_fraction);
+    return true;
+}
+
+bool pt_infer_rounded(pt_infer *infer) {
+    if (!infer->run || !infer->run->floats) return false;
+    pt_id input = infer->node->inputs[0];
+    /* Exporters put a cast between the product and the floor. */
+    for (const pt_node *cast; (cast = made_by(infer->model, input, "Cast")) != NULL;) {
+        if (!pt_infer_dtype_is_float(pt_value_at(infer->model, cast->inputs[0])->type.dtype)) break;
+        input = cast->inputs[0];
+    }
+    const pt_node *product = made_by(infer->model, input, "Mul");
+    if (!product || product->input_count != 2) return false;
+    for (uint32_t side = 0; side < 2; side++) {
+        float scale;
+        pt_id size = product->inputs[side];
+        if (size == PT_NONE || !fraction(infer->model, product->inputs[1 - side], &scale)) continue;
+        const struct pt_infer_floats *known = &infer->run->floats[size];
+        if (!known->elements || scale <= 0.0f) continue;
+        pt_dim *small = pt_infer_small(infer, 0, known->count);
+        for (uint32_t i = 0; small && i < known->count; i++) {
+            small[i] = pt_infer_scale(infer, known->elements[i], scale);
+        }
+        return small != NULL;
+    }
+    return false;
+}
