@@ -5,6 +5,8 @@
  */
 #include "graph/dim_table.h"
 
+#include <math.h>
+
 struct pt_symbols_index {
     uint32_t capacity; /* a power of two */
     uint32_t size;
@@ -122,6 +124,7 @@ static bool result_nonnegative(const pt_symbols *symbols, pt_dim_op op, pt_dim a
     bool x = pt_dim_is_nonnegative(symbols, a), y = pt_dim_is_nonnegative(symbols, b);
     switch (op) {
     case PT_DIM_MAX: return x || y;
+    case PT_DIM_SCALE: return x;
     case PT_DIM_MOD: return y;
     case PT_DIM_ADD:
     case PT_DIM_MUL:
@@ -144,6 +147,20 @@ partita_status pt_dim_intern(pt_symbols *symbols, pt_dim_op op, pt_dim a, pt_dim
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
+float pt_dim_scale(int64_t bits) {
+    uint32_t low = (uint32_t)bits;
+    float factor;
+    memcpy(&factor, &low, sizeof factor);
+    return factor;
+}
+
+static bool scale(int64_t a, int64_t bits, int64_t *out_value) {
+    float scaled = floorf((float)a * pt_dim_scale(bits));
+    if (!(fabsf(scaled) < 9e18f)) return false;
+    *out_value = (int64_t)scaled;
+    return true;
+}
+
 bool pt_dim_fold(pt_dim_op op, int64_t a, int64_t b, int64_t *out_value) {
     bool division = op == PT_DIM_FLOOR_DIV || op == PT_DIM_TRUNC_DIV || op == PT_DIM_MOD;
     if (division && (b == 0 || (a == INT64_MIN && b == -1))) return false;
@@ -157,6 +174,8 @@ bool pt_dim_fold(pt_dim_op op, int64_t a, int64_t b, int64_t *out_value) {
     case PT_DIM_MAX: *out_value = PT_MAX(a, b); return true;
     case PT_DIM_MIN: *out_value = PT_MIN(a, b); return true;
     case PT_DIM_BROADCAST: *out_value = b == 1 ? a : b; return a == b || a == 1 || b == 1;
+    case PT_DIM_SCALE: return scale(a, b, out_value);
+    case PT_DIM_WRAP: *out_value = a; return a >= 0 || pt_add_i64(a, b, out_value);
     default: return false;
     }
 }
@@ -187,7 +206,8 @@ enum { PRINT_DEPTH = 12, PRINT_BYTES = 200 };
 static void print(const pt_symbols *symbols, pt_dim dim, int depth, size_t limit, bool inside, pt_text *text) {
     static const char *const infix[] = {[PT_DIM_ADD] = "+", [PT_DIM_SUB] = "-", [PT_DIM_MUL] = "*",
                                         [PT_DIM_FLOOR_DIV] = "/", [PT_DIM_TRUNC_DIV] = "/", [PT_DIM_MOD] = "%"};
-    static const char *const prefix[] = {[PT_DIM_MAX] = "max", [PT_DIM_MIN] = "min", [PT_DIM_BROADCAST] = "broadcast"};
+    static const char *const prefix[] = {[PT_DIM_MAX] = "max", [PT_DIM_MIN] = "min", [PT_DIM_BROADCAST] = "broadcast",
+                                         [PT_DIM_SCALE] = "scale", [PT_DIM_WRAP] = "wrap"};
     const pt_symbol *row = pt_dim_row(symbols, dim);
     if (!row) {
         pt_text_printf(text, "%lld", (long long)dim);
@@ -205,7 +225,11 @@ static void print(const pt_symbols *symbols, pt_dim dim, int depth, size_t limit
         if (!is_infix || inside) pt_text_append(text, PT_STR("("));
         print(symbols, row->a, depth - 1, limit, is_infix, text);
         pt_text_printf(text, "%s", is_infix ? infix[row->op] : ",");
-        print(symbols, row->b, depth - 1, limit, is_infix, text);
+        if (row->op == PT_DIM_SCALE) {
+            pt_text_printf(text, "%g", (double)pt_dim_scale(row->b));
+        } else {
+            print(symbols, row->b, depth - 1, limit, is_infix, text);
+        }
         if (!is_infix || inside) pt_text_append(text, PT_STR(")"));
     }
 }

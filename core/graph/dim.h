@@ -25,7 +25,9 @@ typedef enum pt_dim_op {
     PT_DIM_FLOOR_DIV, /* towards minus infinity */
     PT_DIM_TRUNC_DIV, /* towards zero: integer Div of ONNX */
     PT_DIM_MOD, PT_DIM_MAX, PT_DIM_MIN,
-    PT_DIM_BROADCAST  /* a where b is 1, b where a is 1, a where equal, else undefined */
+    PT_DIM_BROADCAST, /* a where b is 1, b where a is 1, a where equal, else undefined */
+    PT_DIM_SCALE,     /* floor(a * s) in float32, where b holds the bits of s > 0: how Resize has it */
+    PT_DIM_WRAP       /* a where a is not negative, else a + b: an index that may count from the end */
 } pt_dim_op;
 
 typedef struct pt_symbol {

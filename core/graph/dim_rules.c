@@ -276,6 +276,19 @@ static partita_status broadcast(pt_symbols *symbols, pt_dim a, pt_dim b, pt_dim 
     return PARTITA_OK;
 }
 
+/* A whole factor is a product, and a half, a quarter, ... a division: those meet other rules. */
+static partita_status scale(pt_symbols *symbols, pt_dim a, pt_dim bits, pt_dim *out_dim) {
+    int64_t number = 0;
+    pt_dim_value(symbols, bits, &number);
+    float factor = pt_dim_scale(number);
+    for (int64_t whole = 1; whole <= 64; whole++) {
+        if (factor == (float)whole) return multiply(symbols, a, whole, out_dim);
+        bool power_of_two = (whole & (whole - 1)) == 0;
+        if (power_of_two && factor * (float)whole == 1.0f) return divide(symbols, PT_DIM_FLOOR_DIV, a, whole, out_dim);
+    }
+    return pt_dim_intern(symbols, PT_DIM_SCALE, a, bits, out_dim);
+}
+
 partita_status pt_dim_apply(pt_symbols *symbols, pt_dim_op op, pt_dim a, pt_dim b, pt_dim *out_dim) {
     int64_t x, y, value;
     bool b_known = pt_dim_value(symbols, b, &y);
@@ -298,6 +311,11 @@ partita_status pt_dim_apply(pt_symbols *symbols, pt_dim_op op, pt_dim a, pt_dim 
     case PT_DIM_MAX:
     case PT_DIM_MIN: return larger_or_smaller(symbols, op, a, b, out_dim);
     case PT_DIM_BROADCAST: return broadcast(symbols, a, b, out_dim);
+    case PT_DIM_SCALE: return scale(symbols, a, b, out_dim);
+    case PT_DIM_WRAP:
+        if (!pt_dim_is_nonnegative(symbols, a)) return pt_dim_intern(symbols, op, a, b, out_dim);
+        *out_dim = a;
+        return PARTITA_OK;
     default: return pt_fail(PARTITA_INTERNAL, "no operation on dims: %d", (int)op);
     }
 }

@@ -11,6 +11,8 @@
 partita_status pt_dim_intern(pt_symbols *symbols, pt_dim_op op, pt_dim a, pt_dim b, pt_dim *out_dim);
 /* a op b of numbers; false on overflow, division by zero, or numbers that do not broadcast. */
 bool pt_dim_fold(pt_dim_op op, int64_t a, int64_t b, int64_t *out_value);
+/* The factor of a SCALE, out of its bits. */
+float pt_dim_scale(int64_t bits);
 /* The row of a dim that is a symbol; NULL for an exact dim. */
 const pt_symbol *pt_dim_row(const pt_symbols *symbols, pt_dim dim);
 bool pt_dim_is_nonnegative(const pt_symbols *symbols, pt_dim dim);
