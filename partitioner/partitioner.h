@@ -2,11 +2,13 @@
 /*
  * The partitioner: costs of a DAG on devices in, a placement out. It knows no ONNX and no plugin. Times are integers
  * in picoseconds, so that "equal to the optimum" is exact and the same input gives the same plan on every machine.
- * The definitions are in docs/architecture.md; in short:
  *
- * additive    sum of unit costs, plus the price of each tensor once per device it travels to
- * latency     end of a deterministic list schedule of clusters and transfers (simulate.c)
+ * additive    sum of unit costs, plus the price of each tensor once per device it travels to (energy.c)
+ * latency     end of a deterministic list schedule of clusters and transfers (simulate.c, cluster.c)
  * period      the most loaded resource or lane: what a pipeline takes per request
+ *
+ * Prices are closed over routes first (routes.c): a tensor takes the cheapest way for its size. Host memory that no
+ * device computes in is a device of its own, with infinite costs.
  */
 #ifndef PT_PARTITIONER_H
 #define PT_PARTITIONER_H
