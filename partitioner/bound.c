@@ -26,8 +26,8 @@ static int64_t earliest(const pt_part_model *m, uint32_t t, const int64_t *made,
 static void pass_on(const pt_part_model *m, uint32_t t, const int64_t *made, int64_t *reach) {
     const pt_part_problem *p = m->problem;
     for (uint32_t d = 0; d < m->devices; d++) {
-        int64_t arrival = p->producer[t] == PT_NONE ? pt_part_tau(m, t, m->host, d) + m->launch[d]
-                                                    : earliest(m, t, made, d);
+        int64_t arrival =
+            p->producer[t] == PT_NONE ? pt_part_tau(m, t, m->host, d) + m->launch[d] : earliest(m, t, made, d);
         for (uint32_t c = p->first_consumer[t]; c < p->first_consumer[t + 1]; c++) {
             int64_t *there = &reach[(size_t)p->consumers[c] * m->devices + d];
             *there = PT_MAX(*there, arrival);

@@ -7,9 +7,9 @@
 
 enum {
     MOST_ROUNDS = 8,
-    SMALL = 1024,        /* nodes * devices up to which several starts and rounds are cheap */
-    MOST_SWEEPS = 3,     /* more expansion sweeps gain next to nothing */
-    LEAST_GAIN = 1000,   /* a sweep that gains less than one part in this is the last */
+    SMALL = 1024,      /* nodes * devices up to which several starts and rounds are cheap */
+    MOST_SWEEPS = 3,   /* more expansion sweeps gain next to nothing */
+    LEAST_GAIN = 1000, /* a sweep that gains less than one part in this is the last */
 };
 
 /* `first`: wherever it can be (PT_NONE: nowhere in particular), the rest where the unit alone is cheapest. */

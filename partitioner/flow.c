@@ -8,13 +8,12 @@
 
 #include "partitioner/model.h"
 
-
 enum { TREE_NONE, TREE_SOURCE, TREE_SINK };
 
-#define NO_ARC UINT32_MAX
-#define NO_PARENT UINT32_MAX
+#define NO_ARC      UINT32_MAX
+#define NO_PARENT   UINT32_MAX
 #define AT_TERMINAL (UINT32_MAX - 1)
-#define IS_ORPHAN (UINT32_MAX - 2)
+#define IS_ORPHAN   (UINT32_MAX - 2)
 
 void pt_flow_deinit(pt_flow *flow) {
     if (!flow) return;
@@ -152,9 +151,7 @@ static int64_t *against(pt_flow *flow, uint32_t v) {
     return &flow->arcs.data[flow->nodes.data[v].tree == TREE_SOURCE ? arc : arc ^ 1].residual;
 }
 
-static uint32_t parent_of(const pt_flow *flow, uint32_t v) {
-    return flow->arcs.data[flow->nodes.data[v].parent].head;
-}
+static uint32_t parent_of(const pt_flow *flow, uint32_t v) { return flow->arcs.data[flow->nodes.data[v].parent].head; }
 
 static bool make_orphan(pt_flow *flow, uint32_t v) {
     flow->nodes.data[v].parent = IS_ORPHAN;
@@ -193,7 +190,7 @@ static bool augment(pt_flow *flow, uint32_t bridge) {
     return push_along(flow, head, amount) && ok;
 }
 
-/* Depth of v when its tree still hangs on the terminal; 0 when it doesn't. Stamps the way, so that it's cheap next time. */
+/* Depth of v when its tree still hangs on the terminal, else 0. Stamps the way: it's cheap next time. */
 static uint32_t depth_of(pt_flow *flow, uint32_t v) {
     pt_flow_node *nodes = flow->nodes.data;
     uint32_t steps = 0, depth, u = v;

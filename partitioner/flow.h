@@ -9,7 +9,7 @@
 #include "base/base.h"
 
 typedef struct pt_flow_node {
-    int64_t excess;        /* residual from the source (> 0) or to the sink (< 0) */
+    int64_t excess; /* residual from the source (> 0) or to the sink (< 0) */
     uint32_t first_arc;
     uint32_t parent;       /* arc to the parent in the tree, or one of the marks in flow.c */
     uint32_t next_active;  /* queue of active nodes; itself: the last one */

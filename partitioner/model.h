@@ -69,11 +69,11 @@ static inline bool pt_part_is_output(const pt_part_problem *problem, uint32_t t)
 }
 
 /* Every use of every tensor that the unit (or the host, as number `units`) makes. */
-#define PT_PART_FOR_EACH_CONSUMER(model, unit, consumer)                                                  \
-    for (uint32_t j_ = (model)->first_made[unit]; j_ < (model)->first_made[(unit) + 1]; j_++)             \
-        for (uint32_t c_ = (model)->problem->first_consumer[(model)->made[j_]], consumer;                 \
-             c_ < (model)->problem->first_consumer[(model)->made[j_] + 1] &&                              \
-             (consumer = (model)->problem->consumers[c_], true);                                          \
+#define PT_PART_FOR_EACH_CONSUMER(model, unit, consumer)                                                               \
+    for (uint32_t j_ = (model)->first_made[unit]; j_ < (model)->first_made[(unit) + 1]; j_++)                          \
+        for (uint32_t c_ = (model)->problem->first_consumer[(model)->made[j_]], consumer;                              \
+             c_ < (model)->problem->first_consumer[(model)->made[j_] + 1] &&                                           \
+             (consumer = (model)->problem->consumers[c_], true);                                                       \
              c_++)
 
 /* Sums that stay at infinity once they are there. */

@@ -47,7 +47,8 @@ static void add_tensor_of_fixed(pt_part_cutter *cutter, uint32_t t, uint32_t hom
 }
 
 /* The only consumer chooses too: prices of both staying, the consumer going, the producer going. */
-static void add_edge(pt_part_cutter *cutter, uint32_t t, uint32_t from, uint32_t b, uint32_t to, uint32_t g, uint32_t a) {
+static void add_edge(pt_part_cutter *cutter, uint32_t t, uint32_t from, uint32_t b, uint32_t to, uint32_t g,
+                     uint32_t a) {
     const pt_part_energy *e = cutter->energy;
     int64_t both_stay = pt_part_energy_price(e, t, b, g);
     int64_t consumer_goes = pt_part_energy_price(e, t, b, a), producer_goes = pt_part_energy_price(e, t, a, g);

@@ -16,7 +16,7 @@
 #include "base/base.h"
 
 /* A unit that a device doesn't take; a link that doesn't exist. */
-#define PT_PART_INFINITE (INT64_C(1) << 60)
+#define PT_PART_INFINITE    (INT64_C(1) << 60)
 #define PT_PART_MAX_DEVICES 32
 
 typedef enum pt_part_objective {
@@ -30,15 +30,15 @@ typedef struct pt_part_problem {
     uint32_t units;   /* in topological order: a producer comes before its consumers */
     uint32_t devices; /* 1..PT_PART_MAX_DEVICES */
     uint32_t tensors;
-    uint32_t host;               /* the device where inputs start and outputs end */
-    const int64_t *cost;         /* [units * devices] ps, or PT_PART_INFINITE */
-    const uint32_t *pinned;      /* NULL or [units]: the only device allowed, or PT_NONE */
-    const uint32_t *group;       /* NULL or [units]: units with equal numbers < units stay together; PT_NONE: free */
-    const uint64_t *unit_bytes;  /* NULL or [units]: what the unit keeps on its device */
-    const uint64_t *capacity;    /* NULL or [devices]: bytes */
-    const uint32_t *producer;    /* [tensors]: a unit, or PT_NONE for the host */
-    const uint64_t *bytes;       /* [tensors] */
-    const uint8_t *is_output;    /* NULL or [tensors]: must end on the host */
+    uint32_t host;                  /* the device where inputs start and outputs end */
+    const int64_t *cost;            /* [units * devices] ps, or PT_PART_INFINITE */
+    const uint32_t *pinned;         /* NULL or [units]: the only device allowed, or PT_NONE */
+    const uint32_t *group;          /* NULL or [units]: units with equal numbers < units stay together; PT_NONE: free */
+    const uint64_t *unit_bytes;     /* NULL or [units]: what the unit keeps on its device */
+    const uint64_t *capacity;       /* NULL or [devices]: bytes */
+    const uint32_t *producer;       /* [tensors]: a unit, or PT_NONE for the host */
+    const uint64_t *bytes;          /* [tensors] */
+    const uint8_t *is_output;       /* NULL or [tensors]: must end on the host */
     const uint32_t *first_consumer; /* [tensors + 1]: where a tensor's consumers begin in `consumers` */
     const uint32_t *consumers;
     const int64_t *link_latency; /* [devices * devices] from, to: ps, or PT_PART_INFINITE when there is no link */
@@ -51,23 +51,23 @@ typedef struct pt_part_problem {
 } pt_part_problem;
 
 /* Where a placement came from: name, text. */
-#define PT_PART_CANDIDATE_ROWS(X)                                                               \
-    X(GREEDY, "greedy")             /* the first device in priority order */                    \
-    X(DEVICE_FIRST, "device-first") /* one device wherever it can, then as greedy */            \
-    X(HEFT, "heft")                 /* earliest finish, one unit after the other */             \
-    X(CUT, "cut")                   /* least additive cost */                                   \
-    X(CUT_LAUNCH, "cut-launch")     /* every crossing pays a launch too */                      \
-    X(CUT_SPREAD, "cut-spread")     /* with cheaper transfers */                                \
-    X(CUT_GATHER, "cut-gather")     /* with dearer transfers */                                 \
-    X(CUT_FREE, "cut-free")         /* with almost free transfers */                            \
-    X(CUT_LOAD, "cut-load")         /* units are dearer on loaded devices */                    \
+#define PT_PART_CANDIDATE_ROWS(X)                                                                                      \
+    X(GREEDY, "greedy")             /* the first device in priority order */                                           \
+    X(DEVICE_FIRST, "device-first") /* one device wherever it can, then as greedy */                                   \
+    X(HEFT, "heft")                 /* earliest finish, one unit after the other */                                    \
+    X(CUT, "cut")                   /* least additive cost */                                                          \
+    X(CUT_LAUNCH, "cut-launch")     /* every crossing pays a launch too */                                             \
+    X(CUT_SPREAD, "cut-spread")     /* with cheaper transfers */                                                       \
+    X(CUT_GATHER, "cut-gather")     /* with dearer transfers */                                                        \
+    X(CUT_FREE, "cut-free")         /* with almost free transfers */                                                   \
+    X(CUT_LOAD, "cut-load")         /* units are dearer on loaded devices */                                           \
     X(GIVEN, "given")               /* by the caller */
 
 typedef enum pt_part_candidate {
 #define X(name, text) PT_PART_CANDIDATE_##name,
     PT_PART_CANDIDATE_ROWS(X)
 #undef X
-    PT_PART_CANDIDATE_COUNT
+        PT_PART_CANDIDATE_COUNT
 } pt_part_candidate;
 
 const char *pt_part_candidate_name(pt_part_candidate candidate);
@@ -94,12 +94,12 @@ typedef struct pt_part_trial {
 /* A placement. Cluster ids are topological: every edge between clusters goes from a smaller to a larger id. */
 typedef struct pt_part_result {
     uint32_t units, clusters, transfers, trials;
-    uint32_t *device;         /* [units] */
-    uint32_t *cluster;        /* [units] */
-    uint32_t *cluster_device; /* [clusters] */
-    uint32_t *cluster_order;  /* [clusters]: ids in the order of their start */
-    int64_t *cluster_start;   /* [clusters] ps, in the schedule */
-    int64_t *cluster_end;     /* [clusters] */
+    uint32_t *device;           /* [units] */
+    uint32_t *cluster;          /* [units] */
+    uint32_t *cluster_device;   /* [clusters] */
+    uint32_t *cluster_order;    /* [clusters]: ids in the order of their start */
+    int64_t *cluster_start;     /* [clusters] ps, in the schedule */
+    int64_t *cluster_end;       /* [clusters] */
     pt_part_transfer *transfer; /* [transfers] in the order of their issue */
     pt_part_trial *trial;       /* [trials] in the order in which they were tried */
     pt_part_value value;

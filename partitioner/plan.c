@@ -8,8 +8,8 @@
 #include "partitioner/evaluate.h"
 
 enum {
-    LARGE = 20000,      /* nodes from which one energy has to do */
-    LOAD_ROUNDS = 5,    /* of multiplicative weights on loads, for throughput */
+    LARGE = 20000,   /* nodes from which one energy has to do */
+    LOAD_ROUNDS = 5, /* of multiplicative weights on loads, for throughput */
     LEAST_WEIGHT = 64,
     MOST_WEIGHT = 16 * PT_PART_ONE,
 };
@@ -51,10 +51,8 @@ static const struct {
     bool launch;
 } energies[] = {
     {PT_PART_CANDIDATE_CUT_LAUNCH, PT_PART_ONE, true}, /* the one that large problems get */
-    {PT_PART_CANDIDATE_CUT, PT_PART_ONE, false},
-    {PT_PART_CANDIDATE_CUT_SPREAD, 307, true},
-    {PT_PART_CANDIDATE_CUT_GATHER, 3072, true},
-    {PT_PART_CANDIDATE_CUT_FREE, 51, true},
+    {PT_PART_CANDIDATE_CUT, PT_PART_ONE, false},       {PT_PART_CANDIDATE_CUT_SPREAD, 307, true},
+    {PT_PART_CANDIDATE_CUT_GATHER, 3072, true},        {PT_PART_CANDIDATE_CUT_FREE, 51, true},
 };
 
 static partita_status try_cuts(planner *p) {

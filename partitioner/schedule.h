@@ -13,8 +13,8 @@ typedef struct pt_part_clustering {
     const pt_part_model *model;
     pt_arena arena;
     uint32_t count;
-    uint32_t *of;     /* [units] */
-    uint32_t *device; /* [count] */
+    uint32_t *of;                  /* [units] */
+    uint32_t *device;              /* [count] */
     uint32_t *depth, *root, *slot; /* [units + 1] scratch */
 } pt_part_clustering;
 
@@ -43,18 +43,18 @@ typedef struct pt_part_schedule {
     pt_arena arena;
     uint32_t arrivals, issued, events;
     pt_part_arrival *arrival;
-    uint32_t *waiter;        /* clusters, by arrival */
-    uint32_t *first_arrival; /* [clusters + 2]: of a producing cluster; cluster number `count` is the host */
-    uint32_t *by_producer;   /* arrivals by producing cluster, then tensor */
-    uint32_t *issue_order;   /* arrivals that travel, as issued */
+    uint32_t *waiter;                   /* clusters, by arrival */
+    uint32_t *first_arrival;            /* [clusters + 2]: of a producing cluster; cluster number `count` is the host */
+    uint32_t *by_producer;              /* arrivals by producing cluster, then tensor */
+    uint32_t *issue_order;              /* arrivals that travel, as issued */
     int64_t *work, *rank, *start, *end; /* [clusters]; work: launch and units */
     uint32_t *pending, *stamp;          /* [clusters + 1] */
     pt_part_event *event;               /* heap of what will happen */
     pt_part_event *ready;               /* heaps of ready clusters, one for each resource ... */
     uint32_t *first_ready, *ready_count; /* ... [devices] from here, of so many */
-    bool *busy;                         /* [devices] by resource */
-    int64_t *channel_free;              /* [devices * devices] */
-    int64_t *load;                      /* [devices + devices * devices]: resources, then channels */
+    bool *busy;                          /* [devices] by resource */
+    int64_t *channel_free;               /* [devices * devices] */
+    int64_t *load;                       /* [devices + devices * devices]: resources, then channels */
 } pt_part_schedule;
 
 partita_status pt_part_schedule_init(pt_part_schedule *schedule, const pt_part_clustering *clustering);

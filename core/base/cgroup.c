@@ -55,9 +55,7 @@ static uint32_t walk_up(const char *root, const char *mount, partita_str group, 
     if (base < 0 || (size_t)base >= sizeof folder) return 0;
     int size = snprintf(folder, sizeof folder, "%s%s%s%.*s", root, *mount ? "/" : "", mount, PT_STR_ARG(group));
     /* In a namespace of its own a group may lie outside what is mounted: then the mount's top is all there is. */
-    if (size < 0 || (size_t)size >= sizeof folder || strstr(folder + base, "..")) {
-        folder[base] = '\0';
-    }
+    if (size < 0 || (size_t)size >= sizeof folder || strstr(folder + base, "..")) { folder[base] = '\0'; }
     uint32_t limit = 0;
     for (;;) {
         limit = smaller_limit(limit, read(folder));

@@ -25,9 +25,9 @@ enum {
 /* The word of a job. Fields of 16 bits hold MOST_WORKERS easily. */
 #define JOB_RUNNING(word) ((uint32_t)(word)&0xffffu)
 #define JOB_TICKETS(word) ((uint32_t)((word) >> 16) & 0xffffu)
-#define JOB_ONE_RUNNING UINT64_C(1)
-#define JOB_ONE_TICKET (UINT64_C(1) << 16)
-#define JOB_ALL_TICKETS (UINT64_C(0xffff) << 16)
+#define JOB_ONE_RUNNING   UINT64_C(1)
+#define JOB_ONE_TICKET    (UINT64_C(1) << 16)
+#define JOB_ALL_TICKETS   (UINT64_C(0xffff) << 16)
 
 /* A number on which threads wait for a change. */
 typedef struct event {

@@ -18,8 +18,8 @@ typedef struct random_problem {
 
 /* What is in the problem besides units and edges. */
 enum {
-    WITH_INFINITE = 1,  /* a quarter of the costs are infinite */
-    WITH_PINS = 2,      /* some units are pinned, some are grouped */
+    WITH_INFINITE = 1, /* a quarter of the costs are infinite */
+    WITH_PINS = 2,     /* some units are pinned, some are grouped */
     WITH_LAUNCH = 4,
     WITH_RESOURCES = 8, /* devices share resources, channels, memory */
     ODD_PRICES = 16,    /* independent for each pair and direction, so that routes may be cheaper than links */

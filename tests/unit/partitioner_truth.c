@@ -64,7 +64,8 @@ int64_t truth_additive(const truth *t, const uint32_t *device) {
     for (uint32_t i = 0; i < p->tensors; i++) {
         bool there[MOST_DEVICES] = {false};
         uint32_t home = home_of(t, i, device);
-        for (uint32_t c = p->first_consumer[i]; c < p->first_consumer[i + 1]; c++) there[device[p->consumers[c]]] = true;
+        for (uint32_t c = p->first_consumer[i]; c < p->first_consumer[i + 1]; c++)
+            there[device[p->consumers[c]]] = true;
         if (p->is_output[i]) there[p->host] = true;
         for (uint32_t e = 0; e < p->devices; e++) sum += there[e] ? tau_of(t, i, home, e) : 0;
     }

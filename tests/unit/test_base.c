@@ -50,9 +50,10 @@ static void dtypes_have_names_and_sizes(void **state) {
         partita_dtype dtype;
         uint64_t count, bytes;
     } rows[] = {
-        {PARTITA_FLOAT32, 3, 12}, {PARTITA_INT4, 3, 2}, {PARTITA_INT4, 0, 0}, {PARTITA_UINT2, 5, 2},
-        {PARTITA_UINT2, 4, 1},    {PARTITA_BOOL, 7, 7}, {PARTITA_COMPLEX128, 2, 32},
-        {PARTITA_INT4, UINT64_MAX, UINT64_MAX / 2 + 1},
+        {PARTITA_FLOAT32, 3, 12},    {PARTITA_INT4, 3, 2},
+        {PARTITA_INT4, 0, 0},        {PARTITA_UINT2, 5, 2},
+        {PARTITA_UINT2, 4, 1},       {PARTITA_BOOL, 7, 7},
+        {PARTITA_COMPLEX128, 2, 32}, {PARTITA_INT4, UINT64_MAX, UINT64_MAX / 2 + 1},
     };
     uint64_t bytes;
     for (size_t i = 0; i < PT_COUNT_OF(rows); i++) {
@@ -156,9 +157,7 @@ static void map_finds_what_was_put(void **state) {
     pt_map map = {0};
     pt_arena arena = {0};
     assert_int_equal(pt_map_get(&map, PT_STR("a")), PT_NONE);
-    for (uint32_t i = 0; i < COUNT; i++) {
-        assert_true(pt_map_put(&map, pt_arena_printf(&arena, "key%u", i), i));
-    }
+    for (uint32_t i = 0; i < COUNT; i++) { assert_true(pt_map_put(&map, pt_arena_printf(&arena, "key%u", i), i)); }
     assert_true(pt_map_put(&map, PT_STR("key7"), 70));
     assert_true(pt_map_put(&map, (partita_str){NULL, 0}, 9));
     assert_int_equal(map.size, COUNT + 1);

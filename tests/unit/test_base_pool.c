@@ -187,9 +187,12 @@ static void creation_survives_failed_allocations(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parallel_covers_every_index_once), cmocka_unit_test(team_meets_at_barriers),
-        cmocka_unit_test(calls_from_inside_run_inline),     cmocka_unit_test(several_threads_call_at_once),
-        cmocka_unit_test(parked_workers_wake),              cmocka_unit_test(creation_survives_failed_allocations),
+        cmocka_unit_test(parallel_covers_every_index_once),
+        cmocka_unit_test(team_meets_at_barriers),
+        cmocka_unit_test(calls_from_inside_run_inline),
+        cmocka_unit_test(several_threads_call_at_once),
+        cmocka_unit_test(parked_workers_wake),
+        cmocka_unit_test(creation_survives_failed_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

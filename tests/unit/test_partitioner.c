@@ -225,8 +225,14 @@ static void memory_counts_what_is_over(void **unused) {
     int64_t cost[] = {1, 100, 1, 100}, link[] = {0, 1, 1, 0}, zero[4] = {0};
     uint64_t kept[] = {10, 10}, capacity[] = {15, 100};
     uint32_t first[] = {0};
-    pt_part_problem p = {.units = 2, .devices = 2, .cost = cost, .unit_bytes = kept, .capacity = capacity,
-                         .first_consumer = first, .link_latency = link, .link_per_kib = zero};
+    pt_part_problem p = {.units = 2,
+                         .devices = 2,
+                         .cost = cost,
+                         .unit_bytes = kept,
+                         .capacity = capacity,
+                         .first_consumer = first,
+                         .link_latency = link,
+                         .link_per_kib = zero};
     pt_part_result result;
     assert_int_equal(pt_part_plan(&p, &result), PARTITA_OK);
     assert_int_equal(result.value.overflow, 5);
@@ -242,8 +248,8 @@ static void nothing_to_place_is_a_plan(void **unused) {
     PT_UNUSED(unused);
     int64_t zero[1] = {0};
     uint32_t first[] = {0};
-    pt_part_problem p = {.devices = 1, .cost = zero, .first_consumer = first, .link_latency = zero,
-                         .link_per_kib = zero};
+    pt_part_problem p = {
+        .devices = 1, .cost = zero, .first_consumer = first, .link_latency = zero, .link_per_kib = zero};
     pt_part_result result;
     assert_int_equal(pt_part_plan(&p, &result), PARTITA_OK);
     assert_int_equal(result.clusters, 0);

@@ -158,7 +158,8 @@ static void prices_are_closed_for_every_size(void **unused) {
         assert_int_equal(pt_part_model_init(&model, &r->p), PARTITA_OK);
         for (uint32_t i = 0; i < r->p.tensors; i++) {
             for (uint32_t d = 0; d < 5; d++) {
-                for (uint32_t e = 0; e < 5; e++) assert_true(pt_part_tau(&model, i, d, e) == t.tau[(i * 5 + d) * 5 + e]);
+                for (uint32_t e = 0; e < 5; e++)
+                    assert_true(pt_part_tau(&model, i, d, e) == t.tau[(i * 5 + d) * 5 + e]);
             }
         }
         pt_part_model_deinit(&model);
@@ -169,8 +170,10 @@ static void prices_are_closed_for_every_size(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(two_devices_are_exact),    cmocka_unit_test(three_and_four_devices_are_close),
-        cmocka_unit_test(moves_never_raise_the_cost), cmocka_unit_test(flow_certifies_the_cut),
+        cmocka_unit_test(two_devices_are_exact),
+        cmocka_unit_test(three_and_four_devices_are_close),
+        cmocka_unit_test(moves_never_raise_the_cost),
+        cmocka_unit_test(flow_certifies_the_cut),
         cmocka_unit_test(prices_are_closed_for_every_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
