@@ -32,6 +32,7 @@ typedef struct builder {
     PT_ARRAY(const pt_tensor *) tensors;
     uint32_t *value_rows; /* by the model's values */
     uint32_t *node_rows;  /* by the model's nodes */
+    uint32_t *graph_rows; /* by the model's graphs */
     ptp_ref *dim_names;   /* by symbol; offset 0: not printed yet */
     pt_map texts;         /* offset of each interned text */
     pt_arena scratch;
@@ -237,6 +238,7 @@ static partita_status graph_touch(builder *b, pt_id graph, uint32_t parent_row, 
     ptp_graph_row row = {.parent = parent_row};
     if (!pt_array_push(&b->graphs, row) || !pt_array_push(&b->graph_ids, graph)) return PT_OUT_OF_MEMORY();
     *out_row = (uint32_t)b->graphs.size - 1;
+    if (graph != PT_NONE) b->graph_rows[graph] = *out_row;
     return PARTITA_OK;
 }
 
@@ -337,11 +339,8 @@ static partita_status write_graph(builder *b, uint32_t graph_row) {
 }
 
 static partita_status write_unit(builder *b, const pt_block_unit *unit, uint32_t unit_row) {
-    ptp_unit_row row = {.kind = unit->kind, .graph = PARTITA_NONE, .parent = unit->parent};
+    ptp_unit_row row = {.kind = unit->kind, .graph = b->graph_rows[unit->graph], .parent = unit->parent};
     void *rows;
-    for (size_t i = 0; i < b->graph_ids.size; i++) {
-        if (b->graph_ids.data[i] == unit->graph) row.graph = (uint32_t)i;
-    }
     PT_TRY(heap_take(b, unit->node_count, sizeof(uint32_t), sizeof(uint32_t), &row.nodes, &rows));
     for (uint32_t i = 0; i < unit->node_count; i++) {
         uint32_t node_row = b->node_rows[unit->nodes[i]];
@@ -368,16 +367,18 @@ static partita_status write_opsets(builder *b) {
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static partita_status builder_init(builder *b, const pt_model *model, const int64_t *symbol_values) {
-    size_t values = model->values.size, nodes = model->nodes.size;
+    size_t values = model->values.size, nodes = model->nodes.size, graphs = model->graphs.size;
     void *header;
     ptp_ref ref;
     *b = (builder){.model = model, .symbols = symbol_values};
     b->value_rows = pt_malloc((values + 1) * sizeof(*b->value_rows));
     b->node_rows = pt_malloc((nodes + 1) * sizeof(*b->node_rows));
+    b->graph_rows = pt_malloc((graphs + 1) * sizeof(*b->graph_rows));
     b->dim_names = pt_calloc(model->symbols.rows.size + 1, sizeof(*b->dim_names));
-    if (!b->value_rows || !b->node_rows || !b->dim_names) return PT_OUT_OF_MEMORY();
+    if (!b->value_rows || !b->node_rows || !b->graph_rows || !b->dim_names) return PT_OUT_OF_MEMORY();
     memset(b->value_rows, 0xff, (values + 1) * sizeof(*b->value_rows));
     memset(b->node_rows, 0xff, (nodes + 1) * sizeof(*b->node_rows));
+    memset(b->graph_rows, 0xff, (graphs + 1) * sizeof(*b->graph_rows));
     return heap_take(b, 1, sizeof(ptp_block), 16, &ref, &header);
 }
 
@@ -396,6 +397,7 @@ static void builder_deinit(builder *b) {
     pt_array_deinit(&b->tensors);
     pt_free(b->value_rows);
     pt_free(b->node_rows);
+    pt_free(b->graph_rows);
     pt_free(b->dim_names);
     pt_map_deinit(&b->texts);
     pt_arena_deinit(&b->scratch);

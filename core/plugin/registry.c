@@ -112,6 +112,14 @@ static partita_status make_slots(pt_plugin *plugin) {
     return PARTITA_OK;
 }
 
+/* Stops it while a failure is on its way to the caller. */
+static void stop_quietly(pt_plugin *plugin) {
+    char message[1024];
+    snprintf(message, sizeof(message), "%s", pt_last_message());
+    plugin_stop(plugin);
+    pt_fail_copy(PARTITA_INTERNAL, message);
+}
+
 /* A plugin that starts with DEVICE_ABSENT is fine, only the machine has no device. */
 static partita_status start_plugin(pt_plugin *plugin) {
     partita_status status;
@@ -127,8 +135,10 @@ static partita_status start_plugin(pt_plugin *plugin) {
     }
     PT_TRY(status);
     if (!plugin->handle) return pt_fail(PARTITA_DEVICE_FAILED, "started, but gave no plugin");
-    plugin->registry->started.data[plugin->registry->started.size++] = plugin;
-    return plugin->info->device ? make_slots(plugin) : PARTITA_OK;
+    status = plugin->info->device ? make_slots(plugin) : PARTITA_OK;
+    if (status == PARTITA_OK) plugin->registry->started.data[plugin->registry->started.size++] = plugin;
+    else stop_quietly(plugin);
+    return status;
 }
 
 static partita_status open_locked(pt_plugin *plugin) {
@@ -137,7 +147,7 @@ static partita_status open_locked(pt_plugin *plugin) {
         return plugin->status == PARTITA_OK ? PARTITA_OK : pt_fail_copy(plugin->status, plugin->message);
     }
     status = start_plugin(plugin);
-    if (status == PARTITA_OUT_OF_MEMORY && plugin->handle == NULL) {
+    if (status == PARTITA_OUT_OF_MEMORY) {
         /* Memory may be there the next time; nothing of the plugin is running. */
         pt_stray_destroy(plugin->stray);
         pt_free(plugin->host);

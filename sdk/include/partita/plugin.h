@@ -680,10 +680,15 @@ typedef const ptp_plugin_info *(*ptp_query_fn)(const ptp_query *query);
 #define PTP_SANITIZER ""
 #endif
 
-#if defined(__GNUC__)
-#define PTP_EXPORT __attribute__((visibility("default")))
+#ifdef __cplusplus
+#define PTP_EXTERN_C extern "C"
 #else
-#define PTP_EXPORT
+#define PTP_EXTERN_C
+#endif
+#if defined(__GNUC__)
+#define PTP_EXPORT PTP_EXTERN_C __attribute__((visibility("default")))
+#else
+#define PTP_EXPORT PTP_EXTERN_C
 #endif
 
 /**
