@@ -37,6 +37,7 @@ typedef struct gpu_caps {
     uint32_t max_group;     /* work-items of a group; at least 64 */
     uint32_t max_groups[3]; /* groups per axis; 65,535 where the API promises no more */
     uint32_t shared_bytes;  /* shared memory of a group */
+    uint32_t vector_width;  /* VW of the dialect: 4, or what else the prelude knows (OpenCL: 8) */
 } gpu_caps;
 
 /* One kernel to build. */
@@ -80,7 +81,7 @@ typedef struct gpu_batch {
 typedef struct gpu_backend_vtable {
     const char *name;    /* "opencl" */
     const char *head;    /* text that comes before everything else: GLSL's #version and extensions; "" */
-    const char *prelude; /* the dialect's macros for this API */
+    const char *prelude; /* name of the embedded text that has the macros for this API: "prelude/opencl" */
     const char *entry;   /* NULL: the kernel's own name; "main" in GLSL */
 
     /* required. As ptp_memory_vtable.alloc and free in domain 0, so that both kinds of buffers bind alike. */

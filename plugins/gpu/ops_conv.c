@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Conv and ConvTranspose over one or two axes; a 1x1 convolution is a product. Windows are shared with pooling. */
+#include "gpu/gpu.h"
+
+/* Attribute list of the spatial axes as h, w: of a 1-D one h has `otherwise`. `from`: first element. */
+static void window_ints(const gpu_node *node, const char *name, int32_t axes, int32_t from, int64_t otherwise, int64_t *out) {
+    uint32_t count;
+    const int64_t *list = ptp_attribute_ints(node->block, &node->row, name, &count);
+    out[0] = out[1] = otherwise;
+    for (int32_t d = 0; d < axes && list && from + d < (int32_t)count; d++) out[2 - axes + d] = list[from + d];
+}
+
+void gpu_window_read(const gpu_node *node, const gpu_operand *x, const gpu_operand *y, const int64_t *kernel,
+                     gpu_window *out) {
+    int32_t axes = x->rank - 2;
+    bool same_upper = gpu_string_is(node, "auto_pad", "SAME_UPPER", "NOTSET");
+    bool same_lower = gpu_string_is(node, "auto_pad", "SAME_LOWER", "NOTSET");
+    bool given = gpu_string_is(node, "auto_pad", "NOTSET", "NOTSET");
+    window_ints(node, "strides", axes, 0, 1, out->stride);
+    window_ints(node, "dilations", axes, 0, 1, out->dilation);
+    window_ints(node, "pads", axes, 0, 0, out->before);
+    window_ints(node, "pads", axes, axes, 0, out->after);
+    for (int32_t d = 0; d < 2; d++) {
+        int32_t axis = d - (2 - axes);
+        out->in[d] = axis < 0 ? 1 : x->dims[2 + axis];
+        out->out[d] = axis < 0 ? 1 : y->dims[2 + axis];
+        out->kernel[d] = axis < 0 ? 1 : kernel[axis];
+        if (given) continue;
+        out->before[d] = out->after[d] = 0;
+        if (!same_upper && !same_lower) continue;
+        int64_t span = (out->kernel[d] - 1) * out->dilation[d] + 1;
+        int64_t total = (out->out[d] - 1) * out->stride[d] + span - out->in[d];
+        if (total < 0) total = 0;
+        out->before[d] = same_upper ? total / 2 : total - total / 2;
+        out->after[d] = total - out->before[d];
+    }
+}
+
+bool gpu_check_window(gpu_check *check) {
+    static const char *const modes[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"};
+    static const char *const names[] = {"strides", "dilations", "pads", "kernel_shape"};
+    const gpu_node *node = check->node;
+    int32_t rank = node->inputs[0].rank;
+    bool known = false;
+    if (rank != 3 && rank != 4) {
+        return gpu_refuse(check, PARTITA_REASON_RANK, "%d spatial axes, only 1 or 2", rank - 2);
+    }
+    for (int i = 0; i < 4; i++) known = known || gpu_string_is(node, "auto_pad", modes[i], "NOTSET");
+    if (!known) {
+        partita_str mode = ptp_attribute_str(node->block, &node->row, "auto_pad");
+        return gpu_refuse(check, PARTITA_REASON_ATTRIBUTE, "auto_pad %.*s", (int)mode.size, mode.data);
+    }
+    for (int i = 0; i < 4; i++) {
+        uint32_t count, want = (uint32_t)(rank - 2) * (i == 2 ? 2 : 1);
+        const int64_t *list = ptp_attribute_ints(node->block, &node->row, names[i], &count);
+        for (uint32_t k = 0; k < count; k++) {
+            if (list[k] < (i == 2 ? 0 : 1)) {
+                return gpu_refuse(check, PARTITA_REASON_ATTRIBUTE, "%s has %lld", names[i], (long long)list[k]);
+            }
+        }
+        if (list && count != want) {
+            return gpu_refuse(check, PARTITA_REASON_ATTRIBUTE, "%s has %u numbers, not %u", names[i], count, want);
+        }
+    }
+    return true;
+}
+
+static bool check_conv(gpu_check *check) {
+    const gpu_node *node = check->node;
+    const gpu_operand *w = &node->inputs[1];
+    if (!gpu_check_window(check) || !gpu_need_same_dtype(check)) return false;
+    if (w->rank != node->inputs[0].rank) {
+        return gpu_refuse(check, PARTITA_REASON_RANK, "a filter of rank %d", w->rank);
+    }
+    int64_t group = gpu_int(node, "group", 1), channels = ptp_str_is(node->op, "Conv") ? w->dims[0] : node->inputs[0].dims[1];
+    if (group < 1 || (channels >= 0 && channels % group != 0)) {
+        return gpu_refuse(check, PARTITA_REASON_ATTRIBUTE, "group %lld of %lld channels", (long long)group,
+                          (long long)channels);
+    }
+    return true;
+}
+
+static void params_window(gpu_call *call, const gpu_window *window) {
+    for (int d = 0; d < 2; d++) gpu_param(call, window->in[d]);
+    for (int d = 0; d < 2; d++) gpu_param(call, window->out[d]);
+    for (int d = 0; d < 2; d++) gpu_param(call, window->kernel[d]);
+    for (int d = 0; d < 2; d++) gpu_param(call, window->stride[d]);
+    for (int d = 0; d < 2; d++) gpu_param(call, window->before[d]);
+    for (int d = 0; d < 2; d++) gpu_param(call, window->dilation[d]);
+}
+
+static bool is_product(const gpu_window *window) {
+    for (int d = 0; d < 2; d++) {
+        if (window->kernel[d] != 1 || window->stride[d] != 1 || window->before[d] != 0 || window->after[d] != 0) return false;
+    }
+    return true;
+}
+
+static void bind_operands(const gpu_plan *plan, gpu_call *call, bool bias) {
+    gpu_define(call, "HAS_BIAS", bias);
+    gpu_bind(call, gpu_ref_in(plan, 0));
+    gpu_bind(call, gpu_ref_in(plan, 1));
+    gpu_bind(call, gpu_ref_in(plan, bias ? 2 : 1));
+    gpu_bind(call, gpu_ref_out(plan, 0));
+}
+
+/* y[n, g] = w[g] x[n, g]: channels by pixels. */
+static partita_status plan_product(gpu_plan *plan, int64_t group, bool bias) {
+    const gpu_operand *x = &plan->node->inputs[0], *w = &plan->node->inputs[1];
+    int64_t pixels = gpu_extent(x, 2, x->rank), in = w->dims[1], out = w->dims[0] / group;
+    gpu_product product = {.m = out,
+                           .n = pixels,
+                           .k = in,
+                           .a_row = in,
+                           .a_column = 1,
+                           .b_row = pixels,
+                           .b_column = 1,
+                           .bias_row = 1,
+                           .alpha = 1,
+                           .beta = 1,
+                           .has_bias = bias,
+                           .batch_rank = 2,
+                           .batch = {x->dims[0], group},
+                           .a_batch = {0, out * in},
+                           .b_batch = {group * in * pixels, in * pixels},
+                           .bias_batch = {0, out}};
+    return gpu_emit_product(plan, &product, gpu_ref_in(plan, 1), gpu_ref_in(plan, 0), gpu_ref_in(plan, bias ? 2 : 1),
+                            gpu_ref_out(plan, 0));
+}
+
+static partita_status plan_conv(gpu_plan *plan) {
+    const gpu_node *node = plan->node;
+    const gpu_device *device = plan->device;
+    const gpu_operand *x = &node->inputs[0], *w = &node->inputs[1];
+    int64_t group = gpu_int(node, "group", 1), out = w->dims[0] / group;
+    bool bias = gpu_input(node, 2) != NULL, on_cpu = (device->caps.features & GPU_ON_CPU) != 0;
+    gpu_window window;
+    gpu_call call;
+    gpu_window_read(node, x, &node->outputs[0], w->dims + 2, &window);
+    if (is_product(&window)) return plan_product(plan, group, bias);
+    uint32_t tile = out == 1 ? 1 : out < 8 || !on_cpu ? 4 : 8, width = gpu_vector_width(device);
+    gpu_call_init(&call, "conv");
+    gpu_define(&call, "TILE_M", tile);
+    bind_operands(plan, &call, bias);
+    gpu_param(&call, w->dims[1]);
+    gpu_param(&call, out);
+    gpu_param(&call, group);
+    params_window(&call, &window);
+    const uint32_t on_host[3] = {1, 4, 1}, on_gpu[3] = {8, 8, 1};
+    gpu_grid(&call, on_cpu ? on_host : on_gpu, ((uint64_t)window.out[1] + width - 1) / width, (uint64_t)window.out[0],
+             (uint64_t)(x->dims[0] * group * ((out + tile - 1) / tile)));
+    return gpu_emit(plan, &call);
+}
+
+/* Pads before of a transposed convolution, from the result's shape where they are not given. */
+static void transpose_pads(const gpu_node *node, gpu_window *window, int32_t axes) {
+    int64_t extra[2];
+    uint32_t given;
+    ptp_attribute_ints(node->block, &node->row, "output_shape", &given);
+    bool same = gpu_string_is(node, "auto_pad", "SAME_UPPER", "NOTSET") ||
+                gpu_string_is(node, "auto_pad", "SAME_LOWER", "NOTSET");
+    if (given == 0 && !same) return;
+    bool upper = gpu_string_is(node, "auto_pad", "SAME_UPPER", "NOTSET");
+    window_ints(node, "output_padding", axes, 0, 0, extra);
+    for (int d = 2 - axes; d < 2; d++) {
+        int64_t span = (window->kernel[d] - 1) * window->dilation[d] + 1;
+        int64_t total = window->stride[d] * (window->in[d] - 1) + extra[d] + span - window->out[d];
+        if (total < 0) total = 0;
+        window->before[d] = upper ? total / 2 : total - total / 2;
+    }
+}
+
+static partita_status plan_conv_transpose(gpu_plan *plan) {
+    const gpu_node *node = plan->node;
+    const gpu_operand *x = &node->inputs[0], *w = &node->inputs[1];
+    int64_t group = gpu_int(node, "group", 1), out = w->dims[1];
+    gpu_window window;
+    gpu_call call;
+    gpu_window_read(node, x, &node->outputs[0], w->dims + 2, &window);
+    transpose_pads(node, &window, x->rank - 2);
+    uint32_t tile = out == 1 ? 1 : 4;
+    gpu_call_init(&call, "convtranspose");
+    gpu_define(&call, "TILE_M", tile);
+    bind_operands(plan, &call, gpu_input(node, 2) != NULL);
+    gpu_param(&call, w->dims[0] / group);
+    gpu_param(&call, out);
+    gpu_param(&call, group);
+    params_window(&call, &window);
+    const uint32_t local[3] = {16, 4, 1};
+    gpu_grid(&call, local, (uint64_t)window.out[1], (uint64_t)window.out[0],
+             (uint64_t)(x->dims[0] * group * ((out + tile - 1) / tile)));
+    return gpu_emit(plan, &call);
+}
+
+#define WINDOW "auto_pad,dilations,group,kernel_shape,pads,strides"
+const gpu_op gpu_ops_conv[] = {
+    {"Conv", 1, 28, "F", WINDOW, 3, 1, 0, 0, check_conv, plan_conv, NULL, 0.35f},
+    {"ConvTranspose", 1, 28, "F", WINDOW ",output_padding,output_shape", 3, 1, 0, 0, check_conv, plan_conv_transpose, NULL,
+     0.1f},
+    {0},
+};
