@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pooling."""
+import itertools
+
+import numpy as np
+
+
+def make(case, rng):
+    def f(*shape):
+        return rng.standard_normal(shape).astype(np.float32)
+
+    for op in ("MaxPool", "AveragePool", "LpPool"):
+        newest = {"MaxPool": 12, "AveragePool": 19, "LpPool": 18}[op]
+        oldest = {"MaxPool": 1, "AveragePool": 7, "LpPool": 2}[op]
+        case(op, oldest, [f(1, 2, 8, 9)], {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]})
+        for shape, k in [((2, 3, 12), [3]), ((1, 2, 7, 9), [2, 3]), ((1, 2, 5, 6, 7), [2, 3, 2])]:
+            n = len(k)
+            for s, p, ceil in itertools.product([1, 2], [0, 1], [0, 1]):
+                if op == "LpPool" and ceil:
+                    continue
+                attrs = {"kernel_shape": k, "strides": [s] * n, "pads": [p] * 2 * n}
+                if op != "LpPool":
+                    attrs["ceil_mode"] = ceil
+                case(op, newest, [f(*shape)], attrs)
+                if op == "AveragePool":
+                    case(op, newest, [f(*shape)], attrs | {"count_include_pad": 1})
+        for pad in ("SAME_UPPER", "SAME_LOWER", "VALID"):
+            case(op, newest, [f(1, 2, 8, 9)], {"kernel_shape": [4, 3], "strides": [2, 2], "auto_pad": pad})
+        case(op, newest, [f(1, 2, 11, 12)], {"kernel_shape": [3, 3], "dilations": [2, 3], "pads": [1, 1, 1, 1]})
+        case(op, newest, [f(1, 2, 40, 50)], {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]})
+        case("Global" + op, 1 if op != "LpPool" else 2, [f(2, 3, 7, 5)])
+        case("Global" + op, 1 if op != "LpPool" else 2, [f(2, 3, 7)], as_type=np.float64)
+    case("LpPool", 18, [f(1, 2, 8, 9)], {"kernel_shape": [3, 3], "p": 3})
+    case("LpPool", 11, [f(1, 2, 8, 9)], {"kernel_shape": [3, 3], "p": 1})
+    for order in (0, 1):
+        case("MaxPool", 12, [f(2, 2, 7, 9)], {"kernel_shape": [3, 2], "storage_order": order, "strides": [2, 2],
+                                              "pads": [1, 1, 1, 0]}, outputs=2)
+        case("MaxPool", 8, [f(2, 2, 9)], {"kernel_shape": [3], "storage_order": order}, outputs=2)
+        case("MaxPool", 12, [f(1, 2, 4, 5, 6)], {"kernel_shape": [2, 2, 2], "storage_order": order}, outputs=2)
+    x = rng.integers(-100, 100, (1, 2, 8, 9))
+    case("MaxPool", 12, [x.astype(np.int8)], {"kernel_shape": [3, 3], "pads": [1] * 4})
+    case("MaxPool", 12, [(x + 100).astype(np.uint8)], {"kernel_shape": [3, 3]})
+    case("MaxPool", 12, [f(1, 2, 8, 9)], {"kernel_shape": [3, 3]}, as_type=np.float64)
+    case("AveragePool", 19, [f(1, 2, 8, 9)], {"kernel_shape": [3, 3], "pads": [1] * 4}, as_type=np.float16)
+    values, places = f(1, 1, 2, 2), np.array([[[[5, 7], [13, 15]]]], np.int64)
+    case("MaxUnpool", 11, [values, places], {"kernel_shape": [2, 2], "strides": [2, 2]})
+    case("MaxUnpool", 9, [values, places, np.array([1, 1, 5, 5], np.int64)], {"kernel_shape": [2, 2], "strides": [2, 2]})
