@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Normalisations and the softmax family."""
+import numpy as np
+
+
+def make(case, rng):
+    def f(*shape):
+        return rng.standard_normal(shape).astype(np.float32)
+
+    for shape in [(2, 3, 4, 5), (2, 3), (1, 7, 33), (2, 3, 2, 3, 4)]:
+        c = shape[1]
+        for opset in (9, 15):
+            case("BatchNormalization", opset, [f(*shape), f(c), f(c), f(c), np.abs(f(c)) + 0.1], {"epsilon": 1e-3})
+        case("BatchNormalization", 15, [f(*shape), f(c), f(c), f(c), np.abs(f(c)) + 0.1], {"momentum": 0.7, "training_mode": 1}, outputs=3)
+        if len(shape) > 2:
+            case("InstanceNormalization", 6, [f(*shape), f(c), f(c)])
+    case("BatchNormalization", 15, [f(2, 3, 4), f(3), f(3), f(3), np.abs(f(3)) + 0.1], as_type=np.float64)
+    for shape, axis in [((2, 3, 40), -1), ((2, 3, 40), 1), ((3, 700), 1), ((2, 3, 4, 5), 2), ((5,), 0)]:
+        dims = shape[axis:] if axis >= 0 else shape[axis:]
+        case("LayerNormalization", 17, [f(*shape), f(*dims), f(*dims)], {"axis": axis}, outputs=3, rtol=1e-4, atol=1e-4)
+        case("LayerNormalization", 17, [f(*shape), f(*dims)], {"axis": axis, "epsilon": 1e-2})
+        x, s = f(*shape), f(*dims)
+        mean = (x.astype(np.float64) ** 2).mean(axis=tuple(range(axis % len(shape), len(shape))), keepdims=True)
+        case("RMSNormalization", 23, [x, s], {"axis": axis}, expect=[(x / np.sqrt(mean + 1e-5) * s).astype(np.float32)])
+    case("LayerNormalization", 17, [f(2, 4, 8), f(8), f(8)], as_type=np.float16)
+    case("LayerNormalization", 17, [f(2, 4, 8), f(8), f(8)], as_type=np.float64)
+    for shape, groups in [((2, 6, 3, 5), 3), ((1, 8, 20), 2), ((2, 4, 3), 4)]:
+        x, c = f(*shape), shape[1]
+        wide = x.astype(np.float64).reshape(shape[0], groups, -1)
+        unit = (wide - wide.mean(2, keepdims=True)) / np.sqrt(wide.var(2, keepdims=True) + 1e-5)
+        s, b = f(c), f(c)
+        spread = (1, c) + (1,) * (len(shape) - 2)
+        y = unit.reshape(shape) * s.reshape(spread) + b.reshape(spread)
+        case("GroupNormalization", 21, [x, s, b], {"num_groups": groups}, expect=[y.astype(np.float32)])
+        s, b = f(groups), f(groups)
+        y = (unit * s.reshape(1, -1, 1) + b.reshape(1, -1, 1)).reshape(shape)
+        case("GroupNormalization", 18, [x, s, b], {"num_groups": groups}, expect=[y.astype(np.float32)])
+    for size in (1, 2, 3, 5):
+        case("LRN", 13, [f(2, 5, 4, 3)], {"size": size, "alpha": 0.1, "beta": 0.6, "bias": 2.0})
+    case("MeanVarianceNormalization", 13, [f(2, 3, 4, 5)], atol=1e-4)
+    case("MeanVarianceNormalization", 9, [f(2, 3, 4, 5)], {"axes": [2, 3]}, atol=1e-4)
+    for p in (1, 2):
+        for axis in (0, 1, -1):
+            case("LpNormalization", 1, [f(3, 4, 5)], {"p": p, "axis": axis})
+    for op in ("Softmax", "LogSoftmax", "Hardmax"):
+        for shape in [(3, 40), (2, 3, 4, 5), (7,), (2, 1000), (1, 1), (4, 17, 33)]:
+            for axis in range(-1, len(shape)):
+                case(op, 13, [f(*shape) * 5], {"axis": axis})
+                if axis >= 0:
+                    case(op, 11, [f(*shape) * 5], {"axis": axis})
+        case(op, 11, [f(2, 3, 4)])
+        case(op, 13, [f(2, 3, 4)])
+        case(op, 1, [f(2, 3, 4)])
+        case(op, 13, [f(2, 3, 4)], as_type=np.float64)
+        if op != "Hardmax":
+            case(op, 13, [f(2, 3, 4)], as_type=np.float16)
+            case(op, 13, [np.array([[1e4, -np.inf, 3, 1e4], [-1e4, -2e4, 0, 200]], np.float32)])
