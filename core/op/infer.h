@@ -160,6 +160,11 @@ pt_infer_binary_fn pt_infer_binary_of(const pt_infer *infer);
 
 /* The bodies' values are inferred through these; only in the pass over a model (run is not NULL). */
 partita_status pt_infer_body(pt_infer *infer, pt_id graph);
+/*
+ * For a branch that may never be taken: nodes that are wrong for these shapes have outputs of unknown shape.
+ * `*out_message` is what the first one says, in the scratch; NULL when there was none.
+ */
+partita_status pt_infer_branch(pt_infer *infer, pt_id graph, const char **out_message);
 /* Sets what is known about an input of a body. */
 partita_status pt_infer_body_input(pt_infer *infer, pt_id graph, uint32_t input, const pt_infer_value *value);
 /* What is known about an output of a body. */

@@ -54,11 +54,19 @@ static partita_status meet(pt_infer *infer, const pt_infer_value *a, const pt_in
     return PARTITA_OK;
 }
 
-/* A branch that is never taken may be wrong for these shapes. */
-static partita_status infer_branch(pt_infer *infer, pt_id graph, bool taken) {
-    partita_status status = pt_infer_body(infer, graph);
-    if (status != PARTITA_BAD_MODEL || taken) return status;
-    pt_clear_message();
+/*
+ * A branch that is never taken may be wrong for these shapes: exporters write Ifs whose branches fit one shape each. A
+ * model is bad when the branch that is taken is wrong, or both are where that's not known.
+ */
+static partita_status infer_branches(pt_infer *infer, const pt_id graphs[2], int *out_taken) {
+    const char *messages[2];
+    for (int i = 0; i < 2; i++) {
+        PT_TRY(need_counts(infer, graphs[i], 0, infer->output_count));
+        PT_TRY(pt_infer_branch(infer, graphs[i], &messages[i]));
+    }
+    if (*out_taken >= 0) return messages[*out_taken] ? pt_fail_copy(PARTITA_BAD_MODEL, messages[*out_taken]) : PARTITA_OK;
+    if (messages[0] && messages[1]) return pt_fail_copy(PARTITA_BAD_MODEL, messages[0]);
+    if (messages[0] || messages[1]) *out_taken = messages[0] ? 1 : 0;
     return PARTITA_OK;
 }
 
@@ -67,21 +75,23 @@ partita_status pt_op_infer_if(pt_infer *infer) {
     pt_id graphs[2];
     PT_TRY(need_body(infer, "else_branch", &graphs[0]));
     PT_TRY(need_body(infer, "then_branch", &graphs[1]));
-    int64_t chosen = 0;
+    int64_t chosen;
     bool known = condition->small && condition->small_count == 1 && pt_infer_exact(infer, condition->small[0], &chosen);
-    for (int64_t i = 0; i < 2; i++) {
-        PT_TRY(need_counts(infer, graphs[i], 0, infer->output_count));
-        PT_TRY(infer_branch(infer, graphs[i], !known || (chosen != 0) == (i != 0)));
-    }
+    int taken = known ? chosen != 0 : -1;
+    PT_TRY(infer_branches(infer, graphs, &taken));
     for (uint32_t i = 0; i < infer->output_count; i++) {
         pt_infer_value values[2], *out = pt_infer_out(infer, i);
-        for (int64_t k = 0; k < 2; k++) pt_infer_body_output(infer, graphs[k], i, &values[k]);
-        if (known) {
-            *out = values[chosen != 0];
-            out->data = NULL;
-            if (out->kind == PARTITA_KIND_NONE) out->kind = values[chosen == 0].kind, out->dtype = values[chosen == 0].dtype;
-        } else {
+        for (int k = 0; k < 2; k++) pt_infer_body_output(infer, graphs[k], i, &values[k]);
+        if (taken < 0) {
             PT_TRY(meet(infer, &values[0], &values[1], out));
+            continue;
+        }
+        *out = values[taken];
+        out->data = NULL;
+        if (!known) out->small = NULL;
+        if (out->kind == PARTITA_KIND_NONE) {
+            out->kind = values[!taken].kind;
+            out->dtype = values[!taken].dtype;
         }
     }
     return infer->status;

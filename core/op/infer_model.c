@@ -6,6 +6,8 @@
  */
 #include "op/infer_run.h"
 
+#include <stdio.h>
+
 enum { DEPTH_MAX = 64 };
 
 /* ---- what is known about a value ------------------------------------------------------------- */
@@ -208,6 +210,35 @@ static bool reserve(struct pt_infer_run *run, size_t need) {
     return run->values != NULL;
 }
 
+/* The names that the file gives to dims of operators nobody knows count where they are those of the model's inputs. */
+static void declared(const struct pt_infer_run *run, pt_id id, pt_infer_value *out) {
+    if (id == PT_NONE) return;
+    pt_infer_from_type(&pt_value_at(run->model, id)->type, out);
+    for (int32_t i = 0; i < out->rank; i++) {
+        pt_dim dim = out->dims[i];
+        bool trusted = pt_dim_is_exact(dim) || (pt_dim_symbol(dim) < run->trusted_count && run->trusted[pt_dim_symbol(dim)]);
+        if (!trusted) out->dims[i] = PT_DIM_UNKNOWN;
+    }
+}
+
+/* What a node says that is wrong for these shapes. */
+static partita_status call(struct pt_infer_run *run, pt_infer *infer) {
+    partita_status status = pt_infer_call(infer, infer->node->schema);
+    if (status != PARTITA_BAD_MODEL || run->lenient == 0) return status;
+    if (run->faults++ == 0) {
+        partita_str name = pt_node_name(run->model, infer->node_id);
+        snprintf(run->first_fault, sizeof run->first_fault, "node '%.*s' (%.*s): %s", PT_STR_ARG(name),
+                 PT_STR_ARG(infer->node->op), pt_last_message());
+    }
+    pt_clear_message();
+    for (uint32_t i = 0; i < infer->output_count; i++) {
+        infer->outputs[i].rank = -1;
+        infer->outputs[i].small = NULL;
+        infer->outputs[i].element = NULL;
+    }
+    return PARTITA_OK;
+}
+
 static partita_status infer_into(struct pt_infer_run *run, pt_id id, pt_infer_value *values) {
     const pt_node *node = pt_node_at(run->model, id);
     pt_infer infer = {.model = run->model,
@@ -224,7 +255,11 @@ static partita_status infer_into(struct pt_infer_run *run, pt_id id, pt_infer_va
                       .nothing = {.rank = -1}};
     for (uint32_t i = 0; i < node->input_count; i++) PT_TRY(load(run, node->inputs[i], &infer.inputs[i]));
     for (uint32_t i = 0; i < node->output_count; i++) pt_infer_from_type(NULL, &infer.outputs[i]);
-    if (node->schema) PT_TRY(pt_infer_call(&infer, node->schema));
+    if (node->schema) {
+        PT_TRY(call(run, &infer));
+    } else {
+        for (uint32_t i = 0; i < node->output_count; i++) declared(run, node->outputs[i], &infer.outputs[i]);
+    }
     for (uint32_t i = 0; i < node->output_count; i++) PT_TRY(store(run, node->outputs[i], &infer.outputs[i]));
     return PARTITA_OK;
 }
@@ -254,16 +289,31 @@ static partita_status infer_graph(struct pt_infer_run *run, pt_id graph) {
     return PARTITA_OK;
 }
 
+static partita_status trust_inputs(struct pt_infer_run *run) {
+    const pt_model *model = run->model;
+    run->trusted_count = model->symbols.rows.size;
+    run->trusted = pt_calloc(PT_MAX(run->trusted_count, (size_t)1), sizeof *run->trusted);
+    if (!run->trusted) return PT_OUT_OF_MEMORY();
+    for (size_t i = 0; i < model->graphs.data[0].inputs.size; i++) {
+        const pt_type *type = &pt_value_at(model, model->graphs.data[0].inputs.data[i])->type;
+        for (int32_t k = 0; type->kind == PARTITA_KIND_TENSOR && k < type->rank; k++) {
+            if (!pt_dim_is_exact(type->dims[k])) run->trusted[pt_dim_symbol(type->dims[k])] = true;
+        }
+    }
+    return PARTITA_OK;
+}
+
 static partita_status run_infer(pt_model *model, pt_id node) {
     struct pt_infer_run run = {.model = model};
-    partita_status status = PARTITA_OK;
-    if (node == PT_NONE) {
+    partita_status status = trust_inputs(&run);
+    if (status == PARTITA_OK && node == PT_NONE) {
         run.floats = pt_calloc(PT_MAX(model->values.size, (size_t)1), sizeof *run.floats);
         status = run.floats ? infer_graph(&run, 0) : PT_OUT_OF_MEMORY();
-    } else {
+    } else if (status == PARTITA_OK) {
         status = infer_node(&run, node);
     }
     pt_free(run.floats);
+    pt_free(run.trusted);
     pt_free(run.values);
     pt_arena_deinit(&run.scratch);
     return status;
@@ -285,6 +335,22 @@ partita_status pt_infer_body(pt_infer *infer, pt_id graph) {
     run->depth++;
     partita_status status = infer_graph(run, graph);
     run->depth--;
+    return status;
+}
+
+partita_status pt_infer_branch(pt_infer *infer, pt_id graph, const char **out_message) {
+    struct pt_infer_run *run = infer->run;
+    uint64_t faults = run->faults;
+    *out_message = NULL;
+    run->faults = 0;
+    run->lenient++;
+    partita_status status = pt_infer_body(infer, graph);
+    run->lenient--;
+    if (status == PARTITA_OK && run->faults) {
+        *out_message = pt_arena_str(infer->scratch, pt_str(run->first_fault)).data;
+        if (!*out_message) status = PT_OUT_OF_MEMORY();
+    }
+    run->faults = faults;
     return status;
 }
 

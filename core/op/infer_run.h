@@ -19,6 +19,12 @@ struct pt_infer_run {
     pt_infer_value *values; /* for the inputs and outputs of the node at hand */
     size_t capacity;
     uint32_t depth; /* bodies around the node at hand */
+    bool *trusted;  /* by symbol: dims of the model's inputs, whose names mean something where nothing is computed */
+    size_t trusted_count;
+    /* Within a branch that may never be taken: a node that is wrong for these shapes is passed over, and counted. */
+    uint32_t lenient;
+    uint64_t faults;
+    char first_fault[1024];
 };
 
 /* The tensor of a constant, or of what a Constant node says; NULL. */
