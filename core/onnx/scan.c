@@ -7,7 +7,7 @@
 #include "onnx/wire.h"
 
 #include "graph/model.h"
-#include "onnx-ml.pb-c.h"
+#include <onnx/onnx-ml.pb-c.h>
 
 enum {
     MAX_MESSAGES = 128,        /* nested in each other; other parsers stop at 100 */

@@ -9,7 +9,7 @@
 #include "graph/model.h"
 #include "onnx/external.h"
 
-#include "onnx-ml.pb-c.h"
+#include <onnx/onnx-ml.pb-c.h>
 
 /* Where the bytes of tensors come from. */
 typedef struct pt_onnx_origin {

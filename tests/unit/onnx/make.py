@@ -4,12 +4,13 @@
 encodings.onnx  an initializer for every element type and every way to write it
 encodings.txt   what onnx.numpy_helper reads from them: name, type, dims, bytes as hex, one line each
 features.onnx   functions, bodies, constants, sparse tensors, all kinds of values
+*.pb            a value of each kind
 """
 import os
 
 import ml_dtypes
 import numpy as np
-from onnx import AttributeProto, TensorProto as T, helper, numpy_helper
+from onnx import AttributeProto, MapProto, TensorProto as T, helper, numpy_helper
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 random = np.random.default_rng(3)
@@ -140,5 +141,26 @@ def features():
         file.write(model.SerializeToString())
 
 
+def values():
+    files = {
+        "tensor": numpy_helper.from_array(np.float32([[1, 2, 3], [4, 5, 6]]), "t"),
+        "strings": helper.make_tensor("s", T.STRING, [2], [b"a", b"bc"]),
+        "sequence": numpy_helper.from_list([np.int64([1, 2]), np.int64([[3]])], "q"),
+        "nested": numpy_helper.from_list([[np.float32([1])], [np.float32([2]), np.float32([3])]], "n"),
+        "map_int": numpy_helper.from_dict({3: np.float32(0.5), -4: np.float32(0.25)}, "m"),
+        "map_text": MapProto(name="k", key_type=T.STRING, string_keys=[b"x", b"yz"],
+                             values=numpy_helper.from_list([np.int64([1, 2]), np.int64([3])])),
+        "optional": numpy_helper.from_optional(np.float32([7, 8]), "o"),
+        "optional_sequence": numpy_helper.from_optional([np.float32([7])], "os"),
+        "none": numpy_helper.from_optional(None, "none"),
+        "sparse": helper.make_sparse_tensor(helper.make_tensor("v", T.DOUBLE, [2], [1.5, 2.5]),
+                                            helper.make_tensor("i", T.INT64, [2], [1, 5]), [2, 3]),
+    }
+    for name, value in files.items():
+        with open(os.path.join(HERE, name + ".pb"), "wb") as file:
+            file.write(value.SerializeToString())
+
+
 encodings()
 features()
+values()
