@@ -17,6 +17,7 @@ TESTS = os.path.join(ROOT, "tests")
 
 # Scripts of tests/e2e, whether --quick runs them, and their time limit in seconds.
 SCRIPTS = [
+    ("unit/infer_cases.py", True, 600),
     ("e2e/test_models.py", True, 900),
     ("e2e/test_nodes.py", True, 900),
     ("e2e/test_command.py", True, 600),

@@ -4,6 +4,7 @@
  */
 #include "op/infer.h"
 
+#include <math.h>
 #include <partita/plugin.h>
 #include <stdio.h>
 
@@ -35,18 +36,43 @@ bool pt_infer_numbers(const pt_infer *infer, const pt_infer_value *value, int64_
     return true;
 }
 
+/* float16 as a number. */
+static double half_number(uint16_t bits) {
+    int exponent = bits >> 10 & 31;
+    double fraction = (double)(bits & 1023), sign = bits >> 15 ? -1.0 : 1.0;
+    if (exponent == 31) return fraction != 0.0 ? (double)NAN : sign * (double)INFINITY;
+    return sign * (exponent ? ldexp(1024.0 + fraction, exponent - 25) : ldexp(fraction, -24));
+}
+
+static bool real_number(partita_dtype dtype, const void *data, uint64_t index, double *out_real) {
+    const char *at = data;
+    float single;
+    uint16_t bits;
+    uint32_t wide;
+    switch (dtype) {
+    case PARTITA_FLOAT32:
+        memcpy(&single, at + index * sizeof single, sizeof single);
+        *out_real = (double)single;
+        return true;
+    case PARTITA_FLOAT64: memcpy(out_real, at + index * sizeof *out_real, sizeof *out_real); return true;
+    case PARTITA_FLOAT16:
+        memcpy(&bits, at + index * sizeof bits, sizeof bits);
+        *out_real = half_number(bits);
+        return true;
+    case PARTITA_BFLOAT16:
+        memcpy(&bits, at + index * sizeof bits, sizeof bits);
+        wide = (uint32_t)bits << 16;
+        memcpy(&single, &wide, sizeof single);
+        *out_real = (double)single;
+        return true;
+    default: return false;
+    }
+}
+
 bool pt_infer_reals(const pt_infer_value *value, double *out_reals, uint32_t max) {
     if (!value->data || value->data_count > max) return false;
     for (uint64_t i = 0; i < value->data_count; i++) {
-        float real;
-        if (value->dtype == PARTITA_FLOAT32) {
-            memcpy(&real, (const char *)value->data + i * sizeof real, sizeof real);
-            out_reals[i] = real;
-        } else if (value->dtype == PARTITA_FLOAT64) {
-            memcpy(&out_reals[i], (const char *)value->data + i * sizeof *out_reals, sizeof *out_reals);
-        } else {
-            return false;
-        }
+        if (!real_number(value->dtype, value->data, i, &out_reals[i])) return false;
     }
     return true;
 }

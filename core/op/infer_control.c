@@ -111,6 +111,8 @@ typedef struct carried {
 /* Gives up what the body's output contradicts; true when that changed the value. */
 static partita_status widen(pt_infer *infer, pt_infer_value *value, const pt_infer_value *after, bool *out_changed) {
     if (value->kind == PARTITA_KIND_NONE || after->kind == PARTITA_KIND_NONE) return PARTITA_OK;
+    /* What goes in as an optional may come out as what it holds. */
+    if (value->kind == PARTITA_KIND_OPTIONAL && after->kind != PARTITA_KIND_OPTIONAL) return PARTITA_OK;
     if (value->kind != after->kind || (value->dtype && after->dtype && value->dtype != after->dtype)) {
         return pt_infer_fail(infer, "a carried value changes its type from %s to %s", pt_dtype_name(value->dtype),
                              pt_dtype_name(after->dtype));
@@ -178,7 +180,8 @@ static void final_values(pt_infer *infer, const carried *all) {
         pt_infer_body_output(infer, all->graph, all->first_output + i, &body);
         pt_infer_like(infer, i, &all->values[i]);
         pt_infer_value *out = pt_infer_out(infer, i);
-        if (out->kind == PARTITA_KIND_NONE) {
+        if (out->kind == PARTITA_KIND_NONE || out->kind == PARTITA_KIND_OPTIONAL) {
+            pt_infer_from_type(NULL, out);
             out->kind = body.kind;
             out->dtype = body.dtype;
         }

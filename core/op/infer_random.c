@@ -51,16 +51,22 @@ partita_status pt_op_infer_dft(pt_infer *infer) {
     pt_infer_tensor(infer, 0, in->dtype);
     if (in->rank < 0) return infer->status;
     if (in->rank < 2) return pt_infer_fail(infer, "an input of rank %d, less than 2", in->rank);
+    /* The last dim: real and imaginary part. */
+    pt_dim parts = one_sided && inverse ? 1 : 2;
     if (infer->since >= 20 && pt_infer_has(infer, 2) && !pt_infer_exact(infer, scalar(axis_input), &number)) {
-        pt_infer_rank(infer, 0, in->rank);
+        /* Without a cut every axis keeps its length. */
+        if (!pt_infer_has(infer, 1) && !one_sided) pt_infer_shape_like(infer, 0, in);
+        if (pt_infer_out(infer, 0)->rank < 0) pt_infer_rank(infer, 0, in->rank);
+        pt_infer_out(infer, 0)->dims[in->rank - 1] = parts;
         return infer->status;
     }
     PT_TRY(pt_infer_axis(infer, number, in->rank, &axis));
     pt_dim *dims = pt_infer_shape_like(infer, 0, in);
-    if (pt_infer_has(infer, 1)) dims[axis] = scalar(length);
+    bool cut = pt_infer_has(infer, 1);
+    if (cut) dims[axis] = scalar(length);
+    if (one_sided && inverse && !cut) dims[axis] = pt_infer_mul(infer, pt_infer_sub(infer, dims[axis], 1), 2);
     if (one_sided && !inverse) dims[axis] = half(infer, dims[axis]);
-    /* The last dim: real and imaginary part. */
-    dims[in->rank - 1] = one_sided && inverse ? 1 : 2;
+    dims[in->rank - 1] = parts;
     return infer->status;
 }
 

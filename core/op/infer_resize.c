@@ -118,13 +118,15 @@ partita_status pt_op_infer_grid_sample(pt_infer *infer) {
 }
 
 partita_status pt_op_infer_affine_grid(pt_infer *infer) {
-    const pt_infer_value *theta = pt_infer_in(infer, 0), *size = pt_infer_in(infer, 1);
+    const pt_infer_value *theta = pt_infer_in(infer, 0);
     pt_infer_tensor(infer, 0, theta->dtype);
-    if (!size->small || (size->small_count != 4 && size->small_count != 5)) return infer->status;
-    int32_t rank = (int32_t)size->small_count;
+    pt_infer_list sizes = pt_infer_list_of(infer, NULL, 1);
+    if (sizes.count < 0) return infer->status;
+    if (sizes.count != 4 && sizes.count != 5) return pt_infer_fail(infer, "%lld sizes", (long long)sizes.count);
+    int32_t rank = (int32_t)sizes.count;
     pt_dim *dims = pt_infer_rank(infer, 0, rank);
-    dims[0] = size->small[0];
-    for (int32_t i = 2; i < rank; i++) dims[i - 1] = size->small[i];
+    if (sizes.elements) dims[0] = sizes.elements[0];
+    for (int32_t i = 2; sizes.elements && i < rank; i++) dims[i - 1] = sizes.elements[i];
     dims[rank - 1] = rank - 2;
     return infer->status;
 }

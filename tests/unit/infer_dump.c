@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Says what inference says: reads models with the shapes and bytes of their inputs (infer_cases.py writes them), prints
+ * for each output its type, its dims as inferred, as evaluated for these inputs, and for single nodes as given for a run.
+ *
+ * File, little endian: count, then for each model: size, bytes, inputs; for each input: kind, dtype, rank, dims as
+ * int64, bytes, data. All other numbers are uint32.
+ */
+#include "onnx/reader.h"
+#include "op/schema.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RANK_MAX = 16, PORTS_MAX = 256 };
+
+typedef struct reader {
+    const uint8_t *at, *end;
+} reader;
+
+static const uint8_t *take(reader *in, size_t bytes) {
+    if ((size_t)(in->end - in->at) < bytes) {
+        fprintf(stderr, "the file ends too early\n");
+        exit(2);
+    }
+    in->at += bytes;
+    return in->at - bytes;
+}
+
+static uint32_t take_u32(reader *in) {
+    uint32_t number;
+    memcpy(&number, take(in, sizeof number), sizeof number);
+    return number;
+}
+
+typedef struct input {
+    pt_shaped shaped;
+    int64_t dims[RANK_MAX];
+} input;
+
+static uint32_t take_inputs(reader *in, input *inputs) {
+    uint32_t count = take_u32(in);
+    if (count > PORTS_MAX) exit(2);
+    for (uint32_t i = 0; i < count; i++) {
+        input *one = &inputs[i];
+        one->shaped = (pt_shaped){.kind = take_u32(in), .dtype = take_u32(in)};
+        one->shaped.rank = (int32_t)take_u32(in);
+        if (one->shaped.rank > RANK_MAX) exit(2);
+        for (int32_t k = 0; k < one->shaped.rank; k++) memcpy(&one->dims[k], take(in, sizeof(int64_t)), sizeof(int64_t));
+        one->shaped.dims = one->dims;
+        uint32_t bytes = take_u32(in);
+        const void *data = take(in, bytes);
+        one->shaped.data = bytes ? data : NULL;
+    }
+    return count;
+}
+
+/* Values of the symbols that the inputs' dims are. */
+static int64_t *bind(const pt_model *model, const input *inputs, uint32_t count) {
+    size_t symbols = model->symbols.rows.size;
+    int64_t *values = malloc((symbols + 1) * sizeof *values);
+    for (size_t i = 0; values && i < symbols; i++) values[i] = PT_DIM_UNKNOWN;
+    for (size_t i = 0; values && i < model->graphs.data[0].inputs.size && i < count; i++) {
+        const pt_type *type = &pt_value_at(model, model->graphs.data[0].inputs.data[i])->type;
+        for (int32_t k = 0; k < type->rank && k < inputs[i].shaped.rank; k++) {
+            if (!pt_dim_is_exact(type->dims[k])) values[pt_dim_symbol(type->dims[k])] = inputs[i].dims[k];
+        }
+    }
+    if (values) pt_symbols_evaluate(&model->symbols, values);
+    return values;
+}
+
+static void print_dim(int64_t dim, bool first) {
+    if (!first) printf(",");
+    if (dim == PT_DIM_UNKNOWN || dim == -1) {
+        printf("?");
+    } else {
+        printf("%lld", (long long)dim);
+    }
+}
+
+static void print_types(const pt_model *model, const int64_t *values) {
+    const pt_graph *graph = &model->graphs.data[0];
+    for (size_t i = 0; i < graph->outputs.size; i++) {
+        const pt_type *type = &pt_value_at(model, graph->outputs.data[i])->type;
+        printf("output\t%u\t%u\t%d\t", type->kind, type->dtype, type->rank);
+        for (int32_t k = 0; k < type->rank; k++) {
+            print_dim(pt_dim_is_exact(type->dims[k]) ? type->dims[k] : PT_DIM_UNKNOWN, k == 0);
+        }
+        printf("\t");
+        for (int32_t k = 0; k < type->rank; k++) print_dim(pt_dim_evaluate(type->dims[k], values), k == 0);
+        printf("\n");
+    }
+}
+
+/* For a graph of one node whose inputs are the graph's. */
+static void print_actual(const pt_model *model, const input *inputs, uint32_t count) {
+    const pt_graph *graph = &model->graphs.data[0];
+    pt_shaped given[PORTS_MAX], shapes[PORTS_MAX];
+    static int64_t dims[PORTS_MAX * RANK_MAX];
+    const pt_node *node = graph->order.size == 1 ? pt_node_at(model, graph->order.data[0]) : NULL;
+    if (!node || node->input_count > PORTS_MAX || node->output_count > PORTS_MAX) return;
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        given[i] = (pt_shaped){.rank = -1};
+        for (uint32_t k = 0; k < count && k < graph->inputs.size; k++) {
+            if (graph->inputs.data[k] == node->inputs[i]) given[i] = inputs[k].shaped;
+        }
+    }
+    partita_status status = pt_node_infer_actual(model, graph->order.data[0], given, node->input_count, shapes, dims,
+                                                 node->output_count);
+    if (status != PARTITA_OK) printf("actual\t%d\t%s\n", status, pt_last_message());
+    for (size_t i = 0; status == PARTITA_OK && i < graph->outputs.size; i++) {
+        for (uint32_t k = 0; k < node->output_count; k++) {
+            if (node->outputs[k] != graph->outputs.data[i]) continue;
+            printf("actual\t0\t%u\t%u\t%d\t", shapes[k].kind, shapes[k].dtype, shapes[k].rank);
+            for (int32_t d = 0; d < shapes[k].rank; d++) print_dim(shapes[k].dims[d], d == 0);
+            printf("\n");
+        }
+    }
+}
+
+static partita_status prepare(pt_model *model) {
+    PT_TRY(pt_model_sort(model));
+    PT_TRY(pt_model_check(model));
+    PT_TRY(pt_model_infer(model));
+    /* Once more: what is known stays. */
+    PT_TRY(pt_model_infer(model));
+    return pt_model_validate(model);
+}
+
+static void dump(reader *in, uint32_t index) {
+    static input inputs[PORTS_MAX];
+    uint32_t size = take_u32(in);
+    const void *bytes = take(in, size);
+    uint32_t count = take_inputs(in, inputs);
+    pt_model *model = NULL;
+    printf("model\t%u\n", index);
+    partita_status status = pt_onnx_load_memory(bytes, size, true, NULL, NULL, &model);
+    if (status != PARTITA_OK) {
+        printf("load\t%d\t%s\n", status, pt_last_message());
+        return;
+    }
+    status = prepare(model);
+    if (status != PARTITA_OK) {
+        printf("infer\t%d\t%s\n", status, pt_last_message());
+    } else {
+        int64_t *values = bind(model, inputs, count);
+        if (values) print_types(model, values);
+        print_actual(model, inputs, count);
+        free(values);
+    }
+    pt_model_destroy(model);
+}
+
+int main(int argc, char **argv) {
+    FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
+    if (!file) {
+        fprintf(stderr, "usage: infer_dump FILE\n");
+        return 2;
+    }
+    fseek(file, 0, SEEK_END);
+    long size = ftell(file);
+    rewind(file);
+    uint8_t *data = malloc((size_t)size + 1);
+    if (!data || fread(data, 1, (size_t)size, file) != (size_t)size) return 2;
+    fclose(file);
+    reader in = {data, data + size};
+    uint32_t count = take_u32(&in);
+    for (uint32_t i = 0; i < count; i++) dump(&in, i);
+    free(data);
+    return 0;
+}
