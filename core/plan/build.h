@@ -23,6 +23,21 @@ partita_status pt_plan_place(pt_plan *plan, const pt_plan_request *request);
 /* The failure of pt_plan_place for one unit. */
 partita_status pt_plan_fail_unplaced(const pt_plan *plan, uint32_t unit);
 
+/* Trips that a control-flow node is expected to make: 1 of an If. */
+double pt_plan_expected_trips(const pt_plan *plan, const pt_node *node);
+/* Live graphs whose nodes are units of their own, the innermost first. */
+partita_status pt_plan_graphs_inside_out(const pt_plan *plan, pt_arena *arena, pt_id **out_graphs,
+                                         uint32_t *out_count);
+/* True when no node around the graph is one that devices alone can run, bodies and all. */
+bool pt_plan_graph_is_hosts(const pt_model *model, pt_id graph);
+
+/* schedule.c: estimate, lower bound, and the order of each graph's steps. */
+partita_status pt_plan_schedule(pt_plan *plan, const pt_plan_request *request);
+
+/* offer.c: offers every cluster to its device. Claims that it gives back are withdrawn; *out_changed tells whether any
+ * was. */
+partita_status pt_plan_offer(pt_plan *plan, bool *out_changed);
+
 /* clusters.c: canonical clusters and steps of every graph, out of unit->device. */
 partita_status pt_plan_make_clusters(pt_plan *plan);
 /* Device that computes a node: of its unit. PT_PLAN_HOST for host-run control flow. */

@@ -174,7 +174,7 @@ static partita_status emit_graph(clustering *c, step_key *keys, uint32_t *sizes)
         cluster->nodes[cluster->node_count++] = node;
         const pt_plan_answer *answer =
             &plan->answers[(size_t)plan->node_unit[node] * plan->device_count + unit->device];
-        if (unit->nodes[0] == node) cluster->estimate_us += PT_MAX(answer->us, 0);
+        if (unit->nodes[0] == node) cluster->unit_us += PT_MAX(answer->us, 0);
     }
     qsort(keys, steps, sizeof(*keys), compare_steps);
     pt_plan_graph *graph = &plan->graphs[c->graph];

@@ -32,6 +32,23 @@ static partita_status take_demotions(pt_plan *plan, const pt_plan *previous) {
     return PARTITA_OK;
 }
 
+/* Everything behind the answers: where units go, and what that makes. May run again on the same plan. */
+static partita_status arrange(pt_plan *plan, const pt_plan_request *request) {
+    plan->cluster_count = plan->edge_count = 0;
+    for (uint32_t i = 0; i < plan->unit_count; i++) plan->units[i].cluster = PT_NONE;
+    PT_TRY(pt_plan_place(plan, request));
+    PT_TRY(pt_plan_make_clusters(plan));
+    PT_TRY(pt_plan_make_edges(plan));
+    for (uint32_t i = 0; i < plan->cluster_count; i++) {
+        pt_plan_cluster *cluster = &plan->clusters[i];
+        cluster->estimate_us = cluster->unit_us + plan->devices[cluster->device]->info.launch_us;
+    }
+    return PARTITA_OK;
+}
+
+/* Rounds of offering after which the devices' trims are final. */
+#define MAX_OFFERS 3
+
 partita_status pt_plan_create(const pt_plan_request *request, pt_plan **out_plan) {
     partita_status status = PARTITA_OK;
     pt_plan *plan = pt_calloc(1, sizeof(*plan));
@@ -40,14 +57,13 @@ partita_status pt_plan_create(const pt_plan_request *request, pt_plan **out_plan
     PT_CHECK(take_demotions(plan, request->previous));
     PT_CHECK(pt_plan_make_units(plan));
     PT_CHECK(pt_plan_ask(plan, request));
-    PT_CHECK(pt_plan_place(plan, request));
-    PT_CHECK(pt_plan_make_clusters(plan));
-    PT_CHECK(pt_plan_make_edges(plan));
-    for (uint32_t i = 0; i < plan->cluster_count; i++) {
-        plan->clusters[i].estimate_us += plan->devices[plan->clusters[i].device]->info.launch_us;
-        plan->estimate_us += plan->clusters[i].estimate_us;
+    PT_CHECK(arrange(plan, request));
+    bool changed = true;
+    for (int round = 0; changed && round < MAX_OFFERS; round++) {
+        PT_CHECK(pt_plan_offer(plan, &changed));
+        if (changed) PT_CHECK(arrange(plan, request));
     }
-    for (uint32_t i = 0; i < plan->edge_count; i++) plan->estimate_us += plan->edges[i].estimate_us;
+    PT_CHECK(pt_plan_schedule(plan, request));
     *out_plan = plan;
     plan = NULL;
 out:

@@ -12,6 +12,9 @@
 /* Where the host itself runs a control-flow node: printed "(host)". */
 #define PT_PLAN_HOST PT_NONE
 
+/* What a plan minimises: numbers of PARTITA_OBJECTIVE_*. */
+enum { PT_PLAN_LATENCY, PT_PLAN_THROUGHPUT, PT_PLAN_MEMORY };
+
 /* A unit of the plan; the pieces of an expanded unit are units of their own, and the expanded one is `expanded`. */
 typedef struct pt_plan_unit {
     uint32_t kind; /* PTP_UNIT_* */
@@ -45,6 +48,7 @@ typedef struct pt_plan_cluster {
     uint32_t input_count;
     pt_id *outputs;       /* values needed outside (other clusters, host-run nodes and their bodies, graph outputs) */
     uint32_t output_count;
+    double unit_us;       /* sum of its units, without launch */
     double estimate_us;
     const char *source;   /* where the estimate comes from */
 } pt_plan_cluster;

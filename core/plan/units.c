@@ -19,14 +19,13 @@ bool pt_plan_graph_live(const pt_model *model, pt_id graph) {
     return true;
 }
 
-/* True when a node around the graph runs on devices only, with its bodies inside it. */
-static bool inside_opaque(const pt_model *model, pt_id graph) {
+bool pt_plan_graph_is_hosts(const pt_model *model, pt_id graph) {
     while (model->graphs.data[graph].parent != PT_NONE) {
         const pt_node *parent = &model->nodes.data[model->graphs.data[graph].parent];
-        if (!pt_plan_host_runs(parent)) return true;
+        if (!pt_plan_host_runs(parent)) return false;
         graph = parent->graph;
     }
-    return false;
+    return true;
 }
 
 static bool has_bodies(const pt_node *node) {
@@ -46,7 +45,7 @@ partita_status pt_plan_make_units(pt_plan *plan) {
     for (size_t i = 0; i < nodes; i++) plan->node_unit[i] = PT_NONE;
     for (pt_id graph = 0; graph < model->graphs.size; graph++) {
         const pt_graph *g = &model->graphs.data[graph];
-        if (!pt_plan_graph_live(model, graph) || inside_opaque(model, graph)) continue;
+        if (!pt_plan_graph_live(model, graph) || !pt_plan_graph_is_hosts(model, graph)) continue;
         for (size_t i = 0; i < g->order.size; i++) {
             pt_id node = g->order.data[i];
             pt_plan_unit *unit = &plan->units[plan->unit_count];

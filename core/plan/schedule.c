@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the plan will cost and in what order its steps start: the partitioner's simulator run on the clusters that the
+ * plan has, graph by graph, bodies first.
+ */
+#include "plan/build.h"
+#include "plan/problem.h"
+#include <stdlib.h>
+
+partita_status pt_plan_graphs_inside_out(const pt_plan *plan, pt_arena *arena, pt_id **out_graphs,
+                                         uint32_t *out_count) {
+    const pt_model *model = plan->model;
+    size_t most = model->graphs.size;
+    uint32_t *depth = pt_arena_array(arena, most + 1, sizeof(uint32_t)), deepest = 0, count = 0;
+    pt_id *graphs = pt_arena_array(arena, most + 1, sizeof(pt_id));
+    if (!depth || !graphs) return PT_OUT_OF_MEMORY();
+    for (pt_id i = 0; i < most; i++) {
+        for (pt_id g = i; model->graphs.data[g].parent != PT_NONE; depth[i]++)
+            g = model->nodes.data[model->graphs.data[g].parent].graph;
+        deepest = PT_MAX(deepest, depth[i]);
+    }
+    for (uint32_t d = deepest + 1; d-- > 0;)
+        for (pt_id i = 0; i < most; i++)
+            if (depth[i] == d && pt_plan_graph_live(model, i) && pt_plan_graph_is_hosts(model, i)) graphs[count++] = i;
+    *out_graphs = graphs;
+    *out_count = count;
+    return PARTITA_OK;
+}
+
+typedef struct ranked_step {
+    uint32_t rank;
+    pt_plan_step step;
+} ranked_step;
+
+static int by_rank(const void *a, const void *b) {
+    uint32_t x = ((const ranked_step *)a)->rank, y = ((const ranked_step *)b)->rank;
+    return (x > y) - (x < y);
+}
+
+/* Steps of the graph in the order in which the simulator starts their clusters. */
+static partita_status order_steps(pt_plan *plan, const pt_graph_problem *graph, const pt_part_result *result,
+                                  pt_arena *arena) {
+    pt_plan_graph *of_plan = &plan->graphs[graph->graph];
+    ranked_step *ranked = pt_arena_array(arena, of_plan->step_count + 1, sizeof(*ranked));
+    uint32_t *rank = pt_arena_array(arena, result->clusters + 1, sizeof(uint32_t));
+    uint32_t *local = pt_arena_array(arena, plan->unit_count + 1, sizeof(uint32_t));
+    if (!ranked || !rank || !local) return PT_OUT_OF_MEMORY();
+    for (uint32_t i = 0; i < result->clusters; i++) rank[result->cluster_order[i]] = i;
+    for (uint32_t i = 0; i < graph->problem.units; i++) local[graph->units[i]] = i;
+    for (uint32_t i = 0; i < of_plan->step_count; i++) {
+        pt_plan_step step = of_plan->steps[i];
+        pt_id node = step.is_node ? step.index : plan->clusters[step.index].nodes[0];
+        ranked[i] = (ranked_step){rank[result->cluster[local[plan->node_unit[node]]]], step};
+    }
+    qsort(ranked, of_plan->step_count, sizeof(*ranked), by_rank);
+    for (uint32_t i = 0; i < of_plan->step_count; i++) of_plan->steps[i] = ranked[i].step;
+    return PARTITA_OK;
+}
+
+/* Costs under the clusters' own estimates, where a device gave one for the whole. */
+static void scale_to_clusters(const pt_plan *plan, pt_graph_problem *graph) {
+    for (uint32_t i = 0; i < graph->problem.units; i++) {
+        const pt_plan_unit *unit = &plan->units[graph->units[i]];
+        if (unit->cluster == PT_NONE) continue;
+        const pt_plan_cluster *cluster = &plan->clusters[unit->cluster];
+        double sum = cluster->unit_us, whole = cluster->estimate_us - plan->devices[cluster->device]->info.launch_us;
+        int64_t *cost = &graph->cost[(size_t)i * graph->problem.devices + unit->device];
+        if (sum > 0 && whole >= 0) *cost = (int64_t)((double)*cost * (whole / sum));
+    }
+}
+
+static partita_status schedule_graph(pt_plan *plan, const pt_links *links, pt_id id, double *host_us, pt_arena *arena) {
+    pt_graph_problem graph;
+    pt_part_result result = {0};
+    partita_status status = PARTITA_OK;
+    const pt_model *model = plan->model;
+    PT_TRY(pt_graph_problem_make(plan, links, id, host_us, arena, &graph));
+    uint32_t units = graph.problem.units;
+    uint32_t *device = pt_arena_array(arena, units + 1, sizeof(*device)), *cluster = pt_arena_array(arena, units + 1, sizeof(*cluster));
+    uint32_t *number = pt_arena_array(arena, plan->cluster_count + 1, sizeof(*number)), next = 0;
+    if (!device || !cluster || !number) return PT_OUT_OF_MEMORY();
+    scale_to_clusters(plan, &graph);
+    for (uint32_t i = 0; i < units; i++) {
+        const pt_plan_unit *unit = &plan->units[graph.units[i]];
+        device[i] = unit->device == PT_PLAN_HOST ? plan->device_count : unit->device;
+        if (unit->cluster == PT_NONE) cluster[i] = next++;
+        else if (number[unit->cluster]) cluster[i] = number[unit->cluster] - 1;
+        else cluster[i] = next, number[unit->cluster] = ++next;
+    }
+    if (units) {
+        PT_CHECK(pt_part_evaluate(&graph.problem, device, cluster, &result));
+        PT_CHECK(order_steps(plan, &graph, &result, arena));
+    }
+    double us = pt_ps_to_us(result.value.latency);
+    pt_id parent = model->graphs.data[id].parent;
+    if (parent == PT_NONE) {
+        plan->estimate_us = plan->objective == PT_PLAN_THROUGHPUT ? pt_ps_to_us(result.value.period) : us;
+        plan->lower_bound_us = PT_MIN(plan->lower_bound_us, plan->estimate_us);
+    } else {
+        double price = us * pt_plan_expected_trips(plan, &model->nodes.data[parent]);
+        uint32_t unit = plan->node_unit[parent];
+        host_us[unit] = PT_MAX(host_us[unit], price);
+    }
+out:
+    pt_part_result_deinit(&result);
+    return status;
+}
+
+partita_status pt_plan_schedule(pt_plan *plan, const pt_plan_request *request) {
+    partita_status status = PARTITA_OK;
+    pt_arena arena = {0};
+    pt_links links;
+    pt_id *graphs;
+    uint32_t count;
+    double *host_us = pt_arena_array(&arena, plan->unit_count + 1, sizeof(double));
+    if (!host_us) return PT_OUT_OF_MEMORY();
+    for (uint32_t i = 0; i < plan->unit_count; i++)
+        host_us[i] = plan->units[i].device == PT_PLAN_HOST ? 0 : -1;
+    PT_CHECK(pt_links_make(plan, request->max_memory, &arena, &links));
+    PT_CHECK(pt_plan_graphs_inside_out(plan, &arena, &graphs, &count));
+    for (uint32_t i = 0; i < count; i++) {
+        pt_id parent = plan->model->graphs.data[graphs[i]].parent;
+        if (parent != PT_NONE && pt_plan_node_device(plan, parent) != PT_PLAN_HOST) continue;
+        PT_CHECK(schedule_graph(plan, &links, graphs[i], host_us, &arena));
+    }
+out:
+    pt_arena_deinit(&arena);
+    return status;
+}
