@@ -142,21 +142,14 @@ static partita_status emit_zero(gpu_plan *plan, int64_t elements, gpu_ref target
     return gpu_emit(plan, &call);
 }
 
+/* The first state of a direction: zeros, then what is given. */
 static partita_status emit_start(gpu_plan *plan, const recurrent *r, int direction) {
-    partita_status status = PARTITA_OK;
     int parts = r->kind == KIND_LSTM ? 2 : 1;
+    bool whole = gpu_input(plan->node, 5) && (parts == 1 || gpu_input(plan->node, 6));
+    partita_status status = whole ? PARTITA_OK : emit_zero(plan, r->batch * r->units * parts, r->state[0]);
     for (int part = 0; part < parts && status == PARTITA_OK; part++) {
         uint32_t input = 5 + (uint32_t)part;
-        if (!gpu_input(plan->node, input)) {
-            status = emit_zero(plan, r->batch * r->units * parts, r->state[0]);
-            /* zeros cover both parts: one that is given comes after */
-            if (status == PARTITA_OK && part == 0 && parts == 2 && gpu_input(plan->node, 6)) continue;
-            if (part == 1 && gpu_input(plan->node, 5)) {
-                gpu_move again = state_move(r, direction, 0, true);
-                status = gpu_emit_move(plan, &again, PARTITA_FLOAT32, gpu_ref_in(plan, 5), r->state[0]);
-            }
-            continue;
-        }
+        if (!gpu_input(plan->node, input)) continue;
         gpu_move move = state_move(r, direction, part, true);
         status = gpu_emit_move(plan, &move, PARTITA_FLOAT32, gpu_ref_in(plan, input), r->state[0]);
     }

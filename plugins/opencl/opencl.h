@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Objects of the OpenCL plugin: a thin layer that gives the shared GPU part buffers, programs and one in-order queue. */
+#ifndef CL_OPENCL_H
+#define CL_OPENCL_H
+
+#include "gpu/backend.h"
+#include "opencl/api.h"
+
+struct ptp_buffer {
+    cl_mem mem;
+    uint64_t bytes;
+    void *imported; /* host pointer it wraps; NULL: the device's own memory */
+};
+
+struct ptp_device {
+    gpu_device gpu; /* first */
+    ptp_plugin *plugin;
+    cl_device_id id;
+    bool sub_device; /* id is ours to release */
+    cl_context context;
+    cl_command_queue queue; /* in order, profiled */
+    pthread_mutex_t lock;   /* guards the queue and kernel arguments */
+    pthread_mutex_t counts; /* guards what follows; never held across a call of OpenCL, which may call back */
+    pthread_cond_t idle;
+    uint32_t in_flight; /* completions whose callback has not returned */
+    uint64_t copies, copied_bytes, launches, busy_ns, buffer_bytes;
+};
+
+struct ptp_plugin {
+    const ptp_host *host;
+    pthread_mutex_t lock;
+    uint32_t open_devices;
+    uint32_t count;
+    cl_device_id *ids;
+};
+
+/* device.c */
+partita_status cl_device_describe(const ptp_host *host, cl_device_id id, ptp_device_info *info, gpu_caps *caps);
+partita_status cl_route(ptp_device *device, ptp_route *route);
+partita_status cl_cache_need(ptp_device *device, char *text, uint64_t capacity);
+partita_status cl_usage(ptp_device *device, ptp_usage *out_usage);
+
+/* memory.c */
+extern const ptp_memory_vtable cl_memory_vtable;
+partita_status cl_buffer_alloc(gpu_device *device, uint64_t bytes, ptp_buffer **out_buffer);
+void cl_buffer_free(gpu_device *device, ptp_buffer *buffer);
+partita_status cl_buffer_upload(gpu_device *device, ptp_buffer *buffer, uint64_t offset, const void *data, uint64_t bytes);
+
+/* submit.c */
+extern const gpu_backend_vtable cl_backend;
+/* Signals `done` when `last` is complete; takes over the references of both events. `first`: of the same batch, or NULL. The
+ * lock is held. */
+partita_status cl_signal_after(ptp_device *device, cl_event first, cl_event last, ptp_point done);
+/* Waits until no callback is under way. */
+void cl_wait_idle(ptp_device *device);
+
+/* Hands the cause to the host; returns the status that fits the code. */
+partita_status cl_failed(const ptp_host *host, cl_int code, const char *what);
+
+#endif
