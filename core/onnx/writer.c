@@ -66,15 +66,11 @@ static partita_status note_opset(writer *w, const pt_node *node) {
     return pt_array_push(&w->opsets, (pt_opset){node->domain, node->version}) ? PARTITA_OK : PT_OUT_OF_MEMORY();
 }
 
-static partita_status write_graph(writer *w, partita_str name, const pt_id *inputs, size_t input_count,
-                                  const pt_id *outputs, size_t output_count, const pt_id *nodes, size_t node_count,
-                                  Onnx__GraphProto **out);
+static partita_status write_body(writer *w, pt_id id, Onnx__GraphProto **out);
 
 static partita_status write_graphs(writer *w, const pt_attribute *attribute, Onnx__GraphProto **graphs) {
     for (uint32_t i = 0; i < attribute->count; i++) {
-        const pt_graph *graph = &w->model->graphs.data[attribute->graphs[i]];
-        PT_TRY(write_graph(w, graph->name, graph->inputs.data, graph->inputs.size, graph->outputs.data,
-                           graph->outputs.size, graph->order.data, graph->order.size, &graphs[i]));
+        PT_TRY(write_body(w, attribute->graphs[i], &graphs[i]));
     }
     return PARTITA_OK;
 }
@@ -212,14 +208,15 @@ static partita_status write_infos(writer *w, const pt_id *values, size_t count, 
     return PARTITA_OK;
 }
 
+/* `spare`: room for so many more nodes. */
 static partita_status write_graph(writer *w, partita_str name, const pt_id *inputs, size_t input_count,
                                   const pt_id *outputs, size_t output_count, const pt_id *nodes, size_t node_count,
-                                  Onnx__GraphProto **out) {
+                                  size_t spare, Onnx__GraphProto **out) {
     Onnx__GraphProto *graph = pt_encode_new(&w->arena, &onnx__graph_proto__descriptor);
     if (!graph) return PT_OUT_OF_MEMORY();
     graph->name = pt_encode_str(&w->arena, name);
     graph->n_node = node_count;
-    graph->node = pt_encode_list(&w->arena, &onnx__node_proto__descriptor, node_count);
+    graph->node = pt_encode_list(&w->arena, &onnx__node_proto__descriptor, node_count + spare);
     if (!graph->name || !graph->node) return PT_OUT_OF_MEMORY();
     for (size_t i = 0; i < node_count; i++) PT_TRY(write_node(w, nodes[i], graph->node[i]));
     graph->n_input = input_count;
@@ -228,6 +225,32 @@ static partita_status write_graph(writer *w, partita_str name, const pt_id *inpu
     for (size_t i = 0; i < output_count; i++) PT_TRY(note_constant(w, outputs[i]));
     *out = graph;
     return write_infos(w, outputs, output_count, &graph->output);
+}
+
+/* A body may not give out a value of an outer graph, constants among them, directly: such a one is copied. */
+static partita_status copy_output(writer *w, Onnx__GraphProto *graph, size_t i) {
+    Onnx__ValueInfoProto *info = graph->output[i];
+    Onnx__NodeProto *node = graph->node[graph->n_node++];
+    partita_str unique = pt_arena_printf(&w->arena, "%s%%out%zu", info->name, i);
+    node->op_type = pt_encode_str(&w->arena, PT_STR("Identity"));
+    node->n_input = node->n_output = 1;
+    node->input = pt_arena_alloc(&w->arena, sizeof *node->input);
+    node->output = pt_arena_alloc(&w->arena, sizeof *node->output);
+    if (!unique.data || !node->op_type || !node->input || !node->output) return PT_OUT_OF_MEMORY();
+    node->input[0] = info->name;
+    node->output[0] = info->name = pt_encode_str(&w->arena, unique);
+    return info->name ? PARTITA_OK : PT_OUT_OF_MEMORY();
+}
+
+static partita_status write_body(writer *w, pt_id id, Onnx__GraphProto **out) {
+    const pt_graph *body = &w->model->graphs.data[id];
+    PT_TRY(write_graph(w, body->name, body->inputs.data, body->inputs.size, body->outputs.data, body->outputs.size,
+                       body->order.data, body->order.size, body->outputs.size, out));
+    for (size_t i = 0; i < body->outputs.size; i++) {
+        const pt_value *value = pt_value_at(w->model, body->outputs.data[i]);
+        if (value->graph != id || value->constant) PT_TRY(copy_output(w, *out, i));
+    }
+    return PARTITA_OK;
 }
 
 static partita_status external_entry(writer *w, Onnx__StringStringEntryProto *out, const char *key,
@@ -285,7 +308,7 @@ static partita_status write_model(writer *w, Onnx__ModelProto **out) {
     PT_TRY(reserve_names(w, part->inputs, part->input_count));
     PT_TRY(reserve_names(w, part->outputs, part->output_count));
     PT_TRY(write_graph(w, w->model->graph_name.size ? w->model->graph_name : PT_STR("part"), part->inputs,
-                       part->input_count, part->outputs, part->output_count, part->nodes, part->node_count,
+                       part->input_count, part->outputs, part->output_count, part->nodes, part->node_count, 0,
                        &proto->graph));
     PT_TRY(write_initializers(w, proto->graph));
     proto->has_ir_version = true;
