@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Builds: everything compiled from one plan. A device that cannot compile a cluster, or fails while running it, loses the
+ * claim; the rest is planned again and a new build takes over.
+ */
+#include "run/session.h"
+#include <stdatomic.h>
+#include <stdio.h>
+
+static partita_status make_places(pt_build *build) {
+    const pt_plan *plan = build->plan;
+    uint32_t count = 1;
+    for (uint32_t i = 0; i < plan->device_count; i++)
+        if (plan->devices[i]->has_memory) count += plan->devices[i]->info.domain_count;
+    build->places = pt_calloc(count, sizeof(*build->places));
+    if (!build->places) return PT_OUT_OF_MEMORY();
+    build->places[build->place_count++] = (pt_place){NULL, PTP_DOMAIN_HOST};
+    build->import_alignment = 64;
+    for (uint32_t i = 0; i < plan->device_count; i++) {
+        pt_device *device = plan->devices[i];
+        for (uint32_t d = 0; device->has_memory && d < device->info.domain_count; d++) {
+            uint32_t alignment = device->info.domains[d].import_alignment;
+            if (alignment && (alignment & (alignment - 1)) == 0)
+                build->import_alignment = PT_MAX(build->import_alignment, alignment);
+            build->places[build->place_count++] = (pt_place){device, d};
+        }
+    }
+    return PARTITA_OK;
+}
+
+static partita_status make_edge_lists(pt_build *build) {
+    size_t values = build->model->values.size;
+    const pt_plan *plan = build->plan;
+    build->first_edge = pt_calloc(values + 1, sizeof(uint32_t));
+    build->next_edge = pt_calloc(plan->edge_count + 1, sizeof(uint32_t));
+    build->clusters = pt_calloc(plan->cluster_count + 1, sizeof(*build->clusters));
+    build->edges = pt_calloc(plan->edge_count + 1, sizeof(*build->edges));
+    if (!build->first_edge || !build->next_edge || !build->clusters || !build->edges) return PT_OUT_OF_MEMORY();
+    for (size_t i = 0; i < values; i++) build->first_edge[i] = PT_NONE;
+    for (uint32_t i = plan->edge_count; i-- > 0;) {
+        build->next_edge[i] = build->first_edge[plan->edges[i].value];
+        build->first_edge[plan->edges[i].value] = i;
+    }
+    return PARTITA_OK;
+}
+
+static void destroy_build(pt_build *build) {
+    if (!build) return;
+    for (size_t i = 0; build->programs && i < build->model->graphs.size; i++) pt_program_destroy(build->programs[i]);
+    for (uint32_t i = 0; build->parts && i < build->plan->cluster_count; i++) pt_part_destroy(build->parts[i]);
+    pt_free(build->programs);
+    pt_free(build->parts);
+    pt_free(build->places);
+    pt_free(build->first_edge);
+    pt_free(build->next_edge);
+    pt_free(build->clusters);
+    pt_free(build->edges);
+    if (build->owns_plan) pt_plan_destroy(build->plan);
+    pt_free(build);
+}
+
+static bool may_go_elsewhere(partita_status status) {
+    return status == PARTITA_CANNOT_COMPILE || status == PARTITA_DEVICE_FAILED || status == PARTITA_DEVICE_LOST ||
+           status == PARTITA_DECLINED || status == PARTITA_UNSUPPORTED || status == PARTITA_OUT_OF_MEMORY;
+}
+
+/*
+ * Plans again without the claim of `cluster`. The failure's message is this thread's. A plan of the application's stays as
+ * it is: a copy, which planning from its answers gives, is demoted.
+ */
+static partita_status replan(pt_build *build, uint32_t cluster, uint32_t reason, partita_status failure,
+                             pt_plan **out_plan) {
+    partita_session *session = build->session;
+    pt_plan_request request = session->plan->request;
+    partita_status status = PARTITA_OK;
+    pt_plan *demoted = NULL;
+    char cause[512];
+    snprintf(cause, sizeof(cause), "%s", pt_last_message());
+    if (session->strict || !may_go_elsewhere(failure)) return failure;
+    request.previous = build->plan;
+    PT_CHECK(pt_plan_create(&request, &demoted));
+    if (demoted->cluster_count != build->plan->cluster_count) {
+        status = pt_fail(PARTITA_INTERNAL, "planning twice gave two plans");
+        goto out;
+    }
+    PT_CHECK(pt_plan_demote(demoted, cluster, reason, cause));
+    const pt_plan_demotion *row = &demoted->demotions.data[demoted->demotions.size - 1];
+    request.previous = demoted;
+    request.plan_json = NULL;
+    if (pt_plan_create(&request, out_plan) != PARTITA_OK) { /* nobody is left: the device's failure is the cause */
+        status = pt_fail_copy(failure, cause);
+        goto out;
+    }
+    atomic_fetch_add(&session->counters.plans, 1);
+    pt_log(PARTITA_LOG_WARNING, "demoted: %s goes from %s to another device: %s", row->cluster,
+           demoted->devices[row->device]->name, cause);
+out:
+    pt_plan_destroy(demoted);
+    return status;
+}
+
+/* Compiles every cluster; *out_failed names the one that failed. */
+static partita_status compile_parts(pt_build *build, uint32_t *out_failed) {
+    partita_session *session = build->session;
+    uint32_t count = build->plan->cluster_count;
+    *out_failed = PT_NONE;
+    build->parts = pt_calloc(count + 1, sizeof(*build->parts));
+    if (!build->parts) return PT_OUT_OF_MEMORY();
+    for (uint32_t i = 0; i < count; i++) {
+        partita_str name = pt_node_name(build->model, build->plan->clusters[i].nodes[0]);
+        PT_TRY(pt_job_progress(&session->job, (float)i / (float)count, name.data));
+        partita_status status = pt_part_create(build->plan, i, &session->job, &build->parts[i]);
+        if (status != PARTITA_OK) {
+            *out_failed = i;
+            return pt_annotate(status, "node '%.*s'", PT_STR_ARG(name));
+        }
+        atomic_fetch_add(&session->counters.compiles, 1);
+    }
+    return pt_job_progress(&session->job, 1, "");
+}
+
+static partita_status create_from(partita_session *session, pt_plan *plan, bool owns_plan, uint32_t *out_failed,
+                                  pt_build **out_build) {
+    *out_failed = PT_NONE;
+    *out_build = NULL;
+    pt_build *build = pt_calloc(1, sizeof(*build));
+    if (!build) {
+        if (owns_plan) pt_plan_destroy(plan);
+        return PT_OUT_OF_MEMORY();
+    }
+    atomic_init(&build->references, 1);
+    build->session = session;
+    build->plan = plan;
+    build->owns_plan = owns_plan;
+    build->model = plan->model;
+    *out_build = build;
+    PT_TRY(make_places(build));
+    PT_TRY(make_edge_lists(build));
+    PT_TRY(compile_parts(build, out_failed));
+    return pt_programs_create(build);
+}
+
+partita_status pt_build_create(partita_session *session, pt_plan *plan, bool owns_plan, pt_build **out_build) {
+    for (;;) {
+        uint32_t failed;
+        pt_plan *next = NULL;
+        pt_build *build;
+        partita_status status = create_from(session, plan, owns_plan, &failed, &build);
+        if (status == PARTITA_OK) {
+            *out_build = build;
+            return PARTITA_OK;
+        }
+        if (failed != PT_NONE) status = replan(build, failed, PARTITA_REASON_COMPILE, status, &next);
+        destroy_build(build);
+        if (!next) return status;
+        plan = next;
+        owns_plan = true;
+    }
+}
+
+pt_build *pt_session_hold_build(partita_session *session) {
+    pthread_mutex_lock(&session->lock);
+    while (session->replacing) pthread_cond_wait(&session->idle, &session->lock);
+    pt_build *build = session->build;
+    atomic_fetch_add(&build->references, 1);
+    pthread_mutex_unlock(&session->lock);
+    return build;
+}
+
+void pt_build_release(pt_build *build) {
+    if (build && atomic_fetch_sub(&build->references, 1) == 1) destroy_build(build);
+}
+
+partita_status pt_session_demote(partita_session *session, pt_build *build, uint32_t cluster, partita_status failure) {
+    pt_plan *plan = NULL;
+    pt_build *next = NULL;
+    if (cluster == PT_NONE || failure == PARTITA_OUT_OF_MEMORY || failure == PARTITA_UNSUPPORTED) return failure;
+    pthread_mutex_lock(&session->lock);
+    while (session->replacing) pthread_cond_wait(&session->idle, &session->lock);
+    bool replaced = session->build != build; /* another run failed there first */
+    session->replacing = !replaced;
+    pthread_mutex_unlock(&session->lock);
+    if (replaced) return PARTITA_OK;
+    partita_status status = replan(build, cluster, PARTITA_REASON_FAILED, failure, &plan);
+    if (status == PARTITA_OK) status = pt_build_create(session, plan, true, &next);
+    pthread_mutex_lock(&session->lock);
+    if (status == PARTITA_OK) session->build = next;
+    session->replacing = false;
+    pthread_cond_broadcast(&session->idle);
+    pthread_mutex_unlock(&session->lock);
+    if (status == PARTITA_OK) pt_build_release(build);
+    return status;
+}

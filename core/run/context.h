@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The objects behind the application's API: context, model and plan, each keeping its parent alive by a reference.
+ */
+#ifndef PT_RUN_CONTEXT_H
+#define PT_RUN_CONTEXT_H
+
+#include "base/pool.h"
+#include "graph/model.h"
+#include "plan/plan.h"
+#include "plugin/registry.h"
+#include <partita/partita.h>
+#include <pthread.h>
+
+struct partita_context {
+    _Atomic uint32_t references;
+    pt_pool *pool;
+    pt_registry *registry;
+    bool has_log;
+    pthread_mutex_t lock; /* guards the lists below */
+    pt_arena arena;
+    PT_ARRAY(partita_plugin_info) plugins;
+    PT_ARRAY(partita_device_info) devices;
+    PT_ARRAY(partita_option_info) options;
+    bool has_plugins, has_devices, has_options;
+};
+
+struct partita_model {
+    _Atomic uint32_t references;
+    partita_context *context;
+    pt_model *graph;
+    pt_arena arena;
+    partita_value_info *inputs, *outputs;
+};
+
+struct partita_plan {
+    _Atomic uint32_t references;
+    partita_model *model;
+    pt_plan *plan;
+    pt_plan_request request; /* to plan again after a demotion; arrays in the arena. Constant */
+    pt_arena arena;
+    bool strict;
+};
+
+void pt_context_retain(partita_context *context);
+void pt_model_retain(partita_model *model);
+void pt_plan_retain(partita_plan *plan);
+/* What people are told of a device; strings live in `arena`. */
+partita_status pt_device_describe(pt_arena *arena, const char *name, const char *plugin, const ptp_device_info *info,
+                                  partita_device_info *out_info);
+/* Rows of the services table that live in this room. */
+const ptp_host *pt_run_services(void);
+/* The field of an options struct, or 0 when the caller's struct is too small to have it. */
+#define PT_OPTION(options, type, field)                                                         \
+    ((options) && (options)->size >= offsetof(type, field) + sizeof((options)->field) ? (options)->field : 0)
+
+#endif

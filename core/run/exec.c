@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The executor: steps become ready as what they depend on is issued or complete. Steps of asynchronous devices are issued
+ * without waiting, also by the thread that reports a completion; what blocks runs on the thread of the request, after
+ * everything that can be issued was.
+ */
+#include "run/run.h"
+#include <stdatomic.h>
+#include <stdio.h>
+
+/* True on a thread that is inside an issue: completions reported there only queue. */
+static PT_THREAD_LOCAL bool issuing;
+
+static bool is_instant(const pt_step *step, const pt_program *program) {
+    /* binding an import costs nothing; the host's view of a device's memory is a map, which blocks */
+    return step->kind == PT_STEP_MOVE && step->moves[0].route.route == PTP_ROUTE_IMPORT &&
+           program->slots.data[step->moves[0].to].place != 0;
+}
+
+static void push_ready(pt_frame *frame, uint32_t s) {
+    const pt_step *step = &frame->program->steps.data[s];
+    if (step->async || is_instant(step, frame->program)) frame->ready_async[frame->ready_async_count++] = s;
+    else frame->ready_sync[frame->ready_sync_count++] = s;
+}
+
+/* Takes the first in the order of the plan; PT_NONE when there is none. */
+static uint32_t pop_ready(uint32_t *ready, uint32_t *count) {
+    uint32_t best = 0;
+    if (!*count) return PT_NONE;
+    for (uint32_t i = 1; i < *count; i++)
+        if (ready[i] < ready[best]) best = i;
+    uint32_t step = ready[best];
+    ready[best] = ready[--*count];
+    return step;
+}
+
+/* First failure wins. Under the lock. */
+static void set_failure(pt_frame *frame, partita_status status, const char *message, uint32_t step) {
+    if (frame->status != PARTITA_OK) return;
+    frame->status = status;
+    snprintf(frame->message, sizeof(frame->message), "%s", message && message[0] ? message : pt_status_text(status));
+    const pt_part *part = step == PT_NONE ? NULL : frame->program->steps.data[step].part;
+    if (part) frame->request->failed_cluster = part->cluster;
+}
+
+/* Successors that waited for the issue (`light`) or for the completion. Under the lock. */
+static void release_successors(pt_frame *frame, uint32_t s, bool light) {
+    const pt_step *step = &frame->program->steps.data[s];
+    for (uint32_t i = 0; i < step->successor_count; i++) {
+        if ((bool)step->light[i] != light) continue;
+        const pt_step *after = &frame->program->steps.data[step->successors[i]];
+        if (step->async && after->device && after->device != step->device)
+            atomic_fetch_add_explicit(&frame->request->session->counters.host_waits, 1, memory_order_relaxed);
+        if (--frame->steps[step->successors[i]].unmet == 0) push_ready(frame, step->successors[i]);
+    }
+}
+
+static void measure(pt_frame *frame, uint32_t s) {
+    pt_build *build = frame->program->build;
+    const pt_step *step = &frame->program->steps.data[s];
+    uint64_t end = pt_now_ns(), begin = frame->steps[s].begin_ns;
+    if (!build->session->measure || !begin) return;
+    if (step->part) {
+        atomic_fetch_add(&build->clusters[step->part->cluster].ns, end - begin);
+        atomic_fetch_add(&build->clusters[step->part->cluster].count, 1);
+    }
+    for (uint32_t i = 0; step->kind == PT_STEP_MOVE && i < step->move_count; i++) {
+        if (step->moves[i].edge == PT_NONE) continue;
+        atomic_fetch_add(&build->edges[step->moves[i].edge].ns, (end - begin) / step->move_count);
+        atomic_fetch_add(&build->edges[step->moves[i].edge].count, 1);
+    }
+}
+
+/* Under the lock. */
+static void complete_step(pt_frame *frame, uint32_t s, partita_status status, const char *message) {
+    frame->steps[s].complete = true;
+    frame->in_flight--;
+    frame->remaining--;
+    if (status != PARTITA_OK) {
+        set_failure(frame, status, message, s);
+    } else {
+        measure(frame, s);
+        release_successors(frame, s, false);
+    }
+    pthread_cond_broadcast(&frame->moved);
+}
+
+/* Prefix of a failure: the node where the step begins. */
+static partita_status annotate(const pt_frame *frame, uint32_t s, partita_status status) {
+    const pt_step *step = &frame->program->steps.data[s];
+    const pt_model *model = frame->program->build->model;
+    pt_id node = step->part ? step->part->block->nodes[0] : step->node;
+    if (node == PT_NONE || status == PARTITA_CANCELLED || status == PARTITA_DEADLINE) return status;
+    partita_str name = pt_node_name(model, node);
+    if (step->part && step->part->block->data->nodes.count > 1)
+        return pt_annotate(status, "node '%.*s' and %u more", PT_STR_ARG(name),
+                           step->part->block->data->nodes.count - 1);
+    return pt_annotate(status, "node '%.*s'", PT_STR_ARG(name));
+}
+
+/* Starts a step without the lock. */
+static partita_status start_step(pt_frame *frame, uint32_t s, bool *out_pending) {
+    const pt_step *step = &frame->program->steps.data[s];
+    partita_status status = PARTITA_OK;
+    *out_pending = false;
+    if (frame->program->build->session->measure) frame->steps[s].begin_ns = pt_now_ns();
+    switch (step->kind) {
+    case PT_STEP_LAUNCH: status = pt_step_launch(frame, s, out_pending); break;
+    case PT_STEP_MOVE: status = pt_step_move(frame, s, out_pending); break;
+    case PT_STEP_NODE: status = pt_step_control(frame, s); break;
+    case PT_STEP_UNMAP: status = pt_step_unmap(frame, s); break;
+    }
+    if (status == PARTITA_OK && !*out_pending && step->kind == PT_STEP_LAUNCH) status = pt_step_launched(frame, s);
+    return status == PARTITA_OK ? status : annotate(frame, s, status);
+}
+
+/* Starts steps that do not block as long as there are any. Called and left with the lock held. */
+static void pump(pt_frame *frame) {
+    uint32_t s;
+    while (frame->status == PARTITA_OK &&
+           (s = pop_ready(frame->ready_async, &frame->ready_async_count)) != PT_NONE) {
+        bool pending;
+        frame->in_flight++;
+        pthread_mutex_unlock(&frame->lock);
+        issuing = true;
+        partita_status status = start_step(frame, s, &pending);
+        issuing = false;
+        pthread_mutex_lock(&frame->lock);
+        if (status != PARTITA_OK || !pending) {
+            if (status == PARTITA_OK) release_successors(frame, s, true);
+            complete_step(frame, s, status, pt_last_message());
+            continue;
+        }
+        /* it may have completed meanwhile: then its completion waits for this */
+        frame->steps[s].issued = true;
+        release_successors(frame, s, true);
+        if (frame->steps[s].signalled) {
+            complete_step(frame, s, frame->steps[s].signal_status, frame->steps[s].signal_message);
+        }
+    }
+}
+
+void pt_frame_signalled(pt_frame *frame, uint32_t s, partita_status status, const char *message) {
+    pt_step_state *state = &frame->steps[s];
+    if (status == PARTITA_OK && frame->program->steps.data[s].kind == PT_STEP_LAUNCH) {
+        status = pt_step_launched(frame, s);
+        if (status != PARTITA_OK) message = pt_last_message();
+    }
+    pthread_mutex_lock(&frame->lock);
+    if (!state->issued) {
+        /* the issuing thread has not come back from the device yet */
+        state->signalled = true;
+        state->signal_status = status;
+        snprintf(state->signal_message, sizeof(state->signal_message), "%s", message ? message : "");
+        pthread_mutex_unlock(&frame->lock);
+        return;
+    }
+    if (status != PARTITA_OK) {
+        pt_fail_copy(status, message && message[0] ? message : pt_status_text(status));
+        annotate(frame, s, status);
+        message = pt_last_message();
+    }
+    /* nothing of the frame may be touched once nothing is in flight: one is held while pumping */
+    frame->in_flight++;
+    complete_step(frame, s, status, message);
+    if (!issuing) pump(frame);
+    frame->in_flight--;
+    pthread_cond_broadcast(&frame->moved);
+    pthread_mutex_unlock(&frame->lock);
+}
+
+static void begin(pt_frame *frame) {
+    const pt_program *program = frame->program;
+    frame->ready_async_count = frame->ready_sync_count = 0;
+    frame->remaining = (uint32_t)program->steps.size;
+    frame->in_flight = 0;
+    for (uint32_t s = 0; s < program->steps.size; s++) {
+        frame->steps[s].unmet = program->steps.data[s].predecessor_count;
+        frame->steps[s].signalled = false;
+        frame->steps[s].begin_ns = 0;
+    }
+    for (uint32_t s = 0; s < program->steps.size; s++)
+        if (frame->steps[s].unmet == 0) push_ready(frame, s);
+}
+
+static void set_waiting(pt_frame *frame, pt_frame *waiting) {
+    pthread_mutex_lock(&frame->request->lock);
+    frame->request->waiting = waiting;
+    pthread_mutex_unlock(&frame->request->lock);
+}
+
+/* Sleeps until something completes. A run that is to stop fails here. With the lock held. */
+static void wait_for_progress(pt_frame *frame) {
+    pt_request *request = frame->request;
+    uint64_t deadline = frame->status == PARTITA_OK ? request->deadline_ns : 0;
+    bool in_time = pt_cond_wait_until(&frame->moved, &frame->lock, deadline);
+    if (frame->status == PARTITA_OK && (!in_time || pt_request_stopped(request)) && frame->remaining) {
+        pt_request_fail_stopped(request);
+        set_failure(frame, atomic_load(&request->cancelled) ? PARTITA_CANCELLED : PARTITA_DEADLINE, pt_last_message(),
+                    PT_NONE);
+    }
+}
+
+partita_status pt_frame_run(pt_frame *frame) {
+    pt_request *request = frame->request;
+    set_waiting(frame, frame);
+    pthread_mutex_lock(&frame->lock);
+    begin(frame);
+    for (;;) {
+        if (frame->status == PARTITA_OK && frame->remaining && pt_request_stopped(request)) {
+            pt_request_fail_stopped(request);
+            set_failure(frame, atomic_load(&request->cancelled) ? PARTITA_CANCELLED : PARTITA_DEADLINE,
+                        pt_last_message(), PT_NONE);
+        }
+        pump(frame);
+        if (frame->in_flight == 0 && (frame->remaining == 0 || frame->status != PARTITA_OK)) break;
+        uint32_t s = frame->status == PARTITA_OK ? pop_ready(frame->ready_sync, &frame->ready_sync_count) : PT_NONE;
+        if (s == PT_NONE) {
+            wait_for_progress(frame);
+            continue;
+        }
+        bool pending;
+        frame->in_flight++;
+        pthread_mutex_unlock(&frame->lock);
+        partita_status status = start_step(frame, s, &pending);
+        if (frame->program->steps.data[s].kind == PT_STEP_NODE) set_waiting(frame, frame);
+        pthread_mutex_lock(&frame->lock);
+        complete_step(frame, s, status, pt_last_message());
+    }
+    partita_status status = frame->status;
+    pthread_mutex_unlock(&frame->lock);
+    set_waiting(frame, NULL);
+    return status == PARTITA_OK ? status : pt_fail_copy(status, frame->message);
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sessions and runs on the calling thread. A run whose device fails starts again from its inputs on the next build.
+ */
+#include "run/session.h"
+#include "run/run.h"
+#include "run/runner.h"
+#include <stdatomic.h>
+
+partita_status partita_session_create(partita_plan *plan, const partita_session_options *options,
+                                      partita_session **out_session) {
+    partita_status status = PARTITA_OK;
+    if (!plan || !out_session) return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
+    partita_session *session = pt_calloc(1, sizeof(*session));
+    if (!session) return PT_OUT_OF_MEMORY();
+    pthread_mutex_init(&session->lock, NULL);
+    pthread_cond_init(&session->idle, NULL);
+    pt_plan_retain(plan);
+    session->plan = plan;
+    session->strict = plan->strict;
+    session->measure = PT_OPTION(options, partita_session_options, measure) != 0;
+    session->max_shapes_bytes = PT_OPTION(options, partita_session_options, max_shapes_bytes);
+    if (!session->max_shapes_bytes) session->max_shapes_bytes = UINT64_C(256) << 20;
+    session->job.progress = PT_OPTION(options, partita_session_options, progress);
+    session->job.user = PT_OPTION(options, partita_session_options, progress_user);
+    atomic_store(&session->counters.plans, 1);
+    PT_CHECK(pt_build_create(session, plan->plan, false, &session->build));
+    *out_session = session;
+    session = NULL;
+out:
+    partita_session_destroy(session);
+    return status;
+}
+
+void partita_session_destroy(partita_session *session) {
+    if (!session) return;
+    pthread_mutex_lock(&session->lock);
+    while (session->active || session->replacing) pthread_cond_wait(&session->idle, &session->lock);
+    pthread_mutex_unlock(&session->lock);
+    pt_build_release(session->build);
+    partita_plan_destroy(session->plan);
+    pthread_cond_destroy(&session->idle);
+    pthread_mutex_destroy(&session->lock);
+    pt_free(session);
+}
+
+void pt_session_enter(partita_session *session) {
+    pthread_mutex_lock(&session->lock);
+    session->active++;
+    pthread_mutex_unlock(&session->lock);
+}
+
+void pt_session_leave(partita_session *session) {
+    pthread_mutex_lock(&session->lock);
+    session->active--;
+    pthread_cond_broadcast(&session->idle);
+    pthread_mutex_unlock(&session->lock);
+}
+
+/* One attempt on the build that the request holds. */
+static partita_status run_once(pt_request *request, partita_value *const *inputs, uint32_t input_count,
+                               partita_value *const *bound, partita_value **outputs, uint32_t output_count) {
+    pt_program *program = request->build->programs[0];
+    partita_status status = PARTITA_OK;
+    pt_frame *frame;
+    if (output_count != program->output_count)
+        return pt_fail(PARTITA_INVALID_ARGUMENT, "%u outputs, expected %u", output_count, program->output_count);
+    PT_TRY(pt_frame_acquire(request, program, NULL, &frame));
+    PT_CHECK(pt_frame_bind(frame, inputs, input_count));
+    frame->bound = bound;
+    PT_CHECK(pt_frame_check_bound(frame));
+    PT_CHECK(pt_frame_run(frame));
+    status = pt_frame_outputs(frame, outputs);
+    for (uint32_t i = 0; status != PARTITA_OK && i < output_count; i++) {
+        partita_value_release(outputs[i]);
+        outputs[i] = NULL;
+    }
+out:
+    pt_frame_release(frame, status != PARTITA_OK);
+    return status;
+}
+
+partita_status pt_request_run(pt_request *request, partita_value *const *inputs, uint32_t input_count,
+                              partita_value *const *bound, partita_value **outputs, uint32_t output_count) {
+    partita_session *session = request->session;
+    partita_status status;
+    for (;;) {
+        request->build = pt_session_hold_build(session);
+        request->failed_cluster = PT_NONE;
+        status = run_once(request, inputs, input_count, bound, outputs, output_count);
+        bool device = status == PARTITA_DEVICE_FAILED || status == PARTITA_DEVICE_LOST || status == PARTITA_INTERNAL;
+        bool again = false;
+        if (device && !pt_request_stopped(request)) {
+            status = pt_session_demote(session, request->build, request->failed_cluster, status);
+            again = status == PARTITA_OK;
+        }
+        pt_build_release(request->build);
+        request->build = NULL;
+        if (!again) break;
+    }
+    if (status == PARTITA_OK) atomic_fetch_add(&session->counters.runs, 1);
+    return status;
+}
+
+void pt_request_init(pt_request *request, partita_session *session, const partita_run_options *options) {
+    uint64_t ms = PT_OPTION(options, partita_run_options, deadline_ms), ns, at;
+    *request = (pt_request){.session = session, .failed_cluster = PT_NONE};
+    pthread_mutex_init(&request->lock, NULL);
+    if (ms && pt_mul_u64(ms, 1000000, &ns) && pt_add_u64(pt_now_ns(), ns, &at)) request->deadline_ns = at;
+}
+
+void pt_request_deinit(pt_request *request) { pthread_mutex_destroy(&request->lock); }
+
+static partita_status check_arrays(partita_value *const *inputs, uint32_t input_count, const void *outputs,
+                                   uint32_t output_count) {
+    if ((input_count && !inputs) || (output_count && !outputs))
+        return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
+    return PARTITA_OK;
+}
+
+partita_status partita_session_run(partita_session *session, const partita_run_options *options,
+                                   partita_value *const *inputs, uint32_t input_count, partita_value **outputs,
+                                   uint32_t output_count) {
+    pt_request request;
+    if (!session) return pt_fail(PARTITA_INVALID_ARGUMENT, "no session");
+    PT_TRY(check_arrays(inputs, input_count, outputs, output_count));
+    partita_value **results = pt_calloc(output_count + 1, sizeof(*results));
+    if (!results) return PT_OUT_OF_MEMORY();
+    pt_session_enter(session);
+    pt_request_init(&request, session, options);
+    partita_status status = pt_request_run(&request, inputs, input_count, outputs, results, output_count);
+    for (uint32_t i = 0; status == PARTITA_OK && i < output_count; i++) {
+        if (outputs[i]) partita_value_release(results[i]); /* bound: the caller's own */
+        else outputs[i] = results[i];
+    }
+    pt_request_deinit(&request);
+    pt_session_leave(session);
+    pt_free(results);
+    return status;
+}
+
+void partita_session_counters(const partita_session *session, partita_counters *out_counters) {
+    partita_session *s = (partita_session *)session;
+    partita_counters c = {.plans = atomic_load(&s->counters.plans),
+                          .compiles = atomic_load(&s->counters.compiles),
+                          .resizes = atomic_load(&s->counters.resizes),
+                          .resize_ns_max = atomic_load(&s->counters.resize_ns_max),
+                          .runs = atomic_load(&s->counters.runs),
+                          .copies = atomic_load(&s->counters.copies),
+                          .bytes_copied = atomic_load(&s->counters.bytes_copied),
+                          .imports = atomic_load(&s->counters.imports),
+                          .host_waits = atomic_load(&s->counters.host_waits)};
+    pt_build *build = pt_session_hold_build(s);
+    c.parts = build->plan->cluster_count;
+    c.demotions = build->plan->demotions.size;
+    pt_build_release(build);
+    uint32_t size = out_counters->size ? out_counters->size : sizeof(c);
+    c.size = size;
+    memcpy(out_counters, &c, PT_MIN(size, sizeof(c)));
+}
