@@ -257,7 +257,7 @@ static partita_status write_rows(builder *b, const pt_attribute *attribute, uint
                                  ptp_ref *out_ref) {
     PT_TRY(heap_take(b, attribute->count, sizeof(uint32_t), sizeof(uint32_t), out_ref, NULL));
     for (uint32_t i = 0; i < attribute->count; i++) {
-        uint32_t row;
+        uint32_t row = PARTITA_NONE;
         if (graphs) PT_TRY(graph_touch(b, attribute->graphs[i], node_row, &row));
         else PT_TRY(tensor_touch(b, attribute->tensors[i], &row));
         ((uint32_t *)(void *)(b->heap.data + out_ref->offset))[i] = row;

@@ -53,15 +53,19 @@ static bool is_blocked(const sim_work *work) {
     return false;
 }
 
-void sim_wait_range(ptp_device *device, sim_range range) {
+bool sim_wait_range(ptp_device *device, sim_range range) {
+    bool waited = false;
     pthread_mutex_lock(&device->lock);
     for (;;) {
         const sim_work *work = device->oldest;
         while (work && !work_meets(work, &range, 1)) work = work->newer;
         if (!work) break;
+        /* What has been signalled is only about to leave. */
+        waited |= !work->told;
         pthread_cond_wait(&device->changed, &device->lock);
     }
     pthread_mutex_unlock(&device->lock);
+    return waited;
 }
 
 /* ---- running --------------------------------------------------------------------------------- */
@@ -110,10 +114,18 @@ static uint64_t work_pass(sim_work *work, sim_lane *lane) {
     return end;
 }
 
-/* Takes the work out, tells whoever waits. The device's lock is held when it returns. */
+/* Tells whoever waits, takes the work out. The news goes first, so that nobody hears of later work before it. The device's
+ * lock is held when it returns. */
 static void work_finish(sim_lane *lane, sim_work *work, uint64_t end) {
     ptp_device *device = work->device;
     const ptp_host *host = device->host;
+    pthread_mutex_lock(&device->lock);
+    work->told = true;
+    pthread_mutex_unlock(&device->lock);
+    if (!work->sync && work->done.timeline) {
+        host->timeline_signal(host->self, work->done.timeline, work->done.value, work->status,
+                              work->status == PARTITA_OK ? NULL : work->message);
+    }
     pthread_mutex_lock(&device->lock);
     lane->first = work->next;
     if (!lane->first) lane->last = NULL;
@@ -124,14 +136,7 @@ static void work_finish(sim_lane *lane, sim_work *work, uint64_t end) {
     pending_remove(device, work);
     work->finished = true;
     pthread_cond_broadcast(&device->changed);
-    if (work->sync) return; /* the caller goes on with it */
-    pthread_mutex_unlock(&device->lock);
-    if (work->done.timeline) {
-        host->timeline_signal(host->self, work->done.timeline, work->done.value, work->status,
-                              work->status == PARTITA_OK ? NULL : work->message);
-    }
-    work->destroy(work);
-    pthread_mutex_lock(&device->lock);
+    if (!work->sync) work->destroy(work); /* else the caller goes on with it */
 }
 
 typedef struct lane_start {

@@ -31,6 +31,10 @@ sim_range sim_range_of(const ptp_buffer *buffer, uint64_t offset, uint64_t bytes
 static void memory_free(ptp_device *device, ptp_buffer *buffer) {
     (void)device;
     if (!buffer) return;
+    if (buffer->address && sim_wait_range(buffer->device, sim_range_of(buffer, 0, buffer->bytes, true))) {
+        buffer->device->host->log(buffer->device->host->self, PARTITA_LOG_ERROR,
+                                  "sim-free: a buffer is freed while work that uses it is under way");
+    }
     while (buffer->mappings) {
         sim_mapping *mapping = buffer->mappings;
         buffer->mappings = mapping->next;
@@ -208,11 +212,11 @@ static partita_status memory_map(ptp_device *device, ptp_buffer *buffer, uint64_
     int protection = (access & PTP_MAP_READ ? PROT_READ : 0) | (access & PTP_MAP_WRITE ? PROT_READ | PROT_WRITE : 0);
     sim_mapping *mapping;
     *out_data = NULL;
-    if (sim_is_lost(device)) return PARTITA_DEVICE_LOST;
     if (!side_fits(buffer, offset, bytes)) {
         return cpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "the range reaches beyond the buffer");
     }
     sim_wait_range(device, sim_range_of(buffer, offset, bytes, true));
+    if (sim_is_lost(device)) return PARTITA_DEVICE_LOST;
     if (buffer->fd < 0) {
         *out_data = buffer->address + offset;
         return PARTITA_OK;

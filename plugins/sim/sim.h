@@ -88,6 +88,7 @@ typedef struct sim_work {
     ptp_point done;
     uint64_t ready_ns;             /* simulated time from which it may run: enqueued, or the end of what it waited for */
     bool sync;                     /* the caller waits: `finished`, `status` and `message` are for it */
+    bool told;                     /* its end is being signalled */
     bool finished;
     partita_status status;
     char message[256];
@@ -167,8 +168,8 @@ partita_status sim_lanes_start(ptp_device *device);
 void sim_lanes_stop(ptp_device *device);
 /* Takes the work over, when this fails too. Of a device that isn't ASYNC it returns when the work is done. */
 partita_status sim_enqueue(ptp_device *device, uint32_t lane, sim_work *work);
-/* Waits for pending work that touches the range. */
-void sim_wait_range(ptp_device *device, sim_range range);
+/* Waits for pending work that touches the range; true when there was any. */
+bool sim_wait_range(ptp_device *device, sim_range range);
 uint64_t sim_now_ns(void);
 /* Sleeps and then spins, to be near the time. */
 void sim_sleep_until(uint64_t ns);
