@@ -225,3 +225,26 @@ void cpu_store_int64s(partita_dtype dtype, void *data, uint64_t first, uint64_t 
             for (uint64_t i = 0; i < n; i++) small_set(dtype, data, first + i, (double)in[i]);
     }
 }
+
+static uint64_t key_of_double(double value) {
+    uint64_t bits;
+    if (value != value) return UINT64_MAX;
+    value += 0.0; /* -0 becomes 0 */
+    memcpy(&bits, &value, sizeof(bits));
+    return (bits >> 63) != 0 ? ~bits : bits | UINT64_C(1) << 63;
+}
+
+void cpu_load_keys(partita_dtype dtype, const void *data, uint64_t first, int64_t stride, uint64_t n, uint64_t *out) {
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t at = first + (uint64_t)((int64_t)i * stride);
+        double real;
+        int64_t whole;
+        if (cpu_dtype_is_float(dtype)) {
+            cpu_load_doubles(dtype, data, at, 1, &real);
+            out[i] = key_of_double(real);
+        } else {
+            cpu_load_int64s(dtype, data, at, 1, &whole);
+            out[i] = dtype == PARTITA_UINT64 ? (uint64_t)whole : (uint64_t)whole ^ UINT64_C(1) << 63;
+        }
+    }
+}

@@ -91,4 +91,8 @@ void cpu_store_floats(partita_dtype dtype, void *data, uint64_t first, uint64_t 
 void cpu_store_doubles(partita_dtype dtype, void *data, uint64_t first, uint64_t n, const double *in);
 void cpu_store_int64s(partita_dtype dtype, void *data, uint64_t first, uint64_t n, const int64_t *in);
 
+/* Keys of n elements `stride` apart: unsigned numbers in the order of the elements. Zeros of both signs are equal, a NaN
+ * is above all else. */
+void cpu_load_keys(partita_dtype dtype, const void *data, uint64_t first, int64_t stride, uint64_t n, uint64_t *out);
+
 #endif

@@ -203,6 +203,33 @@ partita_status cpu_strings_of(const cpu_call *call, const cpu_tensor *tensor, cp
     return call->host->value_strings(call->host->self, tensor->value, &out->offsets, &out->bytes, &out->count);
 }
 
+partita_status cpu_new_strings(const ptp_host *host, uint32_t rank, const int64_t *dims, const cpu_strings *from,
+                               const uint64_t *picks, uint64_t n, ptp_value **out) {
+    uint64_t *offsets = cpu_alloc(host, (n + 1) * sizeof(*offsets));
+    char *bytes = NULL;
+    partita_status status = PARTITA_OUT_OF_MEMORY;
+    *out = NULL;
+    if (offsets == NULL) return status;
+    for (uint64_t i = 0; i < n; i++)
+        offsets[i + 1] = offsets[i] + from->offsets[picks[i] + 1] - from->offsets[picks[i]];
+    bytes = cpu_alloc(host, offsets[n]);
+    for (uint64_t i = 0; bytes != NULL && i < n; i++)
+        memcpy(bytes + offsets[i], from->bytes + from->offsets[picks[i]], offsets[i + 1] - offsets[i]);
+    if (bytes != NULL) status = host->value_new_strings(host->self, rank, dims, offsets, bytes, out);
+    cpu_free(host, bytes);
+    cpu_free(host, offsets);
+    return status;
+}
+
+partita_status cpu_set_strings(const cpu_call *call, uint32_t index, uint32_t rank, const int64_t *dims,
+                               const cpu_strings *from, const uint64_t *picks, uint64_t n) {
+    ptp_value *value;
+    partita_status status = cpu_new_strings(call->host, rank, dims, from, picks, n, &value);
+    if (status == PARTITA_OK) status = cpu_call_set(call, index, value);
+    if (value != NULL) call->host->value_release(call->host->self, value);
+    return status;
+}
+
 partita_status cpu_tensor_of(const cpu_call *call, ptp_value *value, cpu_tensor *out) {
     const ptp_host *host = call->host;
     memset(out, 0, sizeof(*out));

@@ -132,6 +132,12 @@ typedef struct cpu_strings {
 } cpu_strings;
 partita_status cpu_strings_of(const cpu_call *call, const cpu_tensor *tensor, cpu_strings *out);
 
+/* Strings of this shape: string i is string picks[i] of `from`. As a value to be released, and as output `index`. */
+partita_status cpu_new_strings(const ptp_host *host, uint32_t rank, const int64_t *dims, const cpu_strings *from,
+                               const uint64_t *picks, uint64_t n, ptp_value **out);
+partita_status cpu_set_strings(const cpu_call *call, uint32_t index, uint32_t rank, const int64_t *dims,
+                               const cpu_strings *from, const uint64_t *picks, uint64_t n);
+
 /* A tensor view of a value, as inputs of kernels are. */
 partita_status cpu_tensor_of(const cpu_call *call, ptp_value *value, cpu_tensor *out);
 
