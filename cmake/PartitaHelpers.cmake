@@ -20,7 +20,7 @@ endfunction()
 
 # partita_add_plugin(NAME source... [LIBS lib...] [DOMAINS d...] [DEVICES kind...] [FALLBACK kind]): plugins/NAME.so with
 # its manifest NAME.json, one exported symbol. DEVICES: kinds of devices it may have, so that it's opened only for them
-# (without, it's opened whenever a kind is asked for that no manifest lists); FALLBACK: the one of them with that role.
+# (by default NAME, none of an operator set, which has DOMAINS); FALLBACK: the one of them with that role.
 function(partita_add_plugin name)
     cmake_parse_arguments(PLUGIN "" "" "LIBS;DOMAINS;DEVICES;FALLBACK" ${ARGN})
     add_library(plugin_${name} MODULE ${PLUGIN_UNPARSED_ARGUMENTS})
@@ -34,9 +34,12 @@ function(partita_add_plugin name)
     endif()
     set_target_properties(plugin_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name}
         LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/partita/plugins)
+    if(NOT PLUGIN_DEVICES AND NOT PLUGIN_DOMAINS)
+        set(PLUGIN_DEVICES ${name})
+    endif()
     set(lists "")
     foreach(key DOMAINS DEVICES FALLBACK)
-        if(PLUGIN_${key})
+        if(PLUGIN_${key} OR key STREQUAL "DEVICES")
             partita_json_list(items ${PLUGIN_${key}})
             string(TOLOWER ${key} key)
             string(APPEND lists ", \"${key}\": ${items}")

@@ -236,7 +236,8 @@ static void name_kind(pt_registry *registry, partita_str kind, uint32_t *out_cou
         if (status == PARTITA_OK && plugin->device_count == 0 && plugin->message[0]) {
             status = pt_fail(PARTITA_DEVICE_ABSENT, "plugin %s: %s", plugin->name, plugin->message);
         }
-        if (status != PARTITA_OK && *out_status == PARTITA_OK) {
+        /* One that only might have had it isn't to blame. */
+        if (status != PARTITA_OK && *out_status == PARTITA_OK && plugin->lists_devices) {
             *out_status = status;
             snprintf(first_message, sizeof(first_message), "%s", pt_last_message());
         }
