@@ -147,7 +147,7 @@ static partita_status read_file(const tool_job *job, const partita_value_info *i
                                 partita_value **out_value) {
     void *data;
     size_t bytes;
-    if (ends_with(path, ".pb")) return tool_tensor_file_read(path, info->kind, info->element, out_value);
+    if (ends_with(path, ".pb")) return tool_tensor_file_read(path, info->kind, out_value);
     PT_TRY(tool_file_read(path, &data, &bytes));
     partita_status status;
     if (ends_with(path, ".npy")) {

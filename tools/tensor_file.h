@@ -6,8 +6,7 @@
 #include "base/base.h"
 #include <partita/partita.h>
 
-/* `kind`: what the model says the value is; `element`: kind of a sequence's or optional's item. */
-partita_status tool_tensor_file_read(const char *path, partita_kind kind, partita_kind element,
-                                     partita_value **out_value);
+/* `kind`: what the model says the value is; files do not tell. */
+partita_status tool_tensor_file_read(const char *path, partita_kind kind, partita_value **out_value);
 
 #endif

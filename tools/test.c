@@ -93,7 +93,7 @@ static partita_status read_data(const char *folder, const char *what, uint32_t i
     snprintf(path, sizeof(path), "%s/%s_%u.pb", folder, what, index);
     *out_value = NULL;
     if (access(path, F_OK) != 0) return PARTITA_OK;
-    return tool_tensor_file_read(path, info->kind, info->element, out_value);
+    return tool_tensor_file_read(path, info->kind, out_value);
 }
 
 static partita_status run_data_set(tool_job *job, const char *folder, const tool_tolerance *tolerance) {
