@@ -63,6 +63,9 @@ static void operand_read(gpu_operand *out, const ptp_block *block, uint32_t row,
         from = ptp_ref_data(block, value.dims);
     }
     for (int32_t d = 0; d < out->rank && d < GPU_MAX_RANK; d++) out->dims[d] = from[d];
+    for (int32_t d = 0; d < out->rank && d < GPU_MAX_RANK; d++) {
+        if (out->dims[d] == 0) out->data = ""; /* nothing to read: known, whoever makes it */
+    }
     if ((value.flags & PTP_VALUE_CONSTANT) == 0) return;
     if (value.data.count > 0) {
         out->data = ptp_ref_data(block, value.data);
