@@ -17,7 +17,7 @@ static partita_status make_weights(pt_part *part) {
     part->weight_values = pt_calloc(count + 1, sizeof(*part->weight_values));
     if (!part->weights || !part->weight_values) return PT_OUT_OF_MEMORY();
     for (uint32_t i = 0; i < count; i++) {
-        const pt_tensor *tensor = part->model->values.data[part->block->weights[i]].constant;
+        const pt_tensor *tensor = part->block->tensors[i];
         ptp_weight *weight = &part->weights[i];
         weight->size = sizeof(*weight);
         weight->id = tensor->weight->id;
@@ -40,7 +40,7 @@ static void drop_pages(const pt_part *part) {
     for (uint32_t i = 0; i < part->block->weight_count; i++) {
         uint32_t mode = part->weights[i].mode;
         if (mode != PTP_WEIGHT_BORROW && !part->weights[i].value)
-            pt_weight_drop_pages(part->model->values.data[part->block->weights[i]].constant->weight);
+            pt_weight_drop_pages(part->block->tensors[i]->weight);
     }
 }
 
