@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Resize and Upsample: reference in double, float32 split over the leading dims that stay as they are.
+ */
+#include "cpu/kernels/resize.h"
+#include "cpu/kernels/reference.h"
+
+#define TYPE    double
+#define NAME(x) x##_double
+#include "cpu/kernels/resize.inc"
+#define TYPE    float
+#define NAME(x) x##_float
+#include "cpu/kernels/resize.inc"
+
+/* Elements of the largest piece between two axes, from dim `first` on. */
+static uint64_t largest(const cpu_call *call, uint32_t first) {
+    const cpu_tensor *x = &call->in[0], *y = &call->out[0];
+    uint64_t most = 0;
+    for (uint32_t cut = first; cut <= x->rank; cut++) {
+        uint64_t here = cpu_extent(x->dims, first, cut) * cpu_extent(y->dims, cut, y->rank);
+        if (here > most) most = here;
+    }
+    return most;
+}
+
+static uint64_t reference_scratch(const cpu_call *call) {
+    if (call->in[0].rank != call->out[0].rank) return 0;
+    return (call->in[0].count + call->out[0].count + 2 * largest(call, 0)) * sizeof(double);
+}
+
+static partita_status resize_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+    const cpu_resize_state *state = call->state;
+    const cpu_tensor *x = &call->in[0], *y = &call->out[0];
+    cpu_resize_axis axes[CPU_MAX_RANK];
+    (void)begin, (void)end, (void)worker;
+    partita_status status = cpu_resize_axes_make(call, axes);
+    if (status == PARTITA_OK) {
+        double *from = call->scratch, *to = from + x->count, *room = to + y->count;
+        cpu_load_doubles(x->dtype, x->data, 0, x->count, from);
+        block_double(axes, 0, x->rank, from, to, room, largest(call, 0));
+        extrapolate_double(axes, 0, x->rank, to, (double)state->extrapolation);
+        cpu_store_doubles(y->dtype, y->data, 0, y->count, to);
+    }
+    cpu_resize_axes_free(call, axes);
+    return status;
+}
+
+/* Leading dims that may turn out to stay. */
+static uint32_t leading(const cpu_call *call) {
+    uint32_t n = 0;
+    while (n < 2 && n < call->in[0].rank && n < call->out[0].rank && call->in[0].dims[n] == call->out[0].dims[n]) n++;
+    return n;
+}
+
+static uint64_t resize_items(const cpu_call *call) { return cpu_extent(call->in[0].dims, 0, leading(call)); }
+
+static uint64_t resize_scratch(const cpu_call *call) {
+    if (call->in[0].rank != call->out[0].rank) return 0;
+    /* Leading dims that do not stay make one block of everything, done by one worker. */
+    uint64_t split = 2 * call->workers * largest(call, leading(call)), whole = 2 * largest(call, 0);
+    return (split > whole ? split : whole) * sizeof(float);
+}
+
+static partita_status resize_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+    const cpu_resize_state *state = call->state;
+    const cpu_tensor *x = &call->in[0], *y = &call->out[0];
+    cpu_resize_axis axes[CPU_MAX_RANK];
+    uint32_t first = leading(call);
+    partita_status status = cpu_resize_axes_make(call, axes);
+    for (uint32_t i = 0; i < leading(call); i++)
+        if (!axes[i].identity) first = 0;
+    if (status == PARTITA_OK && first < leading(call)) {
+        end = begin == 0 ? 1 : begin;
+        worker = 0;
+    }
+    uint64_t each = largest(call, first), in = cpu_extent(x->dims, first, x->rank), out = cpu_extent(y->dims, first, y->rank);
+    float *room = (float *)call->scratch + 2 * worker * each;
+    for (uint64_t item = begin; item < end && status == PARTITA_OK; item++) {
+        float *to = (float *)y->data + item * out;
+        block_float(axes, first, x->rank, (const float *)x->data + item * in, to, room, each);
+        extrapolate_float(axes, first, x->rank, to, state->extrapolation);
+    }
+    cpu_resize_axes_free(call, axes);
+    return status;
+}
+
+#define NUMBERS (CPU_NUMBERS | CPU_TYPE(BOOL))
+#define REFERENCE(operator, first, last)                                                                               \
+    {.op = operator, .domain = "", .since = first, .until = last, .types = NUMBERS, .reference = true,                 \
+     .prepare = cpu_resize_prepare, .release = cpu_resize_release, .scratch = reference_scratch,                       \
+     .run = resize_reference}
+#define FAST(operator, first, last)                                                                                    \
+    {.op = operator, .domain = "", .since = first, .until = last, .types = CPU_TYPE(FLOAT32),                          \
+     .prepare = cpu_resize_prepare, .release = cpu_resize_release, .scratch = resize_scratch, .items = resize_items,   \
+     .run = resize_run}
+const cpu_kernel cpu_kernels_resize[] = {REFERENCE("Resize", 10, CPU_NEWEST), REFERENCE("Upsample", 7, 9),
+                                         FAST("Resize", 10, CPU_NEWEST), FAST("Upsample", 7, 9)};
+const uint32_t cpu_kernels_resize_count = sizeof(cpu_kernels_resize) / sizeof(cpu_kernels_resize[0]);
