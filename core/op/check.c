@@ -24,9 +24,7 @@ static const char *const type_names[] = {
     [PTP_ATTRIBUTE_GRAPHS] = "graphs",
 };
 
-static const char *type_name(uint32_t type) {
-    return type < PT_COUNT_OF(type_names) ? type_names[type] : "unknown";
-}
+static const char *type_name(uint32_t type) { return type < PT_COUNT_OF(type_names) ? type_names[type] : "unknown"; }
 
 static const pt_schema_attribute *find_attribute(const pt_schema *schema, partita_str name) {
     for (uint32_t i = 0; i < schema->attribute_count; i++) {

@@ -154,7 +154,8 @@ static uint64_t body(const pt_model *model, const pt_node *node, const char *nam
     uint64_t total = 0;
     if (!attribute || !pt_attribute_has_graphs(attribute)) return 0;
     const pt_graph *graph = &model->graphs.data[attribute->graphs[0]];
-    for (size_t i = 0; i < graph->order.size; i++) total = plus(total, pt_node_flops(model, graph->order.data[i], values));
+    for (size_t i = 0; i < graph->order.size; i++)
+        total = plus(total, pt_node_flops(model, graph->order.data[i], values));
     return total;
 }
 

@@ -7,7 +7,7 @@
 
 #include "op/schema.h"
 
-#define ROW_OP_IN(domain, name, since, until, in_min, in_max, out_min, out_max, kind, function, count, attributes) \
+#define ROW_OP_IN(domain, name, since, until, in_min, in_max, out_min, out_max, kind, function, count, attributes)     \
     uint64_t pt_op_flops_##count(const pt_model *model, const pt_node *node, const int64_t *symbol_values);
 #include "rows/operators.inc"
 

@@ -4,8 +4,8 @@
  * model and the actual shapes of a run.
  *
  * Helpers that compute dims or reserve outputs cannot fail in their result: what goes wrong is kept in `status`, which
- * the caller of the function looks at. A dim nobody can tell is PT_DIM_UNKNOWN; the symbolic pass turns it into a symbol
- * when it stores the output.
+ * the caller of the function looks at. A dim nobody can tell is PT_DIM_UNKNOWN; the symbolic pass turns it into a
+ * symbol when it stores the output.
  */
 #ifndef PT_OP_INFER_H
 #define PT_OP_INFER_H
@@ -18,12 +18,12 @@
 typedef struct pt_infer_value {
     partita_kind kind;
     partita_dtype dtype, key_dtype;
-    const pt_type *element;  /* of sequences, optionals, maps of such */
-    int32_t rank;            /* -1: not known */
+    const pt_type *element; /* of sequences, optionals, maps of such */
+    int32_t rank;           /* -1: not known */
     pt_dim dims[PT_RANK_MAX];
-    const pt_dim *small;     /* elements, PT_DIM_UNKNOWN among them; NULL when none is known */
+    const pt_dim *small; /* elements, PT_DIM_UNKNOWN among them; NULL when none is known */
     uint32_t small_count;
-    const void *data;        /* of inputs: all elements in host memory, dense; NULL */
+    const void *data; /* of inputs: all elements in host memory, dense; NULL */
     uint64_t data_count;
 } pt_infer_value;
 
@@ -33,10 +33,10 @@ struct pt_infer {
     const pt_model *model;
     const pt_node *node;
     pt_id node_id;
-    int32_t since;         /* of the schema: which behaviour is meant */
+    int32_t since;            /* of the schema: which behaviour is meant */
     struct pt_infer_run *run; /* NULL when shapes of a run are asked for */
     pt_symbols *symbols;
-    pt_arena *scratch;     /* dies after the pass */
+    pt_arena *scratch; /* dies after the pass */
     pt_infer_value *inputs, *outputs;
     uint32_t input_count, output_count;
     pt_infer_value nothing; /* stands for absent inputs */
@@ -68,7 +68,8 @@ typedef struct pt_infer_list {
     bool present;
 } pt_infer_list;
 pt_infer_list pt_infer_list_of(pt_infer *infer, const char *attribute, uint32_t input);
-/* The list as axes of `rank`, from 0 on; `known` false when they are not known. Errors when out of range or repeated. */
+/* The list as axes of `rank`, from 0 on; `known` false when they are not known. Errors when out of range or repeated.
+ */
 partita_status pt_infer_axes(pt_infer *infer, pt_infer_list list, int32_t rank, bool *out_known, bool *out_selected);
 
 /* ---- outputs --------------------------------------------------------------------------------- */
@@ -149,8 +150,8 @@ void pt_infer_small_unary(pt_infer *infer, pt_infer_unary_fn fn);
 typedef int64_t (*pt_infer_index_fn)(const void *user, const int64_t *at);
 void pt_infer_small_pick(pt_infer *infer, uint32_t output, pt_infer_index_fn index, const void *user);
 /*
- * Whole numbers of output 0 when input 0 is a product with a fraction that is rounded down here (Floor, Cast): how sizes
- * are scaled. False when it is nothing of the kind.
+ * Whole numbers of output 0 when input 0 is a product with a fraction that is rounded down here (Floor, Cast): how
+ * sizes are scaled. False when it is nothing of the kind.
  */
 bool pt_infer_rounded(pt_infer *infer);
 /* The function of an element-wise operator of two operands; NULL when it has none. */
@@ -179,7 +180,7 @@ uint32_t pt_infer_depth(const pt_infer *infer);
 
 /* ---- functions of the rows ------------------------------------------------------------------- */
 
-#define ROW_OP_IN(domain, name, since, until, in_min, in_max, out_min, out_max, kind, function, flops, attributes) \
+#define ROW_OP_IN(domain, name, since, until, in_min, in_max, out_min, out_max, kind, function, flops, attributes)     \
     partita_status pt_op_infer_##function(pt_infer *infer);
 #include "rows/operators.inc"
 

@@ -8,7 +8,8 @@
 #include <math.h>
 
 bool pt_infer_dtype_is_float(partita_dtype dtype) {
-    return dtype == PARTITA_FLOAT32 || dtype == PARTITA_FLOAT64 || dtype == PARTITA_FLOAT16 || dtype == PARTITA_BFLOAT16;
+    return dtype == PARTITA_FLOAT32 || dtype == PARTITA_FLOAT64 || dtype == PARTITA_FLOAT16 ||
+           dtype == PARTITA_BFLOAT16;
 }
 
 /* Up to here every whole number is a float of its own. */
@@ -16,20 +17,20 @@ bool pt_infer_dtype_is_float(partita_dtype dtype) {
 
 /* One element as a number; false when the type has none or it is no whole number. */
 static bool element_at(partita_dtype dtype, const void *data, uint32_t index, int64_t *out_number) {
-#define READ(name, ctype)                                                                       \
-    case PARTITA_##name: {                                                                      \
-        ctype element;                                                                          \
-        memcpy(&element, (const char *)data + (size_t)index * sizeof element, sizeof element);  \
-        *out_number = (int64_t)element;                                                         \
-        return true;                                                                            \
+#define READ(name, ctype)                                                                                              \
+    case PARTITA_##name: {                                                                                             \
+        ctype element;                                                                                                 \
+        memcpy(&element, (const char *)data + (size_t)index * sizeof element, sizeof element);                         \
+        *out_number = (int64_t)element;                                                                                \
+        return true;                                                                                                   \
     }
-#define READ_REAL(name, ctype)                                                                  \
-    case PARTITA_##name: {                                                                      \
-        ctype element;                                                                          \
-        memcpy(&element, (const char *)data + (size_t)index * sizeof element, sizeof element);  \
-        if (!(fabs((double)element) <= WHOLE_MAX) || element != floor((double)element)) return false; \
-        *out_number = (int64_t)element;                                                         \
-        return true;                                                                            \
+#define READ_REAL(name, ctype)                                                                                         \
+    case PARTITA_##name: {                                                                                             \
+        ctype element;                                                                                                 \
+        memcpy(&element, (const char *)data + (size_t)index * sizeof element, sizeof element);                         \
+        if (!(fabs((double)element) <= WHOLE_MAX) || element != floor((double)element)) return false;                  \
+        *out_number = (int64_t)element;                                                                                \
+        return true;                                                                                                   \
     }
     switch (dtype) {
         READ(INT64, int64_t)
@@ -173,7 +174,8 @@ partita_status pt_node_infer_actual(const pt_model *model, pt_id id, const pt_sh
     }
     for (uint32_t i = 0; i < output_count; i++) {
         pt_infer_value none = {.rank = -1};
-        give(&infer, i < node->output_count ? &infer.outputs[i] : &none, &out_shapes[i], &out_dims[(size_t)i * PT_RANK_MAX]);
+        give(&infer, i < node->output_count ? &infer.outputs[i] : &none, &out_shapes[i],
+             &out_dims[(size_t)i * PT_RANK_MAX]);
     }
 out:
     pt_symbols_deinit(&symbols);

@@ -64,7 +64,8 @@ static partita_status infer_branches(pt_infer *infer, const pt_id graphs[2], int
         PT_TRY(need_counts(infer, graphs[i], 0, infer->output_count));
         PT_TRY(pt_infer_branch(infer, graphs[i], &messages[i]));
     }
-    if (*out_taken >= 0) return messages[*out_taken] ? pt_fail_copy(PARTITA_BAD_MODEL, messages[*out_taken]) : PARTITA_OK;
+    if (*out_taken >= 0)
+        return messages[*out_taken] ? pt_fail_copy(PARTITA_BAD_MODEL, messages[*out_taken]) : PARTITA_OK;
     if (messages[0] && messages[1]) return pt_fail_copy(PARTITA_BAD_MODEL, messages[0]);
     if (messages[0] || messages[1]) *out_taken = messages[0] ? 1 : 0;
     return PARTITA_OK;
@@ -223,7 +224,8 @@ static partita_status collect(pt_infer *infer, pt_id graph, uint32_t body_output
 /* How many rounds there are: known when the condition cannot end them early. */
 static pt_dim loop_rounds(pt_infer *infer, pt_id graph) {
     const pt_infer_value *most = pt_infer_in(infer, 0), *condition = pt_infer_in(infer, 1);
-    bool starts = !pt_infer_has(infer, 1) || (condition->small && condition->small_count == 1 && condition->small[0] == 1);
+    bool starts =
+        !pt_infer_has(infer, 1) || (condition->small && condition->small_count == 1 && condition->small[0] == 1);
     pt_infer_value again;
     pt_infer_body_output(infer, graph, 0, &again);
     bool goes_on = again.small && again.small_count == 1 && again.small[0] == 1;
@@ -241,7 +243,8 @@ partita_status pt_op_infer_loop(pt_infer *infer) {
     if (!all.values) return infer->status;
     pt_infer_value round = {.kind = PARTITA_KIND_TENSOR, .dtype = PARTITA_INT64, .rank = 0};
     /* Inside the body the condition was true. */
-    pt_infer_value condition = {.kind = PARTITA_KIND_TENSOR, .dtype = PARTITA_BOOL, .rank = 0, .small = &yes, .small_count = 1};
+    pt_infer_value condition = {
+        .kind = PARTITA_KIND_TENSOR, .dtype = PARTITA_BOOL, .rank = 0, .small = &yes, .small_count = 1};
     /* Some exporters declare these two as lists of one element. */
     round.rank = -1;
     PT_TRY(pt_infer_body_input(infer, all.graph, 0, &round));

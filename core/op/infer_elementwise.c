@@ -214,8 +214,8 @@ partita_status pt_op_infer_unary(pt_infer *infer) {
     static const struct {
         const char *name;
         pt_infer_unary_fn fn;
-    } functions[] = {{"Not", not_of}, {"Neg", neg_of}, {"Relu", relu_of}, {"Abs", abs_of}, {"Sign", sign_of},
-                     {"Floor", whole_of}, {"Ceil", whole_of}, {"Round", whole_of}};
+    } functions[] = {{"Not", not_of},   {"Neg", neg_of},     {"Relu", relu_of},  {"Abs", abs_of},
+                     {"Sign", sign_of}, {"Floor", whole_of}, {"Ceil", whole_of}, {"Round", whole_of}};
     pt_infer_like(infer, 0, pt_infer_in(infer, 0));
     if (is_op(infer, "Floor") && pt_infer_rounded(infer)) return infer->status;
     for (size_t i = 0; i < PT_COUNT_OF(functions); i++) {
@@ -227,8 +227,8 @@ partita_status pt_op_infer_unary(pt_infer *infer) {
 partita_status pt_op_infer_clip(pt_infer *infer) {
     const pt_infer_value *in = pt_infer_in(infer, 0), *low = pt_infer_in(infer, 1), *high = pt_infer_in(infer, 2);
     pt_infer_like(infer, 0, in);
-    bool bounds_known = (!pt_infer_has(infer, 1) || low->small_count == 1) &&
-                        (!pt_infer_has(infer, 2) || high->small_count == 1);
+    bool bounds_known =
+        (!pt_infer_has(infer, 1) || low->small_count == 1) && (!pt_infer_has(infer, 2) || high->small_count == 1);
     if (!in->small || infer->since < 11 || !bounds_known) return infer->status;
     pt_dim *small = pt_infer_small(infer, 0, in->small_count);
     for (uint32_t i = 0; small && i < in->small_count; i++) {
@@ -250,7 +250,8 @@ partita_status pt_op_infer_where(pt_infer *infer) {
     pt_dim *small = pt_infer_small(infer, 0, count);
     for (int64_t i = 0; small && i < count; i++) {
         pt_dim a = x->small[pt_infer_broadcast_index(x, out, i)], b = y->small[pt_infer_broadcast_index(y, out, i)];
-        pt_dim which = condition->small ? condition->small[pt_infer_broadcast_index(condition, out, i)] : PT_DIM_UNKNOWN;
+        pt_dim which =
+            condition->small ? condition->small[pt_infer_broadcast_index(condition, out, i)] : PT_DIM_UNKNOWN;
         if (pt_infer_exact(infer, which, &chosen)) {
             small[i] = chosen ? a : b;
         } else if (a == b) {

@@ -19,8 +19,10 @@ static pt_infer_value as_matrix(const pt_infer_value *value, bool left) {
 partita_status pt_op_infer_matmul(pt_infer *infer) {
     bool quantized = pt_str_is(infer->node->op, "QLinearMatMul"), integer = pt_str_is(infer->node->op, "MatMulInteger");
     const pt_infer_value *a = pt_infer_in(infer, 0), *b = pt_infer_in(infer, quantized ? 3 : 1);
-    pt_infer_value *out =
-        pt_infer_tensor(infer, 0, integer ? PARTITA_INT32 : quantized ? pt_infer_in(infer, 7)->dtype : a->dtype);
+    pt_infer_value *out = pt_infer_tensor(infer, 0,
+                                          integer     ? PARTITA_INT32
+                                          : quantized ? pt_infer_in(infer, 7)->dtype
+                                                      : a->dtype);
     if (!quantized && !integer && a->dtype && b->dtype && a->dtype != b->dtype) {
         return pt_infer_fail(infer, "inputs are of types %s and %s", pt_dtype_name(a->dtype), pt_dtype_name(b->dtype));
     }
@@ -82,7 +84,8 @@ typedef struct einsum {
 static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 /* One operand's term against its shape. */
-static partita_status einsum_term(pt_infer *infer, einsum *all, const char *term, size_t size, const pt_infer_value *in) {
+static partita_status einsum_term(pt_infer *infer, einsum *all, const char *term, size_t size,
+                                  const pt_infer_value *in) {
     int32_t named = 0, at = 0;
     for (size_t i = 0; i < size; i++) named += is_letter(term[i]);
     bool dots = memchr(term, '.', size) != NULL;
@@ -96,7 +99,8 @@ static partita_status einsum_term(pt_infer *infer, einsum *all, const char *term
             all->counts[(unsigned char)term[i]]++;
             *dim = *dim == PT_DIM_UNKNOWN ? own : pt_infer_apply(infer, PT_DIM_BROADCAST, *dim, own);
         } else if (term[i] == '.') {
-            if (size - i < 3 || memcmp(term + i, "...", 3) != 0) return pt_infer_fail(infer, "dots that are no ellipsis");
+            if (size - i < 3 || memcmp(term + i, "...", 3) != 0)
+                return pt_infer_fail(infer, "dots that are no ellipsis");
             i += 2;
             if (in->rank < 0) continue;
             int32_t shift = PT_MAX(wild - all->wild_rank, 0), old = all->wild_rank;

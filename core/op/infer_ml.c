@@ -32,7 +32,8 @@ partita_status pt_op_infer_array_feature(pt_infer *infer) {
 }
 
 partita_status pt_op_infer_cast_map(pt_infer *infer) {
-    bool text = pt_infer_string_is(infer, "cast_to", "TO_STRING"), whole = pt_infer_string_is(infer, "cast_to", "TO_INT64");
+    bool text = pt_infer_string_is(infer, "cast_to", "TO_STRING"),
+         whole = pt_infer_string_is(infer, "cast_to", "TO_INT64");
     pt_infer_tensor(infer, 0, text ? PARTITA_STRING : whole ? PARTITA_INT64 : PARTITA_FLOAT32);
     pt_infer_rank(infer, 0, 2)[0] = 1;
     return infer->status;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inference over a model: nodes in order, bodies within their node. What the functions of the operators say is laid over
- * what is known already: a computed dim replaces a declared one, an unknown dim keeps a number that was declared and
- * otherwise becomes a symbol that only a run binds. Declared names of dims inside the model are not trusted.
+ * Inference over a model: nodes in order, bodies within their node. What the functions of the operators say is laid
+ * over what is known already: a computed dim replaces a declared one, an unknown dim keeps a number that was declared
+ * and otherwise becomes a symbol that only a run binds. Declared names of dims inside the model are not trusted.
  */
 #include "op/infer_run.h"
 
@@ -77,7 +77,8 @@ static bool depends_on_data(const pt_model *model, pt_dim dim) {
 static partita_status settle_dim(pt_model *model, pt_dim inferred, pt_dim old, pt_dim *out_dim) {
     pt_dim dim = inferred;
     bool vague = inferred == PT_DIM_UNKNOWN || depends_on_data(model, inferred);
-    if (vague && old != PT_DIM_UNKNOWN && (pt_dim_is_exact(old) || (inferred == PT_DIM_UNKNOWN && depends_on_data(model, old)))) {
+    if (vague && old != PT_DIM_UNKNOWN &&
+        (pt_dim_is_exact(old) || (inferred == PT_DIM_UNKNOWN && depends_on_data(model, old)))) {
         dim = old;
     }
     if (dim == PT_DIM_UNKNOWN) PT_TRY(pt_dim_data(&model->symbols, &dim));
@@ -126,7 +127,8 @@ static partita_status clash(const pt_type *inferred, const pt_type *type) {
 }
 
 static partita_status merge_type(pt_model *model, const pt_type *inferred, pt_type *type) {
-    if (inferred->kind == PARTITA_KIND_NONE) return is_tensor(type->kind) ? merge_shape(model, inferred, type) : PARTITA_OK;
+    if (inferred->kind == PARTITA_KIND_NONE)
+        return is_tensor(type->kind) ? merge_shape(model, inferred, type) : PARTITA_OK;
     bool empty = type->kind == PARTITA_KIND_NONE;
     if (empty) {
         *type = (pt_type){.kind = inferred->kind, .rank = -1};
@@ -216,7 +218,8 @@ static void declared(const struct pt_infer_run *run, pt_id id, pt_infer_value *o
     pt_infer_from_type(&pt_value_at(run->model, id)->type, out);
     for (int32_t i = 0; i < out->rank; i++) {
         pt_dim dim = out->dims[i];
-        bool trusted = pt_dim_is_exact(dim) || (pt_dim_symbol(dim) < run->trusted_count && run->trusted[pt_dim_symbol(dim)]);
+        bool trusted =
+            pt_dim_is_exact(dim) || (pt_dim_symbol(dim) < run->trusted_count && run->trusted[pt_dim_symbol(dim)]);
         if (!trusted) out->dims[i] = PT_DIM_UNKNOWN;
     }
 }
@@ -319,9 +322,7 @@ static partita_status run_infer(pt_model *model, pt_id node) {
     return status;
 }
 
-partita_status pt_model_infer(pt_model *model) {
-    return model->graphs.size ? run_infer(model, PT_NONE) : PARTITA_OK;
-}
+partita_status pt_model_infer(pt_model *model) { return model->graphs.size ? run_infer(model, PT_NONE) : PARTITA_OK; }
 
 partita_status pt_node_infer(pt_model *model, pt_id node) { return run_infer(model, node); }
 
@@ -380,8 +381,9 @@ struct pt_infer_snapshot {
 static bool save_value(const pt_model *model, pt_id id, pt_infer_snapshot *snapshot) {
     if (id == PT_NONE) return true;
     const pt_value *value = pt_value_at(model, id);
-    return pt_array_push(&snapshot->values,
-                         (saved_value){.id = id, .type = value->type, .small = value->small, .small_count = value->small_count});
+    return pt_array_push(
+        &snapshot->values,
+        (saved_value){.id = id, .type = value->type, .small = value->small, .small_count = value->small_count});
 }
 
 static bool save_graph(const pt_model *model, pt_id graph, pt_infer_snapshot *snapshot) {

@@ -41,7 +41,8 @@ static partita_status window_of(pt_infer *infer, int32_t count, const pt_infer_v
     PT_TRY(window_list(infer, "dilations", count, 1, 1, out->dilations));
     PT_TRY(window_list(infer, "pads", 2 * count, 0, -INT32_MAX, out->pads));
     PT_TRY(window_list(infer, "kernel_shape", count, -1, 1, kernel));
-    out->same = pt_infer_string_is(infer, "auto_pad", "SAME_UPPER") || pt_infer_string_is(infer, "auto_pad", "SAME_LOWER");
+    out->same =
+        pt_infer_string_is(infer, "auto_pad", "SAME_UPPER") || pt_infer_string_is(infer, "auto_pad", "SAME_LOWER");
     out->valid = pt_infer_string_is(infer, "auto_pad", "VALID");
     out->ceil = pt_node_int(infer->node, "ceil_mode", 0) != 0;
     for (int32_t i = 0; i < count; i++) {
@@ -65,15 +66,16 @@ static partita_status window_places(pt_infer *infer, const window *w, int32_t i,
         return infer->status;
     }
     int64_t before = w->valid ? 0 : w->pads[i], after = w->valid ? 0 : w->pads[w->count + i];
-    pt_dim free = pt_infer_sub(infer, pt_infer_add(infer, dim, pt_infer_number(infer, before + after)),
-                               window_span(infer, w, i));
+    pt_dim free =
+        pt_infer_sub(infer, pt_infer_add(infer, dim, pt_infer_number(infer, before + after)), window_span(infer, w, i));
     if (pt_infer_exact(infer, free, &number) && number < 0 && number + w->strides[i] < 0) {
-        return pt_infer_fail(infer, "a window of %lld does not fit into axis %d with its pads",
-                             (long long)w->kernel[i], i + 2);
+        return pt_infer_fail(infer, "a window of %lld does not fit into axis %d with its pads", (long long)w->kernel[i],
+                             i + 2);
     }
     if (w->ceil) {
         /* A window that would start behind the input does not count. */
-        pt_dim begun = pt_infer_ceil_div(infer, pt_infer_add(infer, dim, pt_infer_number(infer, before)), w->strides[i]);
+        pt_dim begun =
+            pt_infer_ceil_div(infer, pt_infer_add(infer, dim, pt_infer_number(infer, before)), w->strides[i]);
         *out_dim = pt_infer_add(infer, pt_infer_ceil_div(infer, free, w->strides[i]), 1);
         *out_dim = pt_infer_min(infer, *out_dim, begun);
     } else {
@@ -85,7 +87,8 @@ static partita_status window_places(pt_infer *infer, const window *w, int32_t i,
 static partita_status window_dims(pt_infer *infer, const window *w, const pt_infer_value *in, pt_dim *dims) {
     for (int32_t i = 0; i < w->count; i++) {
         dims[i + 2] = PT_DIM_UNKNOWN;
-        if (w->kernel[i] != PT_DIM_UNKNOWN || w->same) PT_TRY(window_places(infer, w, i, in->dims[i + 2], &dims[i + 2]));
+        if (w->kernel[i] != PT_DIM_UNKNOWN || w->same)
+            PT_TRY(window_places(infer, w, i, in->dims[i + 2], &dims[i + 2]));
     }
     return infer->status;
 }
@@ -104,7 +107,8 @@ static partita_status check_channels(pt_infer *infer, const pt_infer_value *in, 
     if (in->rank != weights->rank) {
         return pt_infer_fail(infer, "weights of rank %d for an input of rank %d", weights->rank, in->rank);
     }
-    if (!pt_infer_exact(infer, in->dims[1], &channels) || !pt_infer_exact(infer, weights->dims[1], &own)) return PARTITA_OK;
+    if (!pt_infer_exact(infer, in->dims[1], &channels) || !pt_infer_exact(infer, weights->dims[1], &own))
+        return PARTITA_OK;
     if (own <= INT64_MAX / group && own * group == channels) return PARTITA_OK;
     return pt_infer_fail(infer, "%lld channels for weights of %lld in %lld groups", (long long)channels, (long long)own,
                          (long long)group);

@@ -44,8 +44,10 @@ partita_status pt_op_infer_window(pt_infer *infer) {
 }
 
 partita_status pt_op_infer_dft(pt_infer *infer) {
-    const pt_infer_value *in = pt_infer_in(infer, 0), *length = pt_infer_in(infer, 1), *axis_input = pt_infer_in(infer, 2);
-    bool inverse = pt_node_int(infer->node, "inverse", 0) != 0, one_sided = pt_node_int(infer->node, "onesided", 0) != 0;
+    const pt_infer_value *in = pt_infer_in(infer, 0), *length = pt_infer_in(infer, 1),
+                         *axis_input = pt_infer_in(infer, 2);
+    bool inverse = pt_node_int(infer->node, "inverse", 0) != 0,
+         one_sided = pt_node_int(infer->node, "onesided", 0) != 0;
     int64_t number = pt_node_int(infer->node, "axis", infer->since < 20 ? 1 : -2);
     int32_t axis;
     pt_infer_tensor(infer, 0, in->dtype);

@@ -32,7 +32,8 @@ static void reduce_elements(pt_infer *infer) {
         pt_dim *small = pt_infer_small(infer, 0, 1);
         if (!small) return;
         small[0] = in->small[0];
-        for (uint32_t k = 1; k < in->small_count; k++) small[0] = pt_infer_apply(infer, functions[i].op, small[0], in->small[k]);
+        for (uint32_t k = 1; k < in->small_count; k++)
+            small[0] = pt_infer_apply(infer, functions[i].op, small[0], in->small[k]);
     }
 }
 
@@ -102,7 +103,8 @@ partita_status pt_op_infer_one_hot(pt_infer *infer) {
     int32_t axis;
     PT_TRY(pt_infer_axis(infer, pt_node_int(infer->node, "axis", -1), (int64_t)indices->rank + 1, &axis));
     pt_dim extent = depth->small && depth->small_count == 1 ? depth->small[0] : PT_DIM_UNKNOWN;
-    if (extent == PT_DIM_UNKNOWN && pt_infer_reals(depth, &real, 1) && real >= 0.0 && real < 1e15) extent = (pt_dim)real;
+    if (extent == PT_DIM_UNKNOWN && pt_infer_reals(depth, &real, 1) && real >= 0.0 && real < 1e15)
+        extent = (pt_dim)real;
     for (int32_t i = 0, from = 0; i <= indices->rank; i++) dims[i] = i == axis ? extent : indices->dims[from++];
     return infer->status;
 }

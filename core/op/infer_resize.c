@@ -15,14 +15,15 @@ static pt_dim scaled(pt_infer *infer, pt_dim dim, double scale) {
 }
 
 /* Sizes for `count` axes, with a policy for the aspect ratio: one scale for all of them. */
-static partita_status keep_ratio(pt_infer *infer, const int32_t *axes, const pt_dim *sizes, int64_t count,
-                                 bool larger, pt_dim *dims) {
+static partita_status keep_ratio(pt_infer *infer, const int32_t *axes, const pt_dim *sizes, int64_t count, bool larger,
+                                 pt_dim *dims) {
     const pt_infer_value *in = pt_infer_in(infer, 0);
     double scale = larger ? 0.0 : (double)INFINITY;
     for (int64_t i = 0; i < count; i++) {
         int64_t size, dim;
         dims[axes[i]] = PT_DIM_UNKNOWN;
-        bool known = pt_infer_exact(infer, sizes[i], &size) && pt_infer_exact(infer, in->dims[axes[i]], &dim) && dim > 0;
+        bool known =
+            pt_infer_exact(infer, sizes[i], &size) && pt_infer_exact(infer, in->dims[axes[i]], &dim) && dim > 0;
         if (!known) scale = NAN;
         if (known && !isnan(scale)) {
             double own = (double)size / (double)dim;

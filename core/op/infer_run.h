@@ -15,7 +15,7 @@ struct pt_infer_run {
     struct pt_infer_floats {
         const pt_dim *elements;
         uint32_t count;
-    } *floats;
+    } * floats;
     pt_infer_value *values; /* for the inputs and outputs of the node at hand */
     size_t capacity;
     uint32_t depth; /* bodies around the node at hand */

@@ -19,7 +19,8 @@ static void element_out(pt_infer *infer, uint32_t output, const pt_type *element
     pt_infer_from_type(element, out);
     for (int32_t i = 0; i < out->rank; i++) {
         pt_dim dim = out->dims[i];
-        if (dim != PT_DIM_UNKNOWN && (!infer->run || pt_dim_depends_on_data(infer->symbols, dim))) out->dims[i] = PT_DIM_UNKNOWN;
+        if (dim != PT_DIM_UNKNOWN && (!infer->run || pt_dim_depends_on_data(infer->symbols, dim)))
+            out->dims[i] = PT_DIM_UNKNOWN;
     }
     /* In a run symbols of the model mean nothing; numbers still do. */
     for (int32_t i = 0; !infer->run && element && i < out->rank; i++) {
@@ -53,7 +54,8 @@ partita_status pt_op_infer_sequence_construct(pt_infer *infer) {
 
 partita_status pt_op_infer_sequence_empty(pt_infer *infer) {
     int64_t dtype = pt_node_int(infer->node, "dtype", PARTITA_FLOAT32);
-    if (dtype <= 0 || dtype >= PARTITA_DTYPE_COUNT) return pt_infer_fail(infer, "%lld is no element type", (long long)dtype);
+    if (dtype <= 0 || dtype >= PARTITA_DTYPE_COUNT)
+        return pt_infer_fail(infer, "%lld is no element type", (long long)dtype);
     pt_infer_value element = {.kind = PARTITA_KIND_TENSOR, .dtype = (partita_dtype)dtype, .rank = -1};
     container(infer, 0, PARTITA_KIND_SEQUENCE, pt_infer_make_type(infer, &element));
     return infer->status;
@@ -117,7 +119,8 @@ partita_status pt_op_infer_concat_sequence(pt_infer *infer) {
     if (stacked) {
         pt_infer_value inner = *out;
         pt_dim *dims = pt_infer_rank(infer, 0, (int64_t)inner.rank + 1);
-        for (int32_t i = 0, from = 0; dims && i <= inner.rank; i++) dims[i] = i == axis ? PT_DIM_UNKNOWN : inner.dims[from++];
+        for (int32_t i = 0, from = 0; dims && i <= inner.rank; i++)
+            dims[i] = i == axis ? PT_DIM_UNKNOWN : inner.dims[from++];
     } else {
         out->dims[axis] = PT_DIM_UNKNOWN;
     }

@@ -22,6 +22,15 @@ static pt_dim bound(pt_infer *infer, pt_dim at, pt_dim dim) {
     return pt_infer_nonnegative(infer, at) ? at : pt_infer_apply(infer, PT_DIM_WRAP, at, dim);
 }
 
+/* A bound of the list. The smallest int64, "to the front", is no dim. */
+static pt_dim bound_of(pt_infer *infer, pt_infer_list list, const pt_infer_value *value, int64_t i) {
+    int64_t number;
+    pt_dim bound = list.elements ? list.elements[i] : PT_DIM_UNKNOWN;
+    if (bound != PT_DIM_UNKNOWN || !value->data || value->dtype != PARTITA_INT64) return bound;
+    memcpy(&number, (const char *)value->data + (size_t)i * sizeof number, sizeof number);
+    return pt_infer_number(infer, PT_MAX(number, -INT64_MAX));
+}
+
 static void slice_axis(pt_infer *infer, slice *all, int32_t axis, pt_dim start, pt_dim end, int64_t step) {
     pt_dim dim = all->in->dims[axis], span;
     all->steps[axis] = step;
@@ -87,8 +96,9 @@ partita_status pt_op_infer_slice(pt_infer *infer) {
         } else if (step == 0 || step == INT64_MIN) {
             return pt_infer_fail(infer, "a slice with a step of 0");
         }
-        slice_axis(infer, &all, axis, starts.elements ? starts.elements[i] : PT_DIM_UNKNOWN,
-                   ends.elements ? ends.elements[i] : PT_DIM_UNKNOWN, PT_MAX(PT_MIN(step, INT32_MAX), -INT32_MAX));
+        pt_dim start = bound_of(infer, starts, pt_infer_in(infer, 1), i);
+        pt_dim end = bound_of(infer, ends, pt_infer_in(infer, 2), i);
+        slice_axis(infer, &all, axis, start, end, PT_MAX(PT_MIN(step, INT32_MAX), -INT32_MAX));
     }
     memcpy(dims, all.dims, (size_t)in->rank * sizeof *dims);
     slice_elements(infer, &all);

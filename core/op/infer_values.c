@@ -11,7 +11,8 @@ void pt_infer_small_binary(pt_infer *infer, uint32_t a, uint32_t b, pt_infer_bin
     pt_dim *small = pt_infer_small(infer, 0, count);
     for (int64_t i = 0; small && i < count; i++) {
         int64_t from_x = pt_infer_broadcast_index(x, out, i), from_y = pt_infer_broadcast_index(y, out, i);
-        if (from_x < x->small_count && from_y < y->small_count) small[i] = fn(infer, x->small[from_x], y->small[from_y]);
+        if (from_x < x->small_count && from_y < y->small_count)
+            small[i] = fn(infer, x->small[from_x], y->small[from_y]);
     }
 }
 
@@ -105,10 +106,22 @@ pt_infer_binary_fn pt_infer_binary_of(const pt_infer *infer) {
         const char *name;
         pt_infer_binary_fn fn;
     } functions[] = {
-        {"Add", pt_infer_add},      {"Sum", pt_infer_add},         {"Sub", pt_infer_sub}, {"Mul", pt_infer_mul},
-        {"Div", divide},            {"Mod", modulo},               {"Pow", power},        {"Max", pt_infer_max},
-        {"Min", pt_infer_min},      {"And", and_of},               {"Or", or_of},         {"Xor", xor_of},
-        {"Equal", equal},           {"Less", less},                {"Greater", greater},  {"LessOrEqual", less_or_equal},
+        {"Add", pt_infer_add},
+        {"Sum", pt_infer_add},
+        {"Sub", pt_infer_sub},
+        {"Mul", pt_infer_mul},
+        {"Div", divide},
+        {"Mod", modulo},
+        {"Pow", power},
+        {"Max", pt_infer_max},
+        {"Min", pt_infer_min},
+        {"And", and_of},
+        {"Or", or_of},
+        {"Xor", xor_of},
+        {"Equal", equal},
+        {"Less", less},
+        {"Greater", greater},
+        {"LessOrEqual", less_or_equal},
         {"GreaterOrEqual", greater_or_equal},
     };
     if (infer->since < 7) return NULL;

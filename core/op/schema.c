@@ -9,28 +9,28 @@
 
 /* ---- attributes ------------------------------------------------------------------------------ */
 
-#define ATTRIBUTE_TYPE_INT PTP_ATTRIBUTE_INT
-#define ATTRIBUTE_TYPE_FLOAT PTP_ATTRIBUTE_FLOAT
-#define ATTRIBUTE_TYPE_STRING PTP_ATTRIBUTE_STRING
-#define ATTRIBUTE_TYPE_TENSOR PTP_ATTRIBUTE_TENSOR
-#define ATTRIBUTE_TYPE_GRAPH PTP_ATTRIBUTE_GRAPH
-#define ATTRIBUTE_TYPE_INTS PTP_ATTRIBUTE_INTS
-#define ATTRIBUTE_TYPE_FLOATS PTP_ATTRIBUTE_FLOATS
+#define ATTRIBUTE_TYPE_INT     PTP_ATTRIBUTE_INT
+#define ATTRIBUTE_TYPE_FLOAT   PTP_ATTRIBUTE_FLOAT
+#define ATTRIBUTE_TYPE_STRING  PTP_ATTRIBUTE_STRING
+#define ATTRIBUTE_TYPE_TENSOR  PTP_ATTRIBUTE_TENSOR
+#define ATTRIBUTE_TYPE_GRAPH   PTP_ATTRIBUTE_GRAPH
+#define ATTRIBUTE_TYPE_INTS    PTP_ATTRIBUTE_INTS
+#define ATTRIBUTE_TYPE_FLOATS  PTP_ATTRIBUTE_FLOATS
 #define ATTRIBUTE_TYPE_STRINGS PTP_ATTRIBUTE_STRINGS
 #define ATTRIBUTE_TYPE_TENSORS PTP_ATTRIBUTE_TENSORS
-#define ATTRIBUTE_TYPE_GRAPHS PTP_ATTRIBUTE_GRAPHS
-#define ATTRIBUTE_TYPE_TYPE 0 /* not checked */
+#define ATTRIBUTE_TYPE_GRAPHS  PTP_ATTRIBUTE_GRAPHS
+#define ATTRIBUTE_TYPE_TYPE    0 /* not checked */
 
-#define DEFAULT_INT(value) .default_int = (value)
-#define DEFAULT_FLOAT(value) .default_float = (value)
-#define DEFAULT_STRING(value) .default_text = (value)
-#define DEFAULT_INTS(value) .default_text = (value)
-#define DEFAULT_FLOATS(value) .default_text = (value)
+#define DEFAULT_INT(value)     .default_int = (value)
+#define DEFAULT_FLOAT(value)   .default_float = (value)
+#define DEFAULT_STRING(value)  .default_text = (value)
+#define DEFAULT_INTS(value)    .default_text = (value)
+#define DEFAULT_FLOATS(value)  .default_text = (value)
 #define DEFAULT_STRINGS(value) .default_text = (value)
 
 #define NEED(kind, label) {.name = #label, .type = ATTRIBUTE_TYPE_##kind, .required = true},
-#define MAY(kind, label) {.name = #label, .type = ATTRIBUTE_TYPE_##kind},
-#define HAS(kind, label, value)                                                                 \
+#define MAY(kind, label)  {.name = #label, .type = ATTRIBUTE_TYPE_##kind},
+#define HAS(kind, label, value)                                                                                        \
     {.name = #label, .type = ATTRIBUTE_TYPE_##kind, .has_default = true, DEFAULT_##kind(value)},
 
 /* Each set ends with an empty row, because an array of none is not C. */
@@ -40,29 +40,29 @@ ROW_ATTRIBUTES(none, )
 
 /* ---- operators ------------------------------------------------------------------------------- */
 
-#define MANY UINT32_MAX
-#define NEWEST INT32_MAX
-#define KIND_PURE PT_OP_PURE
-#define KIND_EACH (PT_OP_PURE | PT_OP_ELEMENTWISE)
-#define KIND_MOVE (PT_OP_PURE | PT_OP_MOVES_DATA)
-#define KIND_DATA (PT_OP_PURE | PT_OP_DATA_SHAPED)
+#define MANY        UINT32_MAX
+#define NEWEST      INT32_MAX
+#define KIND_PURE   PT_OP_PURE
+#define KIND_EACH   (PT_OP_PURE | PT_OP_ELEMENTWISE)
+#define KIND_MOVE   (PT_OP_PURE | PT_OP_MOVES_DATA)
+#define KIND_DATA   (PT_OP_PURE | PT_OP_DATA_SHAPED)
 #define KIND_RANDOM PT_OP_RANDOM
-#define KIND_FLOW PT_OP_CONTROL_FLOW
+#define KIND_FLOW   PT_OP_CONTROL_FLOW
 
 static const pt_schema rows[] = {
-#define ROW_OP_IN(domain_text, label, first, last, in_min, in_max, out_min, out_max, kind, function, count, set) \
-    {.domain = domain_text,                                                                     \
-     .name = #label,                                                                            \
-     .since = first,                                                                            \
-     .until = last,                                                                             \
-     .min_inputs = in_min,                                                                      \
-     .max_inputs = in_max,                                                                      \
-     .min_outputs = out_min,                                                                    \
-     .max_outputs = out_max,                                                                    \
-     .flags = KIND_##kind,                                                                      \
-     .attributes = attributes_##set,                                                            \
-     .attribute_count = PT_COUNT_OF(attributes_##set) - 1,                                      \
-     .infer = pt_op_infer_##function,                                                           \
+#define ROW_OP_IN(domain_text, label, first, last, in_min, in_max, out_min, out_max, kind, function, count, set)       \
+    {.domain = domain_text,                                                                                            \
+     .name = #label,                                                                                                   \
+     .since = first,                                                                                                   \
+     .until = last,                                                                                                    \
+     .min_inputs = in_min,                                                                                             \
+     .max_inputs = in_max,                                                                                             \
+     .min_outputs = out_min,                                                                                           \
+     .max_outputs = out_max,                                                                                           \
+     .flags = KIND_##kind,                                                                                             \
+     .attributes = attributes_##set,                                                                                   \
+     .attribute_count = PT_COUNT_OF(attributes_##set) - 1,                                                             \
+     .infer = pt_op_infer_##function,                                                                                  \
      .flops = pt_op_flops_##count},
 #include "rows/operators.inc"
 };

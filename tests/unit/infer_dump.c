@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Says what inference says: reads models with the shapes and bytes of their inputs (infer_cases.py writes them), prints
- * for each output its type, its dims as inferred, as evaluated for these inputs, and for single nodes as given for a run.
+ * for each output its type, its dims as inferred, as evaluated for these inputs, and for single nodes as given for a
+ * run.
+ *
+ * "rows" instead of a file: prints the schemas.
  *
  * File, little endian: count, then for each model: size, bytes, inputs; for each input: kind, dtype, rank, dims as
  * int64, bytes, data. All other numbers are uint32.
@@ -46,7 +49,8 @@ static uint32_t take_inputs(reader *in, input *inputs) {
         one->shaped = (pt_shaped){.kind = take_u32(in), .dtype = take_u32(in)};
         one->shaped.rank = (int32_t)take_u32(in);
         if (one->shaped.rank > RANK_MAX) exit(2);
-        for (int32_t k = 0; k < one->shaped.rank; k++) memcpy(&one->dims[k], take(in, sizeof(int64_t)), sizeof(int64_t));
+        for (int32_t k = 0; k < one->shaped.rank; k++)
+            memcpy(&one->dims[k], take(in, sizeof(int64_t)), sizeof(int64_t));
         one->shaped.dims = one->dims;
         uint32_t bytes = take_u32(in);
         const void *data = take(in, bytes);
@@ -106,8 +110,8 @@ static void print_actual(const pt_model *model, const input *inputs, uint32_t co
             if (graph->inputs.data[k] == node->inputs[i]) given[i] = inputs[k].shaped;
         }
     }
-    partita_status status = pt_node_infer_actual(model, graph->order.data[0], given, node->input_count, shapes, dims,
-                                                 node->output_count);
+    partita_status status =
+        pt_node_infer_actual(model, graph->order.data[0], given, node->input_count, shapes, dims, node->output_count);
     if (status != PARTITA_OK) printf("actual\t%d\t%s\n", status, pt_last_message());
     for (size_t i = 0; status == PARTITA_OK && i < graph->outputs.size; i++) {
         for (uint32_t k = 0; k < node->output_count; k++) {
@@ -152,10 +156,38 @@ static void dump(reader *in, uint32_t index) {
     pt_model_destroy(model);
 }
 
+static void print_rows(void) {
+    uint32_t count;
+    const pt_schema *rows = pt_schema_rows(&count);
+    for (uint32_t i = 0; i < count; i++) {
+        const pt_schema *row = &rows[i];
+        printf("%s\t%s\t%d\t%d\t%u\t%u\t%u\t%u", row->domain, row->name, row->since, row->until, row->min_inputs,
+               row->max_inputs, row->min_outputs, row->max_outputs);
+        for (uint32_t k = 0; k < row->attribute_count; k++) {
+            const pt_schema_attribute *attribute = &row->attributes[k];
+            printf("\t%s %u %d ", attribute->name, attribute->type, attribute->required);
+            if (!attribute->has_default) {
+                printf("-");
+            } else if (attribute->default_text) {
+                printf("%s", attribute->default_text);
+            } else if (attribute->type == 2) {
+                printf("%.9g", (double)attribute->default_float);
+            } else {
+                printf("%lld", (long long)attribute->default_int);
+            }
+        }
+        printf("\n");
+    }
+}
+
 int main(int argc, char **argv) {
+    if (argc == 2 && strcmp(argv[1], "rows") == 0) {
+        print_rows();
+        return 0;
+    }
     FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
     if (!file) {
-        fprintf(stderr, "usage: infer_dump FILE\n");
+        fprintf(stderr, "usage: infer_dump FILE | rows\n");
         return 2;
     }
     fseek(file, 0, SEEK_END);
