@@ -332,6 +332,18 @@ static partita_status make_constants(pt_program *program) {
     return PARTITA_OK;
 }
 
+/* A slot that another device sees lies where that device can see it too. */
+static void align_imports(pt_program *program) {
+    for (size_t i = 0; i < program->slots.size; i++) {
+        const pt_slot *slot = &program->slots.data[i];
+        if (slot->import_of == PT_NONE) continue;
+        const pt_place *place = &program->build->places[slot->place];
+        pt_slot *source = &program->slots.data[slot->import_of];
+        uint32_t alignment = place->device ? place->device->info.domains[place->domain].alignment : 0;
+        source->alignment = PT_MAX(source->alignment, PT_MAX(slot->alignment, alignment));
+    }
+}
+
 partita_status pt_program_finish(pt_program *program) {
     uint32_t *rank = pt_calloc(program->steps.size + 1, sizeof(uint32_t));
     if (!rank) return PT_OUT_OF_MEMORY();
@@ -343,6 +355,7 @@ partita_status pt_program_finish(pt_program *program) {
     PT_TRY(find_conflicts(program));
     PT_TRY(find_key_symbols(program));
     find_only_outputs(program);
+    align_imports(program);
     PT_TRY(make_constants(program));
     pt_free(program->slot_of);
     program->slot_of = NULL;
