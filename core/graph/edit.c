@@ -109,6 +109,18 @@ partita_status pt_value_replace_uses(pt_model *model, pt_id from, pt_id to) {
     return PARTITA_OK;
 }
 
+partita_status pt_value_take_place(pt_model *model, pt_id to, pt_id from) {
+    pt_value *target = pt_value_at(model, to), *origin = pt_value_at(model, from);
+    PT_TRY(pt_value_replace_uses(model, from, to));
+    if (target->producer != PT_NONE) pt_node_at(model, target->producer)->outputs[target->output] = PT_NONE;
+    target->producer = origin->producer;
+    target->output = origin->output;
+    if (target->producer != PT_NONE) pt_node_at(model, target->producer)->outputs[target->output] = to;
+    origin->producer = PT_NONE;
+    pt_value_remove(model, from);
+    return PARTITA_OK;
+}
+
 void pt_value_remove(pt_model *model, pt_id value) {
     pt_value *row = pt_value_at(model, value);
     row->dead = true;

@@ -147,6 +147,11 @@ partita_status pt_node_set_attribute(pt_model *model, pt_id node, const pt_attri
 partita_status pt_node_set_input(pt_model *model, pt_id node, uint32_t input, pt_id value);
 /* Every use of `from`, as graph output too, becomes one of `to`. */
 partita_status pt_value_replace_uses(pt_model *model, pt_id from, pt_id to);
+/*
+ * `to` takes the place of `from`: the producer of `from` computes it, what used `from` uses it; `from` is dead, `to` loses
+ * its former producer. For values of one graph; how a node goes whose output keeps its name.
+ */
+partita_status pt_value_take_place(pt_model *model, pt_id to, pt_id from);
 /* Removes the node and its bodies; its sources are marked `removed_by` unless another live node carries them. Outputs
  * must have no uses. `pass`: a literal. */
 void pt_node_remove(pt_model *model, pt_id node, const char *pass);
