@@ -127,11 +127,28 @@ void cpu_dynamic_clear(cpu_run *run) {
         dynamic_free(run->frame->program->host, &run->dynamic[i]);
 }
 
+/* Tells a `shaped` kernel what its output will look like; it gives the output itself. */
+static partita_status output_tell(cpu_run *run, uint32_t index, uint32_t output, const ptp_shape *shape) {
+    const cpu_program *program = run->frame->program;
+    uint32_t value = out_value(run, index, output);
+    cpu_dynamic *dynamic = &run->dynamic[run->frame->places[value].offset];
+    cpu_tensor *out = &run->calls[index].call.out[output];
+    if ((uint32_t)shape->rank > CPU_MAX_RANK)
+        return cpu_fail(program->host, PARTITA_BAD_INPUT, "output %u has rank %d", output, shape->rank);
+    if (shape->rank > 0) memcpy(dynamic->dims, shape->dims, sizeof(int64_t) * (size_t)shape->rank);
+    *out = (cpu_tensor){.kind = PARTITA_KIND_TENSOR, .dtype = program->slots[value].row.dtype,
+                        .rank = (uint32_t)shape->rank, .dims = dynamic->dims};
+    if (!cpu_shape_size(out->dtype, out->rank, out->dims, &out->count, &out->bytes))
+        return cpu_fail(program->host, PARTITA_BAD_INPUT, "output %u is too large", output);
+    return PARTITA_OK;
+}
+
 /* Shapes of the outputs from the actual inputs, by the host's own inference. */
 static partita_status outputs_infer(cpu_run *run, uint32_t index) {
     const cpu_program *program = run->frame->program;
     const ptp_host *host = program->host;
     const cpu_step *step = &program->steps[index];
+    const cpu_kernel *kernel = step->kernel;
     const cpu_call *call = &run->calls[index].call;
     uint64_t in_bytes = sizeof(ptp_tensor) * (uint64_t)step->in_count;
     uint64_t shape_bytes = sizeof(ptp_shape) * (uint64_t)step->out_count;
@@ -153,6 +170,7 @@ static partita_status outputs_infer(cpu_run *run, uint32_t index) {
         if (value == PARTITA_NONE || run->frame->places[value].kind != CPU_PLACE_DYNAMIC) continue;
         if (shapes[o].rank < 0)
             status = cpu_fail(host, PARTITA_UNSUPPORTED, "the shape of output %u cannot be inferred", o);
+        else if (kernel->emit) status = output_tell(run, index, o, &shapes[o]);
         else status = cpu_dynamic_alloc(call, o, (uint32_t)shapes[o].rank, shapes[o].dims);
     }
     host->free(host->self, room);
@@ -201,7 +219,8 @@ static partita_status prepare(cpu_run *run, uint32_t index, uint32_t workers) {
     call->workers = workers;
     inputs_refresh(run, index);
     if (kernel->emit) {
-        partita_status status = kernel->run(call, 0, 1, 0);
+        partita_status status = kernel->shaped ? outputs_infer(run, index) : PARTITA_OK;
+        if (status == PARTITA_OK) status = kernel->run(call, 0, 1, 0);
         for (uint32_t o = 0; o < call->out_count && status == PARTITA_OK; o++) {
             uint32_t value = out_value(run, index, o);
             if (value == PARTITA_NONE || run->frame->places[value].kind != CPU_PLACE_DYNAMIC) continue;

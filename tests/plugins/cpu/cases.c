@@ -17,10 +17,11 @@
 
 typedef struct case_tensor {
     bool present;
-    uint32_t dtype, rank;
+    uint32_t kind, dtype, rank;
     int64_t dims[LIMIT];
     uint64_t bytes;
     void *data;
+    ptp_value *handle; /* of strings, sequences, optionals */
 } case_tensor;
 
 typedef struct case_attribute {
@@ -33,6 +34,7 @@ typedef struct one_case {
     partita_str name, op, domain;
     int32_t since;
     uint32_t data_shaped, attribute_count, in_count, out_count;
+    partita_status status; /* what the run must return */
     float rtol, atol;
     case_attribute attributes[32];
     case_tensor in[LIMIT], out[LIMIT];
@@ -61,16 +63,72 @@ static partita_str take_text(reader *from) {
     return text;
 }
 
+static const ptp_host *host_of_cases;
+
+#define MARK_SEQUENCE 0x100u
+#define MARK_OPTIONAL 0x200u
+
+static case_tensor take_tensor(reader *from);
+
+/* A handle of the tensor, as items of containers are. */
+static ptp_value *tensor_handle(const case_tensor *tensor) {
+    ptp_value *value = NULL;
+    ptp_tensor view = {.size = sizeof(view)};
+    const ptp_host *host = host_of_cases;
+    if (tensor->handle != NULL) {
+        host->value_retain(host->self, tensor->handle);
+        return tensor->handle;
+    }
+    host->value_new_tensor(host->self, tensor->dtype, tensor->rank, tensor->dims, &value);
+    host->value_tensor(host->self, value, &view);
+    if (tensor->bytes > 0) memcpy(view.data, tensor->data, tensor->bytes);
+    return value;
+}
+
+static void drop_tensor(case_tensor *tensor) {
+    free(tensor->data);
+    if (tensor->handle != NULL) host_of_cases->value_release(host_of_cases->self, tensor->handle);
+}
+
+static void take_items(reader *from, case_tensor *tensor) {
+    ptp_value *items[LIMIT] = {0};
+    uint32_t count = take_u32(from);
+    tensor->kind = (tensor->dtype & MARK_SEQUENCE) != 0 ? PARTITA_KIND_SEQUENCE : PARTITA_KIND_OPTIONAL;
+    tensor->dtype &= 0xffu;
+    for (uint32_t i = 0; i < count; i++) {
+        case_tensor item = take_tensor(from);
+        items[i] = tensor_handle(&item);
+        drop_tensor(&item);
+    }
+    host_of_cases->value_new_container(host_of_cases->self, tensor->kind, tensor->dtype, items, count, &tensor->handle);
+    for (uint32_t i = 0; i < count; i++) host_of_cases->value_release(host_of_cases->self, items[i]);
+}
+
+/* Strings: offsets, then bytes. */
+static void take_strings(case_tensor *tensor) {
+    uint64_t count = 1;
+    for (uint32_t i = 0; i < tensor->rank; i++) count *= (uint64_t)tensor->dims[i];
+    host_of_cases->value_new_strings(host_of_cases->self, tensor->rank, tensor->dims, tensor->data,
+                                     (const char *)tensor->data + (count + 1) * sizeof(uint64_t), &tensor->handle);
+    free(tensor->data);
+    tensor->data = NULL;
+}
+
 static case_tensor take_tensor(reader *from) {
-    case_tensor tensor = {0};
+    case_tensor tensor = {.kind = PARTITA_KIND_TENSOR};
     tensor.dtype = take_u32(from);
     if (tensor.dtype == 0) return tensor;
     tensor.present = true;
+    if (tensor.dtype >= MARK_SEQUENCE) {
+        take_items(from, &tensor);
+        return tensor;
+    }
     tensor.rank = take_u32(from);
     take(from, tensor.dims, tensor.rank * sizeof(int64_t));
     take(from, &tensor.bytes, sizeof(tensor.bytes));
     tensor.data = malloc(tensor.bytes + 1);
     take(from, tensor.data, tensor.bytes);
+    if (tensor.dtype == PARTITA_STRING) take_strings(&tensor);
     return tensor;
 }
 
@@ -82,6 +140,8 @@ static void take_case(reader *from, one_case *out) {
     out->domain = take_text(from);
     out->since = (int32_t)take_u32(from);
     out->data_shaped = take_u32(from);
+    out->status = (partita_status)(out->data_shaped >> 8);
+    out->data_shaped &= 1;
     take(from, &out->rtol, 4);
     take(from, &out->atol, 4);
     out->attribute_count = take_u32(from);
@@ -91,7 +151,10 @@ static void take_case(reader *from, one_case *out) {
         attribute->type = take_u32(from);
         attribute->count = take_u32(from);
         attribute->data = from->at;
-        if (attribute->type == PTP_ATTRIBUTE_STRINGS) {
+        if (attribute->type == PTP_ATTRIBUTE_TENSOR) {
+            case_tensor skipped = take_tensor(from);
+            drop_tensor(&skipped);
+        } else if (attribute->type == PTP_ATTRIBUTE_STRINGS) {
             for (uint32_t s = 0; s < attribute->count; s++) take_text(from);
         } else {
             from->at += (size_t)attribute->count * width[attribute->type];
@@ -129,16 +192,29 @@ static ptp_ref put_ref(builder *to, const void *data, size_t each, uint32_t coun
 static ptp_ref put_text(builder *to, partita_str text) { return put_ref(to, text.data, 1, (uint32_t)text.size); }
 
 static ptp_value_row value_row(builder *to, const case_tensor *tensor, uint32_t flags, uint32_t weight) {
-    return (ptp_value_row){.name = put_text(to, (partita_str){"v", 1}), .kind = PARTITA_KIND_TENSOR,
-                           .dtype = tensor->dtype, .rank = (int32_t)tensor->rank, .flags = flags,
+    bool container = tensor->kind == PARTITA_KIND_SEQUENCE || tensor->kind == PARTITA_KIND_OPTIONAL;
+    return (ptp_value_row){.name = put_text(to, (partita_str){"v", 1}), .kind = tensor->kind,
+                           .dtype = tensor->dtype, .rank = container ? -1 : (int32_t)tensor->rank, .flags = flags,
                            .dims = put_ref(to, tensor->dims, 8, tensor->rank),
                            .nominal = put_ref(to, tensor->dims, 8, tensor->rank), .producer = PARTITA_NONE,
                            .weight = weight, .bytes = tensor->bytes};
 }
 
-static ptp_attribute_row attribute_row(builder *to, const case_attribute *attribute) {
+/* A tensor becomes the value row `count`, its bytes in the block. */
+static ptp_attribute_row attribute_row(builder *to, const case_attribute *attribute, ptp_value_row *values,
+                                       uint32_t *count) {
     static const uint8_t width[] = {0, 8, 4, 1, 0, 0, 8, 4, 0};
     ptp_attribute_row row = {.name = put_text(to, attribute->name), .type = attribute->type};
+    if (attribute->type == PTP_ATTRIBUTE_TENSOR) {
+        reader from = {attribute->data};
+        case_tensor tensor = take_tensor(&from);
+        values[*count] = value_row(to, &tensor, PTP_VALUE_CONSTANT, PARTITA_NONE);
+        values[*count].data = put_ref(to, tensor.data, 1, (uint32_t)tensor.bytes);
+        row.data = put_ref(to, count, 4, 1);
+        ++*count;
+        drop_tensor(&tensor);
+        return row;
+    }
     if (attribute->type == PTP_ATTRIBUTE_STRINGS) {
         ptp_ref texts[64];
         reader from = {attribute->data};
@@ -154,7 +230,7 @@ static ptp_attribute_row attribute_row(builder *to, const case_attribute *attrib
 static builder block_make(const one_case *one, uint32_t first_constant, uint32_t *out_values) {
     builder to = {0};
     ptp_block block = {.size = sizeof(block), .version = 1};
-    ptp_value_row values[2 * LIMIT];
+    ptp_value_row values[2 * LIMIT + 32];
     ptp_attribute_row attributes[32];
     uint32_t ins[LIMIT], outs[LIMIT], ports[LIMIT], port_count = 0, out_ports[LIMIT], out_port_count = 0, count = 0;
     uint32_t weights = 0;
@@ -169,12 +245,15 @@ static builder block_make(const one_case *one, uint32_t first_constant, uint32_t
         if (!constant) ports[port_count++] = ins[i];
     }
     for (uint32_t i = 0; i < one->out_count; i++) {
+        outs[i] = PARTITA_NONE;
+        if (!one->out[i].present) continue;
         outs[i] = out_ports[out_port_count++] = count;
         values[count] = value_row(&to, &one->out[i],
                                   PTP_VALUE_OUTPUT | (one->data_shaped ? PTP_VALUE_DATA_SHAPED : 0), PARTITA_NONE);
         values[count++].producer = 0;
     }
-    for (uint32_t i = 0; i < one->attribute_count; i++) attributes[i] = attribute_row(&to, &one->attributes[i]);
+    for (uint32_t i = 0; i < one->attribute_count; i++)
+        attributes[i] = attribute_row(&to, &one->attributes[i], values, &count);
     ptp_node_row node = {.op = put_text(&to, one->op), .domain = put_text(&to, one->domain),
                          .name = put_text(&to, one->name), .since = one->since,
                          .inputs = put_ref(&to, ins, 4, one->in_count), .outputs = put_ref(&to, outs, 4, one->out_count),
@@ -205,6 +284,12 @@ static double number_at(const case_tensor *shape, const void *data, uint64_t i) 
     case PARTITA_INT16: return ((const int16_t *)data)[i];
     case PARTITA_UINT16: return ((const uint16_t *)data)[i];
     case PARTITA_INT8: return ((const int8_t *)data)[i];
+    case PARTITA_BFLOAT16: {
+        uint32_t bits = (uint32_t)((const uint16_t *)data)[i] << 16;
+        float value;
+        memcpy(&value, &bits, sizeof(value));
+        return (double)value;
+    }
     case PARTITA_FLOAT16: {
         uint16_t half = ((const uint16_t *)data)[i];
         int exponent = half >> 10 & 31, fraction = half & 1023;
@@ -222,9 +307,35 @@ static uint64_t count_of(const case_tensor *tensor) {
     return count;
 }
 
+/* Whether two handles hold the same: containers item by item, strings byte by byte, numbers by `compare_numbers`. */
+static bool same_values(const one_case *one, const ptp_value *want, const ptp_value *got) {
+    const ptp_host *host = host_of_cases;
+    partita_kind kind = host->value_kind(host->self, want);
+    if (got == NULL || host->value_kind(host->self, got) != kind) return false;
+    if (kind != PARTITA_KIND_TENSOR) {
+        uint64_t n = host->value_count(host->self, want);
+        bool same = host->value_count(host->self, got) == n;
+        for (uint64_t i = 0; same && i < n; i++)
+            same = same_values(one, host->value_item(host->self, want, i), host->value_item(host->self, got, i));
+        return same;
+    }
+    ptp_tensor a = {.size = sizeof(a)}, b = {.size = sizeof(b)};
+    host->value_tensor(host->self, want, &a);
+    host->value_tensor(host->self, got, &b);
+    if (a.dtype != b.dtype || a.rank != b.rank || (a.rank > 0 && memcmp(a.dims, b.dims, a.rank * 8) != 0)) return false;
+    if (a.dtype != PARTITA_STRING) return a.bytes == b.bytes && memcmp(a.data, b.data, a.bytes) == 0;
+    const uint64_t *x, *y;
+    const char *p, *q;
+    uint64_t n, m;
+    host->value_strings(host->self, want, &x, &p, &n);
+    host->value_strings(host->self, got, &y, &q, &m);
+    return n == m && memcmp(x, y, (n + 1) * 8) == 0 && memcmp(p, q, x[n]) == 0;
+}
+
 static bool compare(const one_case *one, uint32_t index, const ptp_tensor *got, char *why, size_t size) {
     const case_tensor *want = &one->out[index];
     uint64_t count = count_of(want), wrong = 0, first = 0;
+    if (count > want->bytes) count = want->bytes; /* packed types are compared by bytes */
     bool shape = got->rank == want->rank && got->dtype == want->dtype;
     for (uint32_t d = 0; shape && d < want->rank; d++) shape = got->dims[d] == want->dims[d];
     if (!shape) {
@@ -251,42 +362,50 @@ static partita_status run_case(const ptp_host *host, const one_case *one, const 
                                uint32_t first_constant, const cpu_program_config *config, char *why, size_t size) {
     ptp_weight weights[LIMIT];
     ptp_tensor inputs[LIMIT], outputs[LIMIT];
-    ptp_shape shapes[2 * LIMIT];
+    ptp_shape shapes[2 * LIMIT + 32];
     fake_output given[LIMIT] = {0};
     fake_run run = {given, one->out_count};
     cpu_program *program = NULL;
     cpu_frame *frame = NULL;
-    uint32_t weight_count = 0, port_count = 0, value = 0;
+    uint32_t weight_count = 0, port_count = 0, out_port_count = 0, value = 0, port = 0;
+    void *rooms[LIMIT];
     ptp_compile compile = {.size = sizeof(compile), .block = (const ptp_block *)(const void *)built->bytes,
                            .weights = weights, .precision = PTP_PRECISION_EXACT};
     ptp_resize resize = {.size = sizeof(resize), .shape_count = values, .shapes = shapes};
     for (uint32_t i = 0; i < one->in_count; i++) {
         const case_tensor *in = &one->in[i];
         if (!in->present) continue;
-        shapes[value++] = (ptp_shape){.rank = (int32_t)in->rank, .dims = in->dims};
+        bool container = in->kind != PARTITA_KIND_TENSOR;
+        shapes[value++] = (ptp_shape){.rank = container ? -1 : (int32_t)in->rank, .dims = in->dims};
         if (i >= first_constant)
-            weights[weight_count++] = (ptp_weight){.size = sizeof(ptp_weight), .data = in->data, .bytes = in->bytes, .fd = -1};
+            weights[weight_count++] = (ptp_weight){.size = sizeof(ptp_weight), .data = in->data, .bytes = in->bytes,
+                                                   .fd = -1, .value = in->handle};
         else
-            inputs[port_count++] = (ptp_tensor){.size = sizeof(ptp_tensor), .kind = PARTITA_KIND_TENSOR,
+            inputs[port_count++] = (ptp_tensor){.size = sizeof(ptp_tensor), .kind = in->kind,
                                                 .dtype = in->dtype, .rank = in->rank, .dims = in->dims,
-                                                .domain = PTP_DOMAIN_HOST, .data = in->data, .bytes = in->bytes};
+                                                .domain = PTP_DOMAIN_HOST, .data = in->data, .bytes = in->bytes,
+                                                .value = in->handle};
     }
     compile.weight_count = weight_count;
     for (uint32_t i = 0; i < one->out_count; i++) {
         const case_tensor *out = &one->out[i];
-        shapes[value++] = (ptp_shape){.rank = one->data_shaped ? -1 : (int32_t)out->rank, .dims = out->dims};
-        outputs[i] = (ptp_tensor){.size = sizeof(ptp_tensor), .kind = PARTITA_KIND_TENSOR, .dtype = out->dtype,
-                                  .rank = out->rank, .dims = out->dims, .domain = PTP_DOMAIN_HOST, .bytes = out->bytes};
-        outputs[i].data = malloc(out->bytes + 64);
-        memset(outputs[i].data, CANARY, out->bytes + 64);
+        if (!out->present) continue;
+        bool known = !one->data_shaped && out->kind == PARTITA_KIND_TENSOR;
+        shapes[value++] = (ptp_shape){.rank = known ? (int32_t)out->rank : -1, .dims = out->dims};
+        outputs[out_port_count] = (ptp_tensor){.size = sizeof(ptp_tensor), .kind = PARTITA_KIND_TENSOR,
+                                               .dtype = out->dtype, .rank = out->rank, .dims = out->dims,
+                                               .domain = PTP_DOMAIN_HOST, .bytes = out->bytes};
+        rooms[out_port_count] = outputs[out_port_count].data = malloc(out->bytes + 64);
+        memset(rooms[out_port_count++], CANARY, out->bytes + 64);
     }
+    for (; value < values; value++) shapes[value] = (ptp_shape){.rank = -1};
     fake_host_shapes(compile.block, shapes);
     partita_status status = cpu_program_create(config, &compile, &program);
     if (status == PARTITA_OK) status = cpu_frame_create(program, &resize, &frame);
     if (status == PARTITA_OK) {
         void *scratch = aligned_alloc(64, resize.scratch_bytes);
         ptp_exec exec = {.size = sizeof(exec), .input_count = port_count, .run = (ptp_run *)&run, .inputs = inputs,
-                         .outputs = outputs, .output_count = one->out_count, .scratch_data = scratch,
+                         .outputs = outputs, .output_count = out_port_count, .scratch_data = scratch,
                          .scratch_bytes = resize.scratch_bytes};
         memset(scratch, 0xa5, resize.scratch_bytes);
         status = cpu_frame_run(frame, &exec);
@@ -294,18 +413,24 @@ static partita_status run_case(const ptp_host *host, const one_case *one, const 
     }
     if (status != PARTITA_OK) snprintf(why, size, "status %d: %s", status, fake_host_failure());
     for (uint32_t i = 0; i < one->out_count && status == PARTITA_OK; i++) {
-        ptp_tensor got = outputs[i];
-        if (!compare(one, i, &got, why, size)) status = PARTITA_MISMATCH;
-        for (uint32_t c = 0; c < 64 && !one->data_shaped && status == PARTITA_OK; c++) {
-            if (((uint8_t *)got.data)[one->out[i].bytes + c] == CANARY) continue;
+        const case_tensor *want = &one->out[i];
+        if (!want->present) continue;
+        ptp_tensor got = outputs[port];
+        bool same = want->handle != NULL ? same_values(one, want->handle, given[port].value)
+                                         : compare(one, i, &got, why, size);
+        if (!same) status = PARTITA_MISMATCH;
+        if (!same && want->handle != NULL) snprintf(why, size, "output %u is another value", i);
+        for (uint32_t c = 0; c < 64 && !one->data_shaped && want->handle == NULL && status == PARTITA_OK; c++) {
+            if (((uint8_t *)got.data)[want->bytes + c] == CANARY) continue;
             snprintf(why, size, "output %u was written past its end", i);
             status = PARTITA_MISMATCH;
         }
+        port++;
     }
-    for (uint32_t i = 0; i < one->out_count; i++) {
-        if (one->data_shaped && given[i].owned != NULL) host->free(host->self, given[i].owned);
-        else free(outputs[i].data);
-        host->value_release(host->self, given[i].value);
+    for (uint32_t i = 0; i < out_port_count; i++) {
+        if (given[i].owned != NULL) host->free(host->self, given[i].owned);
+        free(rooms[i]);
+        if (given[i].value != NULL) host->value_release(host->self, given[i].value);
     }
     cpu_frame_destroy(frame);
     cpu_program_destroy(program);
@@ -317,6 +442,9 @@ static bool check_case(const ptp_host *host, const one_case *one, char *why, siz
     static const char *const names[] = {"baseline", "avx2", "avx512", "reference"};
     for (uint32_t constants = 0; constants < 2; constants++) {
         uint32_t values, first_constant = constants ? 1 : LIMIT;
+        bool containers = false;
+        for (uint32_t i = 1; i < one->in_count; i++) containers |= one->in[i].kind != PARTITA_KIND_TENSOR;
+        if (constants && containers) continue;
         builder built = block_make(one, first_constant, &values);
         for (uint32_t level = 0; level < 4; level++) {
             cpu_program_config config = {.host = host, .level = level < 3 ? level : 0, .reference = level == 3};
@@ -327,6 +455,11 @@ static bool check_case(const ptp_host *host, const one_case *one, char *why, siz
                 config.workers = workers;
                 partita_status status = run_case(host, one, &built, values, first_constant, &config, detail,
                                                  sizeof(detail));
+                if (one->status != PARTITA_OK) {
+                    bool failed = status == one->status;
+                    if (!failed) snprintf(detail, sizeof(detail), "status %d instead of %d", status, one->status);
+                    status = failed ? PARTITA_OK : PARTITA_INTERNAL;
+                }
                 if (status == PARTITA_OK && fake_host_alive() != before) {
                     snprintf(detail, sizeof(detail), "%lld blocks leaked", (long long)(fake_host_alive() - before));
                     status = PARTITA_INTERNAL;
@@ -358,7 +491,7 @@ static uint8_t *file_read(const char *path) {
 }
 
 int main(int argc, char **argv) {
-    const ptp_host *host = fake_host_start(3);
+    const ptp_host *host = host_of_cases = fake_host_start(3);
     const char *word = NULL;
     int failures = 0;
     for (int i = 1; i + 1 < argc; i++)
@@ -382,8 +515,8 @@ int main(int argc, char **argv) {
                 else printf("FAIL %s: %s\n", name, why);
                 failures += !passed;
             }
-            for (uint32_t t = 0; t < one.in_count; t++) free(one.in[t].data);
-            for (uint32_t t = 0; t < one.out_count; t++) free(one.out[t].data);
+            for (uint32_t t = 0; t < one.in_count; t++) drop_tensor(&one.in[t]);
+            for (uint32_t t = 0; t < one.out_count; t++) drop_tensor(&one.out[t]);
         }
         free(bytes);
     }
