@@ -82,7 +82,7 @@ static partita_status take_slices(scan *s, int64_t index, int64_t length) {
     for (uint32_t i = 0; i < s->inputs; i++) {
         const partita_value *from = s->control->inputs[s->states + i];
         bool reverse = listed(node, "scan_input_directions", i) != 0;
-        uint32_t axis;
+        uint32_t axis = 0;
         partita_value *slice;
         PT_TRY(find_axis(listed(node, "scan_input_axes", i), from->rank, &axis));
         PT_TRY(pt_value_slice(from, axis, reverse ? length - 1 - index : index, &slice));
@@ -95,7 +95,7 @@ static partita_status find_length(const scan *s, int64_t *out_length) {
     const pt_node *node = s->control->node;
     for (uint32_t i = 0; i < s->inputs; i++) {
         const partita_value *from = s->control->inputs[s->states + i];
-        uint32_t axis;
+        uint32_t axis = 0;
         PT_TRY(find_axis(listed(node, "scan_input_axes", i), from->rank, &axis));
         if (i == 0) *out_length = from->dims[axis];
         else if (from->dims[axis] != *out_length)
@@ -108,7 +108,7 @@ static partita_status find_length(const scan *s, int64_t *out_length) {
 static partita_status run_plain(scan *s) {
     pt_control *control = s->control;
     const pt_node *node = control->node;
-    int64_t length;
+    int64_t length = 0;
     PT_TRY(find_length(s, &length));
     for (uint32_t i = 0; i < s->states; i++) {
         partita_value_retain(control->inputs[i]);
@@ -124,7 +124,7 @@ static partita_status run_plain(scan *s) {
             control->outputs[i] = s->in[i];
             continue;
         }
-        uint32_t o = i - s->states, axis;
+        uint32_t o = i - s->states, axis = 0;
         pt_value_list *list = &s->collected[o];
         uint32_t rank = 1 + (list->items.size ? list->items.data[0]->rank : (uint32_t)PT_MAX(output_type(s, i)->rank, 0));
         PT_TRY(find_axis(listed(node, "scan_output_axes", o), rank, &axis));

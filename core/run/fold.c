@@ -3,7 +3,6 @@
  * A node computed at load: a program of one step on one device, run once.
  */
 #include "run/fold.h"
-#include "op/schema.h"
 #include "run/run.h"
 
 /* Everything that the executor wants around one step. */
@@ -17,19 +16,6 @@ typedef struct folder {
     pt_program *program;
     pt_request request;
 } folder;
-
-static bool takes_node(pt_device *device, const pt_model *model, const int64_t *symbols, pt_id node) {
-    pt_block_unit unit = {.kind = PTP_UNIT_NODE, .graph = model->nodes.data[node].graph, .nodes = &node, .node_count = 1,
-                          .parent = PT_NONE};
-    pt_block *block;
-    uint32_t row = 0;
-    ptp_answer answer = {.size = sizeof(answer)};
-    if (pt_block_create_model(model, symbols, &unit, 1, &block) != PARTITA_OK) return false;
-    ptp_ask ask = {.size = sizeof(ask), .block = block->data, .units = &row, .count = 1};
-    partita_status status = pt_device_call(device, device->device.ask(device->handle, &ask, &answer));
-    pt_block_destroy(block);
-    return status == PARTITA_OK && answer.can == PTP_YES;
-}
 
 static partita_status make_program(folder *f) {
     pt_program *program = pt_calloc(1, sizeof(*program));
@@ -83,8 +69,8 @@ partita_status pt_fold_node(pt_device *device, pt_model *model, pt_id node, part
     f->request.session = &f->session;
     for (size_t i = 0; i < symbols; i++) values[i] = PT_DIM_UNKNOWN;
     pt_symbols_evaluate(&model->symbols, values);
-    if (device->has_memory || !takes_node(device, model, values, node)) {
-        status = pt_fail(PARTITA_UNSUPPORTED, "%s does not take the node", device->name);
+    if (device->has_memory) {
+        status = pt_fail(PARTITA_UNSUPPORTED, "%s does not work in host memory", device->name);
         goto out;
     }
     f->cluster = (pt_plan_cluster){.graph = n->graph, .nodes = &node, .node_count = 1, .outputs = ports};

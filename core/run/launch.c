@@ -191,7 +191,7 @@ partita_status pt_run_alloc_output(ptp_run *run, uint32_t index, partita_dtype d
                                    const int64_t *dims, ptp_tensor *out) {
     pt_frame *frame = run->frame;
     const pt_program *program = frame->program;
-    uint32_t slot;
+    uint32_t slot = PT_NONE;
     PT_TRY(output_slot(run, index, &slot));
     const pt_type *type = &program->build->model->values.data[program->slots.data[slot].value].type;
     if (type->dtype != PARTITA_UNDEFINED && type->dtype != dtype)
@@ -205,7 +205,7 @@ partita_status pt_run_alloc_output(ptp_run *run, uint32_t index, partita_dtype d
 
 partita_status pt_run_set_output(ptp_run *run, uint32_t index, partita_value *value) {
     const pt_program *program = run->frame->program;
-    uint32_t slot;
+    uint32_t slot = PT_NONE;
     PT_TRY(output_slot(run, index, &slot));
     const pt_type *type = &program->build->model->values.data[program->slots.data[slot].value].type;
     if (!value || (type->kind != PARTITA_KIND_NONE && value->kind != type->kind))

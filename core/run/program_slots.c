@@ -109,7 +109,7 @@ static partita_status move_to(pt_program *program, uint32_t from, uint32_t place
                       .arena = !import && build->model->values.data[source.value].type.rank >= 0};
     if (import) mark_import_source(program, from);
     PT_TRY(pt_program_add_slot(program, &target, &move.to));
-    uint32_t step;
+    uint32_t step = PT_NONE;
     PT_TRY(add_move(program, &move, &step));
     program->slots.data[move.to].producer = step;
     *out_slot = move.to;
