@@ -2,8 +2,8 @@
 # What every GPU plugin compiles in: partita_gpu_sources(OUT) sets OUT to the shared sources and a generated table of the
 # kernel texts and preludes as C strings, so that a plugin is one file and needs no path at run time.
 set(GPU_DIR ${CMAKE_CURRENT_LIST_DIR})
-set(GPU_KERNELS argreduce conv convtranspose cumsum fill gather matmul move norm pad pool range recurrent reduce resize
-    scatter softmax)
+set(GPU_KERNELS argreduce conv convtranspose cumsum fill gather matmul move pad pool range recurrent reduce resize
+    scatter softmax standardize)
 set(GPU_PRELUDES common opencl vulkan cuda)
 set(GPU_SOURCES device.c source.c node.c claim.c rows.c call.c move.c pointwise.c compile.c storage.c resize.c exec.c cost.c
     ops_elementwise.c ops_typed.c ops_move.c ops_gather.c ops_matmul.c ops_conv.c ops_pool.c ops_reduce.c ops_norm.c ops_resize.c

@@ -41,7 +41,7 @@ static partita_status emit_rows(gpu_plan *plan, int64_t rows, int64_t n, int64_t
                                 int64_t divisor, bool rms) {
     bool bias = gpu_input(plan->node, 2) != NULL;
     gpu_call call;
-    gpu_call_init(&call, "norm");
+    gpu_call_init(&call, "standardize");
     gpu_define(&call, "RMS", rms);
     gpu_define(&call, "HAS_BIAS", bias);
     gpu_bind(&call, gpu_ref_in(plan, 0));

@@ -70,6 +70,8 @@ static uint32_t plugin_count(ptp_plugin *plugin) {
 
 static const ptp_option_row option_rows[] = {
     {sizeof(ptp_option_row), 0, "units", "int", "0", "compute units to use (a sub-device); 0: all"},
+    {sizeof(ptp_option_row), 0, "kernels", "auto|host|device", "auto",
+     "form of the kernels: for drivers on host cores, or for devices of their own; auto: by the kind of device"},
 };
 
 static const ptp_option_row *plugin_options(ptp_plugin *plugin, uint32_t index, uint32_t *out_count) {
@@ -79,31 +81,55 @@ static const ptp_option_row *plugin_options(ptp_plugin *plugin, uint32_t index, 
     return option_rows;
 }
 
-static partita_status options_apply(ptp_device *device, const ptp_option *options, uint32_t count) {
+static partita_status units_apply(ptp_device *device, const char *value) {
     const ptp_host *host = device->gpu.host;
+    char *end;
+    long units = strtol(value, &end, 10);
+    if (*end || end == value || units < 0) {
+        return gpu_fail(host, PARTITA_INVALID_ARGUMENT, "units '%s' is no count", value);
+    }
+    if (units == 0) return PARTITA_OK;
+    const cl_device_partition_property by_counts[] = {CL_DEVICE_PARTITION_BY_COUNTS, units,
+                                                      CL_DEVICE_PARTITION_BY_COUNTS_LIST_END, 0};
+    cl_device_id sub;
+    cl_int code = cl.clCreateSubDevices(device->id, by_counts, 1, &sub, NULL);
+    if (code != CL_SUCCESS) {
+        return gpu_fail(host, PARTITA_INVALID_ARGUMENT, "the driver gives no sub-device of %ld units: %s", units,
+                        cl_error_name(code));
+    }
+    if (device->sub_device) cl.clReleaseDevice(device->id);
+    device->id = sub;
+    device->sub_device = true;
+    return PARTITA_OK;
+}
+
+static partita_status options_apply(ptp_device *device, const ptp_option *options, uint32_t count, const char **out_form) {
+    const ptp_host *host = device->gpu.host;
+    *out_form = "auto";
     for (uint32_t i = 0; i < count; i++) {
-        if (strcmp(options[i].name, "units") != 0) {
-            return gpu_fail(host, PARTITA_INVALID_ARGUMENT, "opencl has no option '%s'", options[i].name);
+        const char *name = options[i].name, *value = options[i].value;
+        if (strcmp(name, "units") == 0) {
+            partita_status status = units_apply(device, value);
+            if (status != PARTITA_OK) return status;
+        } else if (strcmp(name, "kernels") == 0) {
+            if (strcmp(value, "auto") != 0 && strcmp(value, "host") != 0 && strcmp(value, "device") != 0) {
+                return gpu_fail(host, PARTITA_INVALID_ARGUMENT, "kernels '%s' is none of auto, host, device", value);
+            }
+            *out_form = value;
+        } else {
+            return gpu_fail(host, PARTITA_INVALID_ARGUMENT, "opencl has no option '%s'", name);
         }
-        char *end;
-        long units = strtol(options[i].value, &end, 10);
-        if (*end || end == options[i].value || units < 0) {
-            return gpu_fail(host, PARTITA_INVALID_ARGUMENT, "units '%s' is no count", options[i].value);
-        }
-        if (units == 0) continue;
-        const cl_device_partition_property by_counts[] = {CL_DEVICE_PARTITION_BY_COUNTS, units,
-                                                          CL_DEVICE_PARTITION_BY_COUNTS_LIST_END, 0};
-        cl_device_id sub;
-        cl_int code = cl.clCreateSubDevices(device->id, by_counts, 1, &sub, NULL);
-        if (code != CL_SUCCESS) {
-            return gpu_fail(host, PARTITA_INVALID_ARGUMENT, "the driver gives no sub-device of %ld units: %s", units,
-                            cl_error_name(code));
-        }
-        if (device->sub_device) cl.clReleaseDevice(device->id);
-        device->id = sub;
-        device->sub_device = true;
     }
     return PARTITA_OK;
+}
+
+/* The form of kernels that was asked for, whatever the device is. */
+static void form_apply(ptp_device *device, const char *form) {
+    if (strcmp(form, "auto") == 0) return;
+    bool on_host = strcmp(form, "host") == 0;
+    device->gpu.caps.features &= ~(uint32_t)GPU_ON_CPU;
+    if (on_host) device->gpu.caps.features |= GPU_ON_CPU;
+    device->gpu.caps.vector_width = on_host ? 8 : 4;
 }
 
 static void device_free(ptp_device *device) {
@@ -132,9 +158,11 @@ static partita_status device_open(ptp_plugin *plugin, uint32_t index, const ptp_
     pthread_mutex_init(&device->lock, NULL);
     pthread_mutex_init(&device->counts, NULL);
     pthread_cond_init(&device->idle, NULL);
-    partita_status status = options_apply(device, options, option_count);
+    const char *form;
+    partita_status status = options_apply(device, options, option_count, &form);
     if (status == PARTITA_OK) status = cl_device_describe(host, device->id, &device->gpu.info, &device->gpu.caps);
     if (status != PARTITA_OK) goto out;
+    form_apply(device, form);
     device->context = cl.clCreateContext(NULL, 1, &device->id, NULL, NULL, &code);
     if (code != CL_SUCCESS) {
         status = cl_failed(host, code, "clCreateContext");
