@@ -106,14 +106,15 @@ static partita_status buffers_bind(ptp_device *device, vk_slot *slot, const gpu_
     for (uint32_t i = 0; i < launch->binding_count; i++) {
         const gpu_binding *binding = &launch->bindings[i];
         const ptp_buffer *buffer = binding->buffer;
-        if (binding->offset > buffer->bytes || binding->bytes > vk_align(buffer->bytes, 4) - binding->offset) {
+        uint64_t offset = binding->offset < buffer->bytes ? binding->offset : 0; /* an empty tensor at the end */
+        if (offset != binding->offset ? binding->bytes > 4 : binding->bytes > vk_align(buffer->bytes, 4) - offset) {
             return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "kernel %s: buffer %u has %llu bytes, %llu are bound at %llu",
                             launch->name, i, (unsigned long long)buffer->bytes, (unsigned long long)binding->bytes,
                             (unsigned long long)binding->offset);
         }
         /* whole words: drivers may fetch narrow elements by them. Buffers have room up to a page */
         buffers[i] = (VkDescriptorBufferInfo){.buffer = buffer->block->memory.buffer,
-                                              .offset = buffer->offset + binding->offset,
+                                              .offset = buffer->offset + offset,
                                               .range = vk_align(binding->bytes, 4)};
         writes[i] = (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
                                            .dstSet = set,

@@ -24,6 +24,7 @@ typedef struct fake_host {
     ptp_host host;
     char message[2048]; /* of the last failure */
     char refused[256];
+    uint32_t errors;    /* messages logged as errors */
     int64_t live;       /* blocks that were not freed */
     int64_t fail_after; /* allocations until one fails; below 0: none does */
     void *library;
@@ -36,9 +37,9 @@ static void fake_fail(void *self, partita_status code, const char *message) {
     snprintf(((fake_host *)self)->message, sizeof(((fake_host *)self)->message), "%s", message);
 }
 static void fake_log(void *self, int32_t level, const char *message) {
-    (void)self;
-    (void)level;
-    (void)message;
+    if (level < PARTITA_LOG_ERROR) return;
+    __atomic_add_fetch(&((fake_host *)self)->errors, 1, __ATOMIC_RELAXED);
+    fprintf(stderr, "%s\n", message);
 }
 static void *fake_alloc(void *self, uint64_t bytes, uint64_t alignment) {
     fake_host *fake = self;
