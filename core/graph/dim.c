@@ -204,10 +204,13 @@ void pt_symbols_evaluate(const pt_symbols *symbols, int64_t *values) {
 enum { PRINT_DEPTH = 12, PRINT_BYTES = 200 };
 
 static void print(const pt_symbols *symbols, pt_dim dim, int depth, size_t limit, bool inside, pt_text *text) {
-    static const char *const infix[] = {[PT_DIM_ADD] = "+", [PT_DIM_SUB] = "-", [PT_DIM_MUL] = "*",
+    static const char *const infix[] = {[PT_DIM_ADD] = "+",       [PT_DIM_SUB] = "-",       [PT_DIM_MUL] = "*",
                                         [PT_DIM_FLOOR_DIV] = "/", [PT_DIM_TRUNC_DIV] = "/", [PT_DIM_MOD] = "%"};
-    static const char *const prefix[] = {[PT_DIM_MAX] = "max", [PT_DIM_MIN] = "min", [PT_DIM_BROADCAST] = "broadcast",
-                                         [PT_DIM_SCALE] = "scale", [PT_DIM_WRAP] = "wrap"};
+    static const char *const prefix[] = {[PT_DIM_MAX] = "max",
+                                         [PT_DIM_MIN] = "min",
+                                         [PT_DIM_BROADCAST] = "broadcast",
+                                         [PT_DIM_SCALE] = "scale",
+                                         [PT_DIM_WRAP] = "wrap"};
     const pt_symbol *row = pt_dim_row(symbols, dim);
     if (!row) {
         pt_text_printf(text, "%lld", (long long)dim);
@@ -217,7 +220,10 @@ static void print(const pt_symbols *symbols, pt_dim dim, int depth, size_t limit
         pt_text_append(text, row->name);
     } else if (row->op == PT_DIM_BASE || row->op == PT_DIM_DATA || depth == 0 || text->size > limit) {
         /* Shared expressions can be exponentially long as text: beyond the limit only the number of the symbol. */
-        pt_text_printf(text, row->op == PT_DIM_BASE ? "?%u" : row->op == PT_DIM_DATA ? "!%u" : "$%u",
+        pt_text_printf(text,
+                       row->op == PT_DIM_BASE   ? "?%u"
+                       : row->op == PT_DIM_DATA ? "!%u"
+                                                : "$%u",
                        pt_dim_symbol(dim));
     } else {
         bool is_infix = row->op < PT_DIM_MAX;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Dims: exact numbers, or symbols. A symbol is named (a dim of an input), unnamed (an input dim without a name; what only
- * a run tells), or an expression over others. Expressions are simplified and shared, so that equal computations give
- * equal dims; given the base symbols, all others are evaluated in one pass over the table.
+ * Dims: exact numbers, or symbols. A symbol is named (a dim of an input), unnamed (an input dim without a name; what
+ * only a run tells), or an expression over others. Expressions are simplified and shared, so that equal computations
+ * give equal dims; given the base symbols, all others are evaluated in one pass over the table.
  */
 #ifndef PT_GRAPH_DIM_H
 #define PT_GRAPH_DIM_H
@@ -21,10 +21,14 @@ typedef enum pt_dim_op {
     PT_DIM_BASE,  /* named or unnamed, bound by an input's shape */
     PT_DIM_DATA,  /* bound when a data-dependent output was computed */
     PT_DIM_EXACT, /* the number `a` itself: how negative numbers are dims (elements of small tensors) */
-    PT_DIM_ADD, PT_DIM_SUB, PT_DIM_MUL,
+    PT_DIM_ADD,
+    PT_DIM_SUB,
+    PT_DIM_MUL,
     PT_DIM_FLOOR_DIV, /* towards minus infinity */
     PT_DIM_TRUNC_DIV, /* towards zero: integer Div of ONNX */
-    PT_DIM_MOD, PT_DIM_MAX, PT_DIM_MIN,
+    PT_DIM_MOD,
+    PT_DIM_MAX,
+    PT_DIM_MIN,
     PT_DIM_BROADCAST, /* a where b is 1, b where a is 1, a where equal, else undefined */
     PT_DIM_SCALE,     /* floor(a * s) in float32, where b holds the bits of s > 0: how Resize has it */
     PT_DIM_WRAP       /* a where a is not negative, else a + b: an index that may count from the end */
@@ -51,8 +55,8 @@ partita_status pt_dim_data(pt_symbols *symbols, pt_dim *out_dim);
 /* `value`, also a negative one. */
 partita_status pt_dim_exact(pt_symbols *symbols, int64_t value, pt_dim *out_dim);
 /*
- * a op b: folded, simplified, shared. Overflow and division by zero give a DATA symbol. BAD_MODEL when two exact dims do
- * not broadcast.
+ * a op b: folded, simplified, shared. Overflow and division by zero give a DATA symbol. BAD_MODEL when two exact dims
+ * do not broadcast.
  */
 partita_status pt_dim_apply(pt_symbols *symbols, pt_dim_op op, pt_dim a, pt_dim b, pt_dim *out_dim);
 /* True, with the number, for exact dims of either sign. */

@@ -28,8 +28,8 @@ partita_status pt_node_take_sources(pt_model *model, pt_id to, pt_id from) {
     pt_node *target = pt_node_at(model, to);
     const pt_node *origin = pt_node_at(model, from);
     if (origin->source_count == 0 || to == from) return PARTITA_OK;
-    uint32_t *sources = pt_arena_array(&model->arena, (size_t)target->source_count + origin->source_count,
-                                       sizeof *sources);
+    uint32_t *sources =
+        pt_arena_array(&model->arena, (size_t)target->source_count + origin->source_count, sizeof *sources);
     if (!sources) return PT_OUT_OF_MEMORY();
     if (target->source_count) memcpy(sources, target->sources, target->source_count * sizeof *sources);
     target->sources = sources;
@@ -184,7 +184,9 @@ partita_status pt_value_set_constant(pt_model *model, pt_id value, pt_tensor *te
     }
     pt_value *row = pt_value_at(model, value);
     row->type = (pt_type){.kind = tensor->sparse_indices ? PARTITA_KIND_SPARSE : PARTITA_KIND_TENSOR,
-                          .dtype = tensor->dtype, .rank = (int32_t)tensor->rank, .dims = dims};
+                          .dtype = tensor->dtype,
+                          .rank = (int32_t)tensor->rank,
+                          .dims = dims};
     row->constant = tensor;
     if (row->producer != PT_NONE) {
         pt_node_at(model, row->producer)->outputs[row->output] = PT_NONE;

@@ -87,8 +87,8 @@ static partita_status copy_ids(pt_model *model, const pt_id *ids, uint32_t count
 }
 
 partita_status pt_model_add_node(pt_model *model, pt_id graph, partita_str op, partita_str domain, int32_t version,
-                                 const pt_id *inputs, uint32_t input_count, const pt_id *outputs,
-                                 uint32_t output_count, pt_id *out_node) {
+                                 const pt_id *inputs, uint32_t input_count, const pt_id *outputs, uint32_t output_count,
+                                 pt_id *out_node) {
     pt_node node = {.version = version, .graph = graph, .input_count = input_count, .output_count = output_count};
     pt_id id = (pt_id)model->nodes.size;
     if (model->nodes.size >= PT_NONE) return pt_fail(PARTITA_OVER_BUDGET, "too many nodes");

@@ -2,8 +2,8 @@
 /*
  * The model: values, nodes and graphs under dense ids, and the source nodes that people are shown.
  *
- * One id space for the whole model: a body of If, Loop or Scan is a graph of its own, and a node in it may use any value
- * of an outer graph directly (a capture). Everything lies in the model's arena and dies with it; weights are
+ * One id space for the whole model: a body of If, Loop or Scan is a graph of its own, and a node in it may use any
+ * value of an outer graph directly (a capture). Everything lies in the model's arena and dies with it; weights are
  * reference-counted handles. Not thread-safe while it is built; immutable, and so safe to read, afterwards.
  */
 #ifndef PT_GRAPH_MODEL_H
@@ -70,8 +70,8 @@ typedef struct pt_value {
 #define PT_SMALL_MAX 64
 
 typedef struct pt_node {
-    partita_str op, domain; /* domain "" is ai.onnx */
-    int32_t version;        /* opset version in force for the domain */
+    partita_str op, domain;         /* domain "" is ai.onnx */
+    int32_t version;                /* opset version in force for the domain */
     const struct pt_schema *schema; /* set by pt_model_check; NULL for an operator nobody knows */
     pt_id graph;
     pt_id *inputs; /* PT_NONE: absent */
@@ -87,10 +87,10 @@ typedef struct pt_node {
 
 typedef struct pt_graph {
     partita_str name;
-    pt_id parent;              /* node whose body this is; PT_NONE for the main graph */
-    PT_ARRAY(pt_id) inputs;    /* values */
-    PT_ARRAY(pt_id) outputs;   /* values; may be captures, inputs or constants */
-    PT_ARRAY(pt_id) order;     /* live nodes of this graph, topological after pt_graph_sort */
+    pt_id parent;            /* node whose body this is; PT_NONE for the main graph */
+    PT_ARRAY(pt_id) inputs;  /* values */
+    PT_ARRAY(pt_id) outputs; /* values; may be captures, inputs or constants */
+    PT_ARRAY(pt_id) order;   /* live nodes of this graph, topological after pt_graph_sort */
 } pt_graph;
 
 /* A node as the model's file had it. Unnamed ones are "#17:Conv"; in a body "outer/then_branch/#3:Add". */
@@ -122,7 +122,7 @@ typedef struct pt_model {
     pt_symbols symbols;
     int64_t ir_version;
     partita_str producer_name, producer_version, graph_name, doc;
-    partita_str path; /* of the file; "" from memory */
+    partita_str path;             /* of the file; "" from memory */
     uint64_t copied_weight_bytes; /* weights copied because the file gives too little alignment */
 } pt_model;
 
@@ -131,11 +131,12 @@ partita_status pt_model_create(pt_model **out_model);
 void pt_model_destroy(pt_model *model);
 partita_status pt_model_add_graph(pt_model *model, partita_str name, pt_id parent, pt_id *out_graph);
 /* `type` is copied, dims too. */
-partita_status pt_model_add_value(pt_model *model, pt_id graph, partita_str name, const pt_type *type, pt_id *out_value);
+partita_status pt_model_add_value(pt_model *model, pt_id graph, partita_str name, const pt_type *type,
+                                  pt_id *out_value);
 /* Appends to the graph's order; registers uses. Output values get producer and output number. */
 partita_status pt_model_add_node(pt_model *model, pt_id graph, partita_str op, partita_str domain, int32_t version,
-                                 const pt_id *inputs, uint32_t input_count, const pt_id *outputs,
-                                 uint32_t output_count, pt_id *out_node);
+                                 const pt_id *inputs, uint32_t input_count, const pt_id *outputs, uint32_t output_count,
+                                 pt_id *out_node);
 partita_status pt_model_add_source(pt_model *model, partita_str name, partita_str op, partita_str domain,
                                    uint32_t *out_source);
 partita_status pt_node_add_source(pt_model *model, pt_id node, uint32_t source);
@@ -148,8 +149,8 @@ partita_status pt_node_set_input(pt_model *model, pt_id node, uint32_t input, pt
 /* Every use of `from`, as graph output too, becomes one of `to`. */
 partita_status pt_value_replace_uses(pt_model *model, pt_id from, pt_id to);
 /*
- * `to` takes the place of `from`: the producer of `from` computes it, what used `from` uses it; `from` is dead, `to` loses
- * its former producer. For values of one graph; how a node goes whose output keeps its name.
+ * `to` takes the place of `from`: the producer of `from` computes it, what used `from` uses it; `from` is dead, `to`
+ * loses its former producer. For values of one graph; how a node goes whose output keeps its name.
  */
 partita_status pt_value_take_place(pt_model *model, pt_id to, pt_id from);
 /* Removes the node and its bodies; its sources are marked `removed_by` unless another live node carries them. Outputs

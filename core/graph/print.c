@@ -69,11 +69,11 @@ void pt_type_print(const pt_model *model, const pt_type *type, pt_text *out_text
 
 /* ---- constants ------------------------------------------------------------------------------- */
 
-#define PRINT_AS(type, format, cast)                                                            \
-    do {                                                                                        \
-        type item;                                                                              \
-        memcpy(&item, (const char *)tensor->weight->data + i * sizeof item, sizeof item);       \
-        pt_text_printf(text, format, (cast)item);                                               \
+#define PRINT_AS(type, format, cast)                                                                                   \
+    do {                                                                                                               \
+        type item;                                                                                                     \
+        memcpy(&item, (const char *)tensor->weight->data + i * sizeof item, sizeof item);                              \
+        pt_text_printf(text, format, (cast)item);                                                                      \
     } while (0)
 
 static bool print_item(const pt_tensor *tensor, uint64_t i, pt_text *text) {
@@ -179,8 +179,7 @@ static void print_node(const pt_model *model, pt_id id, int depth, pt_text *text
     pt_text_append(text, PT_STR(")"));
     if (node->attribute_count) print_attributes(node, text);
     for (uint32_t i = 0; i < node->source_count; i++) {
-        pt_text_printf(text, "%s\"%.*s\"", i ? ", " : " <- ",
-                       PT_STR_ARG(model->sources.data[node->sources[i]].name));
+        pt_text_printf(text, "%s\"%.*s\"", i ? ", " : " <- ", PT_STR_ARG(model->sources.data[node->sources[i]].name));
     }
     pt_text_append(text, PT_STR("\n"));
     for (uint32_t i = 0; i < node->attribute_count; i++) {

@@ -89,9 +89,7 @@ static partita_status check_graph(const checker *check, pt_id id) {
         /* A value from outside is used by the node whose body this is; one of the body is there at its end. */
         bool captured = pt_value_at(model, value)->graph != id;
         PT_TRY(check_use(check, captured ? graph->parent : PT_NONE, id, value));
-        if (!pt_value_at(model, value)->is_output) {
-            return BROKEN("output %u is not marked as one", value);
-        }
+        if (!pt_value_at(model, value)->is_output) { return BROKEN("output %u is not marked as one", value); }
     }
     return PARTITA_OK;
 }

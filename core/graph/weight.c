@@ -18,9 +18,9 @@ struct pt_mapping {
     _Atomic uint32_t references;
     const void *data;
     uint64_t bytes;
-    void *owned;  /* memory of pt_malloc; NULL */
-    bool mapped;  /* data is of mmap */
-    int fd;       /* of the mapped file; -1 */
+    void *owned; /* memory of pt_malloc; NULL */
+    bool mapped; /* data is of mmap */
+    int fd;      /* of the mapped file; -1 */
 };
 
 static partita_status mapping_new(pt_mapping **out_mapping) {
@@ -65,8 +65,8 @@ partita_status pt_mapping_open_fd(int fd, const char *path, bool read, pt_mappin
     }
     void *memory = mmap(NULL, (size_t)mapping->bytes, PROT_READ, MAP_PRIVATE, fd, 0);
     if (memory == MAP_FAILED) {
-        status = pt_fail(errno == ENOMEM ? PARTITA_OUT_OF_MEMORY : PARTITA_IO, "%s: cannot map: %s", path,
-                         strerror(errno));
+        status =
+            pt_fail(errno == ENOMEM ? PARTITA_OUT_OF_MEMORY : PARTITA_IO, "%s: cannot map: %s", path, strerror(errno));
         goto out;
     }
     mapping->data = memory;

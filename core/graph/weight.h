@@ -13,12 +13,12 @@ typedef struct pt_mapping pt_mapping;
 
 typedef struct pt_weight {
     _Atomic uint32_t references;
-    uint64_t id;          /* unique within the process */
-    const void *data;     /* packed, row-major, little endian; read-only. In a file it may lie at any address: what needs
-                             alignment calls pt_weight_align, what reads a few numbers copies them out */
+    uint64_t id;      /* unique within the process */
+    const void *data; /* packed, row-major, little endian; read-only. In a file it may lie at any address: what needs
+                         alignment calls pt_weight_align, what reads a few numbers copies them out */
     uint64_t bytes;
-    pt_mapping *mapping;  /* held; NULL: `data` is owned (pt_free) */
-    int fd;               /* of the mapping's file; -1 */
+    pt_mapping *mapping; /* held; NULL: `data` is owned (pt_free) */
+    int fd;              /* of the mapping's file; -1 */
     uint64_t fd_offset;
     _Atomic(void *) aligned; /* the copy that pt_weight_align made; NULL */
 } pt_weight;

@@ -89,8 +89,8 @@ static partita_status import_graphs(pt_importer *importer, const pt_site *site, 
     return PARTITA_OK;
 }
 
-static partita_status convert(pt_importer *importer, const pt_site *site, const Onnx__AttributeProto *proto,
-                              pt_id node, partita_str source, pt_attribute *out, bool *out_present) {
+static partita_status convert(pt_importer *importer, const pt_site *site, const Onnx__AttributeProto *proto, pt_id node,
+                              partita_str source, pt_attribute *out, bool *out_present) {
     out->type = type_of(proto);
     out->count = 1;
     switch (out->type) {
@@ -105,9 +105,7 @@ static partita_status convert(pt_importer *importer, const pt_site *site, const 
     case PTP_ATTRIBUTE_INTS:
         out->count = (uint32_t)proto->n_ints;
         return copy_array(importer, proto->ints, proto->n_ints, sizeof *proto->ints, &out->ints);
-    case PTP_ATTRIBUTE_STRINGS:
-        out->count = (uint32_t)proto->n_strings;
-        return copy_strings(importer, proto, out);
+    case PTP_ATTRIBUTE_STRINGS: out->count = (uint32_t)proto->n_strings; return copy_strings(importer, proto, out);
     case PTP_ATTRIBUTE_TENSORS: return import_tensors(importer, proto->tensors, NULL, proto->n_tensors, out);
     case PTP_ATTRIBUTE_GRAPHS:
         out->count = (uint32_t)proto->n_graphs;
@@ -157,9 +155,9 @@ partita_status pt_import_attribute(pt_importer *importer, const pt_site *site, c
     const Onnx__AttributeProto *written = resolve(proto, &site);
     if (!written) {
         *out_present = false;
-        return site->call ? PARTITA_OK
-                          : pt_fail(PARTITA_BAD_MODEL, "attribute %s refers to a function's, outside of one",
-                                    proto->name);
+        return site->call
+                   ? PARTITA_OK
+                   : pt_fail(PARTITA_BAD_MODEL, "attribute %s refers to a function's, outside of one", proto->name);
     }
     partita_status status = convert(importer, site, written, node, source, out_attribute, out_present);
     return status ? pt_annotate(status, "attribute %s", proto->name) : PARTITA_OK;
@@ -187,9 +185,9 @@ static partita_status add_strings(pt_importer *importer, bool scalar, const part
         pt_text_append(&text, strings[i]);
         offsets[i + 1] = text.size;
     }
-    partita_status status = text.failed ? PT_OUT_OF_MEMORY()
-                                        : add_tensor(importer, PARTITA_STRING, scalar, count, text.data, text.size,
-                                                     out_tensor);
+    partita_status status = text.failed
+                                ? PT_OUT_OF_MEMORY()
+                                : add_tensor(importer, PARTITA_STRING, scalar, count, text.data, text.size, out_tensor);
     pt_text_deinit(&text);
     if (status == PARTITA_OK) (*out_tensor)->offsets = offsets;
     return status;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pieces of ONNX messages from pieces of models, in an arena. Bytes of tensors are borrowed until the message is packed.
+ * Pieces of ONNX messages from pieces of models, in an arena. Bytes of tensors are borrowed until the message is
+ * packed.
  */
 #ifndef PT_ONNX_ENCODE_H
 #define PT_ONNX_ENCODE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files with external data, and the rule where they may lie: after symbolic links beneath the folder that holds the
- * model's given path, or beneath the folder that holds its resolved path. So caches load in which the model and its data
- * are links to another folder, and nothing else on the machine can be read through a model.
+ * model's given path, or beneath the folder that holds its resolved path. So caches load in which the model and its
+ * data are links to another folder, and nothing else on the machine can be read through a model.
  */
 #ifndef PT_ONNX_EXTERNAL_H
 #define PT_ONNX_EXTERNAL_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Model-local functions: a call is replaced by the function's nodes, in a scope of their own where the formal inputs are
- * the caller's values.
+ * Model-local functions: a call is replaced by the function's nodes, in a scope of their own where the formal inputs
+ * are the caller's values.
  */
 #include "onnx/import.h"
 

@@ -141,8 +141,7 @@ static partita_status source_name(pt_importer *importer, const pt_site *site, co
     PT_TRY(pt_importer_charge(importer, site->prefix.size ? 2 * (site->prefix.size + size) : 0));
     if (site->call) PT_TRY(pt_importer_charge(importer, sizeof(pt_node) + sizeof(pt_source) + 256));
     *out_name = named ? pt_arena_printf(&importer->scratch, "%.*s%s", PT_STR_ARG(site->prefix), proto->name)
-                      : pt_arena_printf(&importer->scratch, "%.*s#%zu:%s", PT_STR_ARG(site->prefix), i,
-                                        proto->op_type);
+                      : pt_arena_printf(&importer->scratch, "%.*s#%zu:%s", PT_STR_ARG(site->prefix), i, proto->op_type);
     return out_name->data ? PARTITA_OK : PT_OUT_OF_MEMORY();
 }
 
@@ -234,8 +233,7 @@ static partita_status believe(pt_importer *importer, const pt_scope *scope, cons
     pt_type type;
     pt_id producer = pt_value_at(importer->model, id)->producer;
     bool inferred = producer == PT_NONE || is_inferred(pt_node_at(importer->model, producer)->domain);
-    partita_status status =
-        pt_import_type(importer, info->type, inferred ? PT_TRUST_KIND : PT_TRUST_DECLARED, &type);
+    partita_status status = pt_import_type(importer, info->type, inferred ? PT_TRUST_KIND : PT_TRUST_DECLARED, &type);
     if (status) return pt_annotate(status, "value %s", info->name);
     pt_value_at(importer->model, id)->type = type;
     return PARTITA_OK;
@@ -274,6 +272,6 @@ partita_status pt_import_graph(pt_importer *importer, const pt_site *around, con
     PT_TRY(pt_model_add_graph(importer->model, pt_onnx_str(proto->name), parent, &scope.graph));
     partita_status status = import_contents(importer, &site, proto, parent == PT_NONE);
     pt_scope_deinit(&scope);
-    *out_graph = scope.graph;
+    if (status == PARTITA_OK) *out_graph = scope.graph;
     return status;
 }

@@ -14,11 +14,11 @@ typedef struct pt_importer {
     pt_model *model;
     const Onnx__ModelProto *proto;
     pt_onnx_origin origin;
-    uint64_t left;      /* of the budget */
-    pt_map functions;   /* key -> functions of the model */
-    pt_text key;        /* being looked up */
-    pt_map dim_names;   /* name -> symbol */
-    pt_arena scratch;   /* keys and prefixes; dies with the importer */
+    uint64_t left;    /* of the budget */
+    pt_map functions; /* key -> functions of the model */
+    pt_text key;      /* being looked up */
+    pt_map dim_names; /* name -> symbol */
+    pt_arena scratch; /* keys and prefixes; dies with the importer */
 } pt_importer;
 
 /* Names of one graph, or of one call's function body. */

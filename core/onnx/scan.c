@@ -10,12 +10,12 @@
 #include <onnx/onnx-ml.pb-c.h>
 
 enum {
-    MAX_MESSAGES = 128,        /* nested in each other; other parsers stop at 100 */
-    MAX_GRAPHS = 32,           /* nested in each other */
+    MAX_MESSAGES = 128, /* nested in each other; other parsers stop at 100 */
+    MAX_GRAPHS = 32,    /* nested in each other */
     BUDGET_FACTOR = 20,
     BUDGET_BASE = 16 << 20,
-    BULK_BYTES = 65536,        /* typed data from this size on isn't parsed but referenced */
-    FIELDS_ON_STACK = 16,      /* fields of one message that protobuf-c parses without allocating */
+    BULK_BYTES = 65536,   /* typed data from this size on isn't parsed but referenced */
+    FIELDS_ON_STACK = 16, /* fields of one message that protobuf-c parses without allocating */
     FIELD_COST = 64
 };
 
@@ -41,8 +41,8 @@ static uint64_t model_cost(const ProtobufCMessageDescriptor *message) {
 
 /* Fields that nobody reads, by name. */
 static bool is_dropped(const ProtobufCMessageDescriptor *message, const ProtobufCFieldDescriptor *field) {
-    static const char *const everywhere[] = {"training_info", "configuration", "device_configurations",
-                                             "quantization_annotation", "denotation", "segment"};
+    static const char *const everywhere[] = {"training_info",           "configuration", "device_configurations",
+                                             "quantization_annotation", "denotation",    "segment"};
     static const char *const inside[] = {"doc_string", "metadata_props"};
     for (size_t i = 0; i < PT_COUNT_OF(everywhere); i++) {
         if (strcmp(field->name, everywhere[i]) == 0) return true;
@@ -192,14 +192,14 @@ static partita_status put_piece(scanner *scan, walk *w, const piece *p) {
     uint32_t wire, element = element_bytes(p->field->type, &wire);
     bool repeated = p->field->label == PROTOBUF_C_LABEL_REPEATED;
     if (p->wire != wire && !(repeated && element && p->wire == PT_WIRE_BYTES)) {
-        return pt_fail(PARTITA_BAD_MODEL, "byte %llu: field %s of %s has the wrong type",
-                       (unsigned long long)p->begin, p->field->name, w->message->short_name);
+        return pt_fail(PARTITA_BAD_MODEL, "byte %llu: field %s of %s has the wrong type", (unsigned long long)p->begin,
+                       p->field->name, w->message->short_name);
     }
     if (!repeated) {
         uint64_t bit = UINT64_C(1) << (p->field - w->message->fields);
         if (w->seen & bit) {
-            return pt_fail(PARTITA_BAD_MODEL, "byte %llu: field %s of %s is there twice",
-                           (unsigned long long)p->begin, p->field->name, w->message->short_name);
+            return pt_fail(PARTITA_BAD_MODEL, "byte %llu: field %s of %s is there twice", (unsigned long long)p->begin,
+                           p->field->name, w->message->short_name);
         }
         w->seen |= bit;
     }

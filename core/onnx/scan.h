@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The pre-scan: checks a message's wire format against a budget before protobuf-c sees a byte, and writes the skeleton
- * that protobuf-c gets instead of the file: without unknown fields, without fields nobody reads, and with a reference in
- * the place of each tensor's bulk.
+ * that protobuf-c gets instead of the file: without unknown fields, without fields nobody reads, and with a reference
+ * in the place of each tensor's bulk.
  *
- * protobuf-c alone would follow nesting until the stack ends, merge repeated singular fields in quadratic time, and take
- * a hundred times a file's size for empty messages.
+ * protobuf-c alone would follow nesting until the stack ends, merge repeated singular fields in quadratic time, and
+ * take a hundred times a file's size for empty messages.
  */
 #ifndef PT_ONNX_SCAN_H
 #define PT_ONNX_SCAN_H

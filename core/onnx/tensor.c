@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Decoding of tensors. Data that lies in the file as a tensor wants it stays there; the rest is converted into memory of
- * its own, which the budget bounds.
+ * Decoding of tensors. Data that lies in the file as a tensor wants it stays there; the rest is converted into memory
+ * of its own, which the budget bounds.
  */
 #include "onnx/tensor.h"
 #include "onnx/scan.h"
@@ -106,19 +106,15 @@ typedef enum typed_field { NO_FIELD, FLOATS, INT32S, STRINGS, INT64S, DOUBLES, U
 static const struct {
     uint8_t field, per_element;
 } typed_rows[PARTITA_DTYPE_COUNT] = {
-    [PARTITA_FLOAT32] = {FLOATS, 1},        [PARTITA_COMPLEX64] = {FLOATS, 2},
-    [PARTITA_FLOAT64] = {DOUBLES, 1},       [PARTITA_COMPLEX128] = {DOUBLES, 2},
-    [PARTITA_INT64] = {INT64S, 1},          [PARTITA_UINT64] = {UINT64S, 1},
-    [PARTITA_UINT32] = {UINT64S, 1},        [PARTITA_STRING] = {STRINGS, 1},
-    [PARTITA_INT32] = {INT32S, 1},          [PARTITA_INT16] = {INT32S, 1},
-    [PARTITA_INT8] = {INT32S, 1},           [PARTITA_UINT16] = {INT32S, 1},
-    [PARTITA_UINT8] = {INT32S, 1},          [PARTITA_BOOL] = {INT32S, 1},
-    [PARTITA_FLOAT16] = {INT32S, 1},        [PARTITA_BFLOAT16] = {INT32S, 1},
-    [PARTITA_FLOAT8E4M3FN] = {INT32S, 1},   [PARTITA_FLOAT8E4M3FNUZ] = {INT32S, 1},
-    [PARTITA_FLOAT8E5M2] = {INT32S, 1},     [PARTITA_FLOAT8E5M2FNUZ] = {INT32S, 1},
-    [PARTITA_FLOAT8E8M0] = {INT32S, 1},     [PARTITA_UINT4] = {INT32S, 1},
-    [PARTITA_INT4] = {INT32S, 1},           [PARTITA_FLOAT4E2M1] = {INT32S, 1},
-    [PARTITA_UINT2] = {INT32S, 1},          [PARTITA_INT2] = {INT32S, 1},
+    [PARTITA_FLOAT32] = {FLOATS, 1},     [PARTITA_COMPLEX64] = {FLOATS, 2},      [PARTITA_FLOAT64] = {DOUBLES, 1},
+    [PARTITA_COMPLEX128] = {DOUBLES, 2}, [PARTITA_INT64] = {INT64S, 1},          [PARTITA_UINT64] = {UINT64S, 1},
+    [PARTITA_UINT32] = {UINT64S, 1},     [PARTITA_STRING] = {STRINGS, 1},        [PARTITA_INT32] = {INT32S, 1},
+    [PARTITA_INT16] = {INT32S, 1},       [PARTITA_INT8] = {INT32S, 1},           [PARTITA_UINT16] = {INT32S, 1},
+    [PARTITA_UINT8] = {INT32S, 1},       [PARTITA_BOOL] = {INT32S, 1},           [PARTITA_FLOAT16] = {INT32S, 1},
+    [PARTITA_BFLOAT16] = {INT32S, 1},    [PARTITA_FLOAT8E4M3FN] = {INT32S, 1},   [PARTITA_FLOAT8E4M3FNUZ] = {INT32S, 1},
+    [PARTITA_FLOAT8E5M2] = {INT32S, 1},  [PARTITA_FLOAT8E5M2FNUZ] = {INT32S, 1}, [PARTITA_FLOAT8E8M0] = {INT32S, 1},
+    [PARTITA_UINT4] = {INT32S, 1},       [PARTITA_INT4] = {INT32S, 1},           [PARTITA_FLOAT4E2M1] = {INT32S, 1},
+    [PARTITA_UINT2] = {INT32S, 1},       [PARTITA_INT2] = {INT32S, 1},
 };
 
 static partita_status decode_strings(pt_onnx_origin *origin, const Onnx__TensorProto *proto, pt_arena *arena,
@@ -199,8 +195,8 @@ static partita_status check_fields(const Onnx__TensorProto *proto, partita_dtype
     const struct {
         typed_field field;
         size_t count;
-    } fields[] = {{FLOATS, proto->n_float_data},   {INT32S, proto->n_int32_data},   {STRINGS, proto->n_string_data},
-                  {INT64S, proto->n_int64_data},   {DOUBLES, proto->n_double_data}, {UINT64S, proto->n_uint64_data}};
+    } fields[] = {{FLOATS, proto->n_float_data}, {INT32S, proto->n_int32_data},   {STRINGS, proto->n_string_data},
+                  {INT64S, proto->n_int64_data}, {DOUBLES, proto->n_double_data}, {UINT64S, proto->n_uint64_data}};
     bool bulk = proto->has_raw_data || external;
     if (proto->has_raw_data && external) return pt_fail(PARTITA_BAD_MODEL, "has data in the file and outside");
     for (size_t i = 0; i < PT_COUNT_OF(fields); i++) {
@@ -215,8 +211,8 @@ static partita_status check_fields(const Onnx__TensorProto *proto, partita_dtype
 
 partita_status pt_onnx_decode(pt_onnx_origin *origin, const Onnx__TensorProto *proto, pt_arena *arena,
                               pt_onnx_data *out_data) {
-    pt_onnx_data data = {.dtype = (partita_dtype)proto->data_type, .rank = (uint32_t)proto->n_dims,
-                         .dims = proto->dims};
+    pt_onnx_data data = {
+        .dtype = (partita_dtype)proto->data_type, .rank = (uint32_t)proto->n_dims, .dims = proto->dims};
     uint64_t bytes = 0;
     if (proto->data_type <= 0 || proto->data_type >= PARTITA_DTYPE_COUNT) {
         return pt_fail(PARTITA_BAD_MODEL, "has element type %d, which is not known", (int)proto->data_type);
@@ -291,8 +287,7 @@ partita_status pt_onnx_sparse_tensor(pt_model *model, pt_onnx_origin *origin, co
     PT_TRY(pt_onnx_tensor(model, origin, proto->indices, &indices));
     bool linear = indices->rank == 1;
     if (values->rank != 1 || indices->dtype != PARTITA_INT64 || values->dtype == PARTITA_STRING ||
-        (!linear && (indices->rank != 2 || indices->dims[1] != (int64_t)rank)) ||
-        indices->dims[0] != values->dims[0]) {
+        (!linear && (indices->rank != 2 || indices->dims[1] != (int64_t)rank)) || indices->dims[0] != values->dims[0]) {
         return pt_fail(PARTITA_BAD_MODEL, "values and indices of a sparse tensor do not fit together");
     }
     PT_TRY(check_indices(indices, proto->dims, rank, count));

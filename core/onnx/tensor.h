@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tensors of ONNX files in every encoding, as weights. The TensorProto comes out of a skeleton (scan.h): its raw_data is
- * a reference into the file.
+ * Tensors of ONNX files in every encoding, as weights. The TensorProto comes out of a skeleton (scan.h): its raw_data
+ * is a reference into the file.
  */
 #ifndef PT_ONNX_TENSOR_H
 #define PT_ONNX_TENSOR_H
@@ -24,8 +24,8 @@ typedef struct pt_onnx_data {
     uint32_t rank;
     const int64_t *dims; /* borrowed from the TensorProto */
     uint64_t count;
-    pt_weight *weight;   /* a reference of the caller's */
-    uint64_t *offsets;   /* of strings, in the arena */
+    pt_weight *weight; /* a reference of the caller's */
+    uint64_t *offsets; /* of strings, in the arena */
 } pt_onnx_data;
 
 partita_status pt_onnx_decode(pt_onnx_origin *origin, const Onnx__TensorProto *proto, pt_arena *arena,

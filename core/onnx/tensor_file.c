@@ -31,8 +31,14 @@ static partita_status read_tensor(reader *r, const Onnx__TensorProto *proto, pt_
     int64_t *dims = pt_arena_array(r->arena, data.rank, sizeof *dims);
     if (copy && data.weight->bytes) memcpy(copy, data.weight->data, (size_t)data.weight->bytes);
     if (dims && data.rank) memcpy(dims, data.dims, data.rank * sizeof *dims);
-    *out = (pt_item){.kind = PARTITA_KIND_TENSOR, .dtype = data.dtype, .rank = data.rank, .dims = dims,
-                     .count = data.count, .data = copy, .bytes = data.weight->bytes, .offsets = data.offsets};
+    *out = (pt_item){.kind = PARTITA_KIND_TENSOR,
+                     .dtype = data.dtype,
+                     .rank = data.rank,
+                     .dims = dims,
+                     .count = data.count,
+                     .data = copy,
+                     .bytes = data.weight->bytes,
+                     .offsets = data.offsets};
     pt_weight_release(data.weight);
     return copy && dims ? copy_name(r, proto->name, &out->name) : PT_OUT_OF_MEMORY();
 }
@@ -135,8 +141,14 @@ static partita_status join_scalars(reader *r, const pt_item *sequence, pt_item *
     for (uint64_t i = 0; i < sequence->item_count; i++) {
         memcpy(data + i * first->bytes, sequence->items[i].data, (size_t)first->bytes);
     }
-    *out = (pt_item){.kind = PARTITA_KIND_TENSOR, .name = sequence->name, .dtype = first->dtype, .rank = 1, .dims = dims,
-                     .count = sequence->item_count, .data = data, .bytes = first->bytes * sequence->item_count};
+    *out = (pt_item){.kind = PARTITA_KIND_TENSOR,
+                     .name = sequence->name,
+                     .dtype = first->dtype,
+                     .rank = 1,
+                     .dims = dims,
+                     .count = sequence->item_count,
+                     .data = data,
+                     .bytes = first->bytes * sequence->item_count};
     return PARTITA_OK;
 }
 
@@ -286,8 +298,11 @@ static partita_status split_scalars(pt_arena *arena, const pt_item *values, pt_i
     uint64_t size = pt_dtype_bits(values->dtype) / 8;
     if (size == 0) return pt_fail(PARTITA_INVALID_ARGUMENT, "values of a map have no size");
     for (uint64_t i = 0; i < values->count; i++) {
-        out->items[i] = (pt_item){.kind = PARTITA_KIND_TENSOR, .dtype = values->dtype, .count = 1,
-                                  .data = (const char *)values->data + i * size, .bytes = size};
+        out->items[i] = (pt_item){.kind = PARTITA_KIND_TENSOR,
+                                  .dtype = values->dtype,
+                                  .count = 1,
+                                  .data = (const char *)values->data + i * size,
+                                  .bytes = size};
     }
     return PARTITA_OK;
 }
@@ -312,7 +327,8 @@ static partita_status write_map(pt_arena *arena, const pt_item *item, Onnx__MapP
         if (!out->keys) return PT_OUT_OF_MEMORY();
         for (size_t i = 0; i < out->n_keys; i++) {
             const char *at = (const char *)keys->data + i * size;
-            bool is_signed = keys->dtype == PARTITA_INT8 || keys->dtype == PARTITA_INT16 || keys->dtype == PARTITA_INT32;
+            bool is_signed =
+                keys->dtype == PARTITA_INT8 || keys->dtype == PARTITA_INT16 || keys->dtype == PARTITA_INT32;
             if (is_signed && (at[size - 1] & 0x80)) out->keys[i] = -1;
             memcpy(&out->keys[i], at, (size_t)PT_MIN(size, 8));
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files that hold one value: TensorProto, SparseTensorProto, SequenceProto, MapProto, OptionalProto, as ONNX's test data.
- * The files do not say which of these they are.
+ * Files that hold one value: TensorProto, SparseTensorProto, SequenceProto, MapProto, OptionalProto, as ONNX's test
+ * data. The files do not say which of these they are.
  */
 #ifndef PT_ONNX_TENSOR_FILE_H
 #define PT_ONNX_TENSOR_FILE_H
@@ -12,11 +12,11 @@
 typedef struct pt_item {
     partita_kind kind;
     partita_str name;
-    partita_dtype dtype;     /* of a tensor or sparse tensor; of a container's tensors where known */
-    uint32_t rank;           /* of a tensor or sparse tensor */
+    partita_dtype dtype; /* of a tensor or sparse tensor; of a container's tensors where known */
+    uint32_t rank;       /* of a tensor or sparse tensor */
     const int64_t *dims;
-    uint64_t count;          /* elements of a tensor */
-    const void *data;        /* of a tensor: packed, aligned to 16; of strings one after the other */
+    uint64_t count;   /* elements of a tensor */
+    const void *data; /* of a tensor: packed, aligned to 16; of strings one after the other */
     uint64_t bytes;
     const uint64_t *offsets; /* of strings: [count + 1] into data */
     /*

@@ -50,9 +50,7 @@ static partita_status import_shape(pt_importer *importer, const Onnx__TensorShap
     out->rank = (int32_t)proto->n_dim;
     out->dims = pt_arena_array(&importer->model->arena, proto->n_dim, sizeof *out->dims);
     if (!out->dims) return PT_OUT_OF_MEMORY();
-    for (size_t i = 0; i < proto->n_dim; i++) {
-        PT_TRY(import_dim(importer, proto->dim[i], trust, &out->dims[i]));
-    }
+    for (size_t i = 0; i < proto->n_dim; i++) { PT_TRY(import_dim(importer, proto->dim[i], trust, &out->dims[i])); }
     return PARTITA_OK;
 }
 

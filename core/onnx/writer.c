@@ -14,9 +14,9 @@ typedef struct writer {
     const pt_model *model;
     const pt_onnx_part *part;
     pt_arena arena;
-    pt_map named;               /* names of the part's inputs and outputs -> values */
-    uint8_t *seen;              /* by value: the constant is among the initializers */
-    PT_ARRAY(pt_id) constants;  /* used by the nodes, in order of first use */
+    pt_map named;              /* names of the part's inputs and outputs -> values */
+    uint8_t *seen;             /* by value: the constant is among the initializers */
+    PT_ARRAY(pt_id) constants; /* used by the nodes, in order of first use */
     PT_ARRAY(pt_opset) opsets;
 } writer;
 
@@ -69,14 +69,11 @@ static partita_status note_opset(writer *w, const pt_node *node) {
 static partita_status write_body(writer *w, pt_id id, Onnx__GraphProto **out);
 
 static partita_status write_graphs(writer *w, const pt_attribute *attribute, Onnx__GraphProto **graphs) {
-    for (uint32_t i = 0; i < attribute->count; i++) {
-        PT_TRY(write_body(w, attribute->graphs[i], &graphs[i]));
-    }
+    for (uint32_t i = 0; i < attribute->count; i++) { PT_TRY(write_body(w, attribute->graphs[i], &graphs[i])); }
     return PARTITA_OK;
 }
 
-static partita_status write_strings(writer *w, const partita_str *strings, uint32_t count,
-                                    ProtobufCBinaryData *out) {
+static partita_status write_strings(writer *w, const partita_str *strings, uint32_t count, ProtobufCBinaryData *out) {
     for (uint32_t i = 0; i < count; i++) {
         char *copy = pt_encode_str(&w->arena, strings[i]);
         if (!copy) return PT_OUT_OF_MEMORY();
@@ -119,8 +116,7 @@ static partita_status write_list(writer *w, const pt_attribute *attribute, Onnx_
         out->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRINGS;
         out->n_strings = count;
         out->strings = pt_arena_array(&w->arena, count, sizeof *out->strings);
-        return out->strings ? write_strings(w, attribute->strings, attribute->count, out->strings)
-                            : PT_OUT_OF_MEMORY();
+        return out->strings ? write_strings(w, attribute->strings, attribute->count, out->strings) : PT_OUT_OF_MEMORY();
     case PTP_ATTRIBUTE_TENSORS:
         out->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSORS;
         out->n_tensors = count;
@@ -202,8 +198,8 @@ static partita_status write_infos(writer *w, const pt_id *values, size_t count, 
     for (size_t i = 0; i < count; i++) {
         (*out)[i]->name = value_name(w, values[i]);
         if (!(*out)[i]->name) return PT_OUT_OF_MEMORY();
-        PT_TRY(pt_encode_type(&w->arena, &w->model->symbols, &pt_value_at(w->model, values[i])->type,
-                              &(*out)[i]->type));
+        PT_TRY(
+            pt_encode_type(&w->arena, &w->model->symbols, &pt_value_at(w->model, values[i])->type, &(*out)[i]->type));
     }
     return PARTITA_OK;
 }
@@ -253,8 +249,8 @@ static partita_status write_body(writer *w, pt_id id, Onnx__GraphProto **out) {
     return PARTITA_OK;
 }
 
-static partita_status external_entry(writer *w, Onnx__StringStringEntryProto *out, const char *key,
-                                     const char *format, uint64_t number) {
+static partita_status external_entry(writer *w, Onnx__StringStringEntryProto *out, const char *key, const char *format,
+                                     uint64_t number) {
     char text[64];
     snprintf(text, sizeof text, format, (unsigned long long)number);
     out->key = pt_encode_str(&w->arena, pt_str(key));
@@ -362,9 +358,12 @@ out:
 
 partita_status pt_onnx_write(const pt_model *model, uint64_t external_from, void **out_bytes, uint64_t *out_size) {
     const pt_graph *graph = &model->graphs.data[0];
-    pt_onnx_part part = {.nodes = graph->order.data, .node_count = (uint32_t)graph->order.size,
-                         .inputs = graph->inputs.data, .input_count = (uint32_t)graph->inputs.size,
-                         .outputs = graph->outputs.data, .output_count = (uint32_t)graph->outputs.size,
+    pt_onnx_part part = {.nodes = graph->order.data,
+                         .node_count = (uint32_t)graph->order.size,
+                         .inputs = graph->inputs.data,
+                         .input_count = (uint32_t)graph->inputs.size,
+                         .outputs = graph->outputs.data,
+                         .output_count = (uint32_t)graph->outputs.size,
                          .external_from = external_from};
     return pt_onnx_write_part(model, &part, out_bytes, out_size);
 }

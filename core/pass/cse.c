@@ -97,7 +97,8 @@ static bool add_attribute(pt_text *key, const pt_attribute *a) {
 
 /* False when the node can't be shared. */
 static bool node_key(pt_text *key, const pt_node *node) {
-    if (!node->schema || !(node->schema->flags & PT_OP_PURE) || (node->schema->flags & PT_OP_CONTROL_FLOW)) return false;
+    if (!node->schema || !(node->schema->flags & PT_OP_PURE) || (node->schema->flags & PT_OP_CONTROL_FLOW))
+        return false;
     key->size = 0;
     add_bytes(key, &node->graph, sizeof node->graph);
     add_bytes(key, &node->schema, sizeof node->schema);

@@ -23,7 +23,8 @@ static bool output_bytes(const pt_model *model, const pt_value *value, uint64_t 
 static bool is_foldable(const pt_pass_run *run, const pt_node *node) {
     const pt_model *model = run->model;
     uint64_t in = 0, out = 0, bytes;
-    if (!node->schema || !(node->schema->flags & PT_OP_PURE) || (node->schema->flags & PT_OP_CONTROL_FLOW)) return false;
+    if (!node->schema || !(node->schema->flags & PT_OP_PURE) || (node->schema->flags & PT_OP_CONTROL_FLOW))
+        return false;
     if (pt_str_is(node->op, "DequantizeLinear")) return false; /* of any domain */
     for (uint32_t i = 0; i < node->input_count; i++) {
         if (node->inputs[i] == PT_NONE) continue;

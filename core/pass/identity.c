@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Nodes that give back their input: Identity, Dropout at inference, a Transpose in place, a Reshape to the shape that is
- * there already, operators on lists with one item.
+ * Nodes that give back their input: Identity, Dropout at inference, a Transpose in place, a Reshape to the shape that
+ * is there already, operators on lists with one item.
  */
 #include "pass/rewrite.h"
 
@@ -58,10 +58,10 @@ static const struct {
     const char *op;
     bool (*is_identity)(const pt_model *model, const pt_node *node);
 } rows[] = {
-    {"Identity", identity},   {"Dropout", dropout},       {"Transpose", transpose}, {"Reshape", keeps_shape},
-    {"Expand", keeps_shape},  {"Flatten", keeps_shape},   {"Squeeze", keeps_shape}, {"Unsqueeze", keeps_shape},
-    {"Tile", keeps_shape},    {"Concat", one_input},      {"Sum", one_input},       {"Mean", one_input},
-    {"Max", one_input},       {"Min", one_input},
+    {"Identity", identity},  {"Dropout", dropout},     {"Transpose", transpose}, {"Reshape", keeps_shape},
+    {"Expand", keeps_shape}, {"Flatten", keeps_shape}, {"Squeeze", keeps_shape}, {"Unsqueeze", keeps_shape},
+    {"Tile", keeps_shape},   {"Concat", one_input},    {"Sum", one_input},       {"Mean", one_input},
+    {"Max", one_input},      {"Min", one_input},
 };
 
 static partita_status visit(pt_pass_run *run, pt_id id) {

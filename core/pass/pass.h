@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Graph rewrites. One file, one pass, one row; the runner goes through the rows until nothing changes, infers in between,
- * and in builds with assertions validates after each.
+ * Graph rewrites. One file, one pass, one row; the runner goes through the rows until nothing changes, infers in
+ * between, and in builds with assertions validates after each.
  *
- * Source nodes survive every pass: a fused node carries those of all its parts, one that is gone says which pass removed
- * it. Names, types and order of the main graph's inputs and outputs never change.
+ * Source nodes survive every pass: a fused node carries those of all its parts, one that is gone says which pass
+ * removed it. Names, types and order of the main graph's inputs and outputs never change.
  */
 #ifndef PT_PASS_PASS_H
 #define PT_PASS_PASS_H
@@ -21,8 +21,8 @@ typedef partita_status (*pt_evaluate_fn)(void *user, pt_model *model, pt_id node
 typedef struct pt_pass_options {
     pt_evaluate_fn evaluate; /* NULL: nothing is folded that only numbers tell */
     void *user;
-    uint64_t fold_growth;    /* bytes that a folded result may be larger than its inputs; 0: 1 MiB */
-    uint64_t fold_total;     /* bytes of all folded results; 0: 64 MiB */
+    uint64_t fold_growth; /* bytes that a folded result may be larger than its inputs; 0: 1 MiB */
+    uint64_t fold_total;  /* bytes of all folded results; 0: 64 MiB */
 } pt_pass_options;
 
 /* What a pass works on. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Values that inference knows as exact numbers become constants: chains of Shape, Gather and Concat vanish where dims are
- * exact.
+ * Values that inference knows as exact numbers become constants: chains of Shape, Gather and Concat vanish where dims
+ * are exact.
  */
 #include "pass/rewrite.h"
 

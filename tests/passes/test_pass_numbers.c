@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The numbers of fused weights: Conv and ConvTranspose, grouped, with and without bias, computed by plain loops in double,
- * before and after.
+ * The numbers of fused weights: Conv and ConvTranspose, grouped, with and without bias, computed by plain loops in
+ * double, before and after.
  */
 #include "op/schema.h"
 #include "pass/pass.h"
@@ -22,7 +22,8 @@ static const pt_tensor *constant_of(const pt_model *model, const pt_node *node, 
     return input < node->input_count ? pt_value_at(model, node->inputs[input])->constant : NULL;
 }
 
-/* A convolution without padding, stride 1; `out` [channels][full], where full is SIZE - KERNEL + 1 or SIZE + KERNEL - 1. */
+/* A convolution without padding, stride 1; `out` [channels][full], where full is SIZE - KERNEL + 1 or SIZE + KERNEL
+ * - 1. */
 static void convolve(const pt_model *model, const pt_node *node, const double *x, int channels, double *out) {
     bool transposed = pt_str_is(node->op, "ConvTranspose");
     const pt_tensor *w = constant_of(model, node, 1), *bias = constant_of(model, node, 2);
@@ -109,7 +110,8 @@ static void fused_weights_compute_the_same(void **state) {
         if (pt_model_run_passes(model, NULL)) fail_msg("%s", pt_last_message());
         assert_int_equal(model->graphs.data[0].order.size, 1);
         convolve(model, pt_node_at(model, 0), x, channels, after);
-        for (int i = 0; i < channels * full; i++) assert_true(fabs(before[i] - after[i]) < 1e-6 * (1 + fabs(before[i])));
+        for (int i = 0; i < channels * full; i++)
+            assert_true(fabs(before[i] - after[i]) < 1e-6 * (1 + fabs(before[i])));
         pt_model_destroy(model);
     }
 }

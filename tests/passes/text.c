@@ -13,7 +13,7 @@ enum { MAX_DEPTH = 8, MAX_ITEMS = 64 };
 
 typedef struct level {
     pt_id graph, last_node;
-    uint32_t bodies;      /* of last_node, that have been read */
+    uint32_t bodies; /* of last_node, that have been read */
     uint32_t node_count;
 } level;
 
@@ -297,9 +297,7 @@ static partita_status parse_line(parser *p) {
     if (!p->at[blanks]) return PARTITA_OK;
     if (depth >= MAX_DEPTH) return BAD(p, "too deep");
     p->at += blanks;
-    if (blanks % 4 == 0) {
-        return eat(p, "graph ") ? parse_graph(p, depth) : BAD(p, "no graph");
-    }
+    if (blanks % 4 == 0) { return eat(p, "graph ") ? parse_graph(p, depth) : BAD(p, "no graph"); }
     p->depth = depth;
     if (eat(p, "input ")) return parse_input(p);
     if (eat(p, "constant ")) return parse_constant(p);

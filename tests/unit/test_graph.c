@@ -13,9 +13,9 @@
 
 #include <cmocka.h>
 
-#define OK(call)                                                                                \
-    do {                                                                                        \
-        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, pt_last_message());                 \
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, pt_last_message());                                        \
     } while (0)
 
 typedef struct built {
@@ -76,8 +76,9 @@ static void build(built *t) {
     OK(pt_graph_add_output(m, t->body, body_out));
     pt_id *graphs = pt_arena_alloc(&m->arena, sizeof *graphs);
     *graphs = t->body;
-    OK(pt_node_set_attribute(m, t->branch, &(pt_attribute){.name = PT_STR("then_branch"), .type = PTP_ATTRIBUTE_GRAPH,
-                                                           .count = 1, .graphs = graphs}));
+    OK(pt_node_set_attribute(
+        m, t->branch,
+        &(pt_attribute){.name = PT_STR("then_branch"), .type = PTP_ATTRIBUTE_GRAPH, .count = 1, .graphs = graphs}));
 }
 
 static void sort_puts_producers_and_captured_ones_first(void **state) {
@@ -242,9 +243,12 @@ static void every_allocation_may_fail(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sort_puts_producers_and_captured_ones_first), cmocka_unit_test(cycles_are_named),
-        cmocka_unit_test(edits_keep_uses_and_sources),                 cmocka_unit_test(validator_sees_broken_models),
-        cmocka_unit_test(weights_hold_their_mapping),                  cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(sort_puts_producers_and_captured_ones_first),
+        cmocka_unit_test(cycles_are_named),
+        cmocka_unit_test(edits_keep_uses_and_sources),
+        cmocka_unit_test(validator_sees_broken_models),
+        cmocka_unit_test(weights_hold_their_mapping),
+        cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

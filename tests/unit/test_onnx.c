@@ -13,9 +13,9 @@
 
 #include <cmocka.h>
 
-#define OK(call)                                                                                \
-    do {                                                                                        \
-        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, pt_last_message());                 \
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, pt_last_message());                                        \
     } while (0)
 
 static const char *test_file(const char *name) {
@@ -241,8 +241,8 @@ static void every_allocation_may_fail(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(encodings_equal_onnx),   cmocka_unit_test(features_become_a_plain_graph),
-        cmocka_unit_test(ways_to_load_agree),     cmocka_unit_test(versions_3_to_14_load),
+        cmocka_unit_test(encodings_equal_onnx),      cmocka_unit_test(features_become_a_plain_graph),
+        cmocka_unit_test(ways_to_load_agree),        cmocka_unit_test(versions_3_to_14_load),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Values in files: what onnx wrote is read, and what is written is read as the same. Models that are written load again.
+ * Values in files: what onnx wrote is read, and what is written is read as the same. Models that are written load
+ * again.
  */
 #include "onnx/reader.h"
 #include "onnx/tensor_file.h"
@@ -13,9 +14,9 @@
 
 #include <cmocka.h>
 
-#define OK(call)                                                                                \
-    do {                                                                                        \
-        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, pt_last_message());                 \
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, pt_last_message());                                        \
     } while (0)
 
 static const char *test_file(const char *name) {
@@ -234,8 +235,8 @@ static void large_weights_can_stay_outside(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_are_read_and_written), cmocka_unit_test(broken_values_are_refused),
-        cmocka_unit_test(every_allocation_may_fail),   cmocka_unit_test(written_models_load_again),
+        cmocka_unit_test(values_are_read_and_written),    cmocka_unit_test(broken_values_are_refused),
+        cmocka_unit_test(every_allocation_may_fail),      cmocka_unit_test(written_models_load_again),
         cmocka_unit_test(large_weights_can_stay_outside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

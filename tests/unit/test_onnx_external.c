@@ -202,10 +202,19 @@ static void offsets_are_checked(void **state) {
         const char *offset, *length;
         bool loads;
     } rows[] = {
-        {"0", "16", true},  {NULL, NULL, true},  {"8", NULL, true},    {"9", NULL, false},
-        {"24", "0", false}, {"4", "15", false},  {"4", "17", false},   {"-4", "16", false},
-        {"4x", "16", false}, {"", "16", false},  {"18446744073709551615", "16", false},
-        {"18446744073709551616", "16", false},   {"9223372036854775807", NULL, false},
+        {"0", "16", true},
+        {NULL, NULL, true},
+        {"8", NULL, true},
+        {"9", NULL, false},
+        {"24", "0", false},
+        {"4", "15", false},
+        {"4", "17", false},
+        {"-4", "16", false},
+        {"4x", "16", false},
+        {"", "16", false},
+        {"18446744073709551615", "16", false},
+        {"18446744073709551616", "16", false},
+        {"9223372036854775807", NULL, false},
     };
     for (size_t i = 0; i < PT_COUNT_OF(rows); i++) {
         pt_model *model = NULL;
@@ -219,8 +228,10 @@ static void offsets_are_checked(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(data_beneath_the_folder_loads), cmocka_unit_test(caches_of_links_load),
-        cmocka_unit_test(escapes_are_refused),           cmocka_unit_test(offsets_are_checked),
+        cmocka_unit_test(data_beneath_the_folder_loads),
+        cmocka_unit_test(caches_of_links_load),
+        cmocka_unit_test(escapes_are_refused),
+        cmocka_unit_test(offsets_are_checked),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

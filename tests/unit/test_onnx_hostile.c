@@ -131,7 +131,7 @@ static void empty_messages_are_bounded(void **state) {
         bytes file = bytes_model(&graph);
         partita_status status = load(&file, "2 MB of empty messages");
         /* Annotations aren't read at all; an input needs a name. */
-        assert_int_equal(status, fields[i] == 14 ? PARTITA_OK
+        assert_int_equal(status, fields[i] == 14                                             ? PARTITA_OK
                                  : fields[i] == GRAPH_NODE || fields[i] == GRAPH_INITIALIZER ? PARTITA_OVER_BUDGET
                                                                                              : status);
     }
@@ -193,8 +193,9 @@ static void broken_wire_is_refused(void **state) {
         {"graph as a number", "\x38\x01", 2},
         {"version as a block", "\x0a\x01\x01", 3},
         {"number cut off", "\x08", 1},
-        {"zero in a name", "\x12\x03"
-                           "a\0b",
+        {"zero in a name",
+         "\x12\x03"
+         "a\0b",
          5},
         {"text", "hello, I am no model", 20},
     };
@@ -260,9 +261,16 @@ static void random_changes_are_survived(void **state) {
 static void dims_that_overflow_are_refused(void **state) {
     PT_UNUSED(state);
     static const int64_t dims[][3] = {
-        {INT64_C(1) << 42, INT64_C(1) << 42, 1}, {INT64_MAX, 2, 1}, {(INT64_C(1) << 62) + 2, 1, 1},
-        {-1, 4, 1},  {INT64_MIN, 1, 1}, {INT64_C(1) << 32, INT64_C(1) << 32, 0}, {(INT64_C(1) << 31) + 1, 1, 1},
-        {4294967297, 1, 1}, {INT64_MAX, INT64_MAX, INT64_MAX}, {2, 1, 1},
+        {INT64_C(1) << 42, INT64_C(1) << 42, 1},
+        {INT64_MAX, 2, 1},
+        {(INT64_C(1) << 62) + 2, 1, 1},
+        {-1, 4, 1},
+        {INT64_MIN, 1, 1},
+        {INT64_C(1) << 32, INT64_C(1) << 32, 0},
+        {(INT64_C(1) << 31) + 1, 1, 1},
+        {4294967297, 1, 1},
+        {INT64_MAX, INT64_MAX, INT64_MAX},
+        {2, 1, 1},
     };
     for (size_t i = 0; i < PT_COUNT_OF(dims); i++) {
         for (int way = 0; way < 3; way++) {
@@ -393,11 +401,16 @@ static void budgets_are_kept(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nesting_is_bounded),          cmocka_unit_test(repeated_fields_are_refused),
-        cmocka_unit_test(empty_messages_are_bounded),  cmocka_unit_test(unknown_fields_cost_nothing),
-        cmocka_unit_test(broken_wire_is_refused),      cmocka_unit_test(every_truncation_is_survived),
-        cmocka_unit_test(random_changes_are_survived), cmocka_unit_test(dims_that_overflow_are_refused),
-        cmocka_unit_test(broken_graphs_are_named),     cmocka_unit_test(functions_cannot_explode),
+        cmocka_unit_test(nesting_is_bounded),
+        cmocka_unit_test(repeated_fields_are_refused),
+        cmocka_unit_test(empty_messages_are_bounded),
+        cmocka_unit_test(unknown_fields_cost_nothing),
+        cmocka_unit_test(broken_wire_is_refused),
+        cmocka_unit_test(every_truncation_is_survived),
+        cmocka_unit_test(random_changes_are_survived),
+        cmocka_unit_test(dims_that_overflow_are_refused),
+        cmocka_unit_test(broken_graphs_are_named),
+        cmocka_unit_test(functions_cannot_explode),
         cmocka_unit_test(budgets_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
