@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What products of 8-bit integers share: zero points and scales that are one number or a list, and the way back to 8 bits.
+ */
+#ifndef CPU_KERNELS_INTEGER_H
+#define CPU_KERNELS_INTEGER_H
+
+#include "cpu/kernels/support.h"
+
+/* Element i of an 8-bit tensor. */
+static inline int32_t cpu_byte_at(const cpu_tensor *t, uint64_t i) {
+    return t->dtype == PARTITA_INT8 ? ((const int8_t *)t->data)[i] : ((const uint8_t *)t->data)[i];
+}
+
+/* A zero point: 0 when absent, one for all, or one per entry. */
+static inline int32_t cpu_zero_at(const cpu_call *call, uint32_t input, uint64_t i) {
+    if (!cpu_has_input(call, input)) return 0;
+    const cpu_tensor *t = &call->in[input];
+    return cpu_byte_at(t, t->count == 1 ? 0 : i);
+}
+
+static inline float cpu_scale_at(const cpu_call *call, uint32_t input, uint64_t i) {
+    const cpu_tensor *t = &call->in[input];
+    float value = 1;
+    cpu_load_floats(t->dtype, t->data, t->count == 1 ? 0 : i, 1, &value);
+    return value;
+}
+
+/* sum * factor, rounded to nearest, ties to even, moved by the zero point, kept in the type's range. */
+static inline void cpu_requantise(const cpu_tensor *y, uint64_t at, int32_t sum, float factor, int32_t zero) {
+    float value = rintf((float)sum * factor) + (float)zero;
+    float low = y->dtype == PARTITA_INT8 ? -128 : 0, high = y->dtype == PARTITA_INT8 ? 127 : 255;
+    value = value < low ? low : value > high ? high : value;
+    if (y->dtype == PARTITA_INT8) ((int8_t *)y->data)[at] = (int8_t)value;
+    else ((uint8_t *)y->data)[at] = (uint8_t)value;
+}
+
+#define CPU_BYTES (CPU_TYPE(INT8) | CPU_TYPE(UINT8))
+
+#endif
