@@ -57,6 +57,9 @@ static partita_status constant_run(const cpu_call *call, uint64_t begin, uint64_
     if (status == PARTITA_OK) status = cpu_expect(call, 0, shape.count, shape.at);
     if (status == PARTITA_OK && first < last)
         cpu_fill((char *)out->data + first, state->element, size, (last - first) / size);
+    /* What a packed type leaves of its last byte is 0. */
+    if (status == PARTITA_OK && bits < 8 && last == out->bytes && first < last)
+        ((uint8_t *)out->data)[last - 1] &= (uint8_t)(0xff >> ((out->bytes * 8 - out->count * bits) & 7));
     return status;
 }
 

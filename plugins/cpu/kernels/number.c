@@ -149,7 +149,8 @@ static void small_set(partita_dtype dtype, void *data, uint64_t i, double value)
     uint32_t shift = (uint32_t)(i % per_byte) * bits;
     uint32_t code = cpu_dtype_is_minifloat(dtype) ? cpu_minifloat_from_float(dtype, cpu_float_odd(value), true)
                                                   : (uint32_t)cpu_int64_from_double(value);
-    *byte = (uint8_t)((*byte & ~(mask << shift)) | (code & mask) << shift);
+    /* Elements are stored in order: the first of a byte clears it. */
+    *byte = (uint8_t)((shift == 0 ? 0 : *byte) | (code & mask) << shift);
 }
 
 #define int32_from  cpu_int32_from_double

@@ -151,7 +151,8 @@ def case(op, opset, inputs, attrs=None, outputs=1, expect=None, rtol=1e-5, atol=
     filled = {name: helper.get_attribute_value(a.default_value) for name, a in schema.attributes.items()
               if a.default_value.name}
     filled.update(attrs)
-    out = text(f"{op}-{opset}{' ' + note if note else ''} {attrs}") + text(op) + text(domain)
+    shown = {name: "tensor" if isinstance(value, onnx.TensorProto) else value for name, value in attrs.items()}
+    out = text(f"{op}-{opset}{' ' + note if note else ''} {shown}") + text(op) + text(domain)
     out += struct.pack("<iIffI", schema.since_version, int(data_shaped) | status << 8, rtol, atol, len(filled))
     out += b"".join(attribute(name, value) for name, value in filled.items())
     out += struct.pack("<II", len(inputs), len(expect))
