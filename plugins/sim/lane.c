@@ -58,10 +58,10 @@ bool sim_wait_range(ptp_device *device, sim_range range) {
     pthread_mutex_lock(&device->lock);
     for (;;) {
         const sim_work *work = device->oldest;
-        while (work && !work_meets(work, &range, 1)) work = work->newer;
+        /* Work whose end is being signalled is over, and it may be its listener that asks. */
+        while (work && (work->told || !work_meets(work, &range, 1))) work = work->newer;
         if (!work) break;
-        /* What has been signalled is only about to leave. */
-        waited |= !work->told;
+        waited = true;
         pthread_cond_wait(&device->changed, &device->lock);
     }
     pthread_mutex_unlock(&device->lock);
@@ -121,6 +121,7 @@ static void work_finish(sim_lane *lane, sim_work *work, uint64_t end) {
     const ptp_host *host = device->host;
     pthread_mutex_lock(&device->lock);
     work->told = true;
+    pthread_cond_broadcast(&device->changed);
     pthread_mutex_unlock(&device->lock);
     if (!work->sync && work->done.timeline) {
         host->timeline_signal(host->self, work->done.timeline, work->done.value, work->status,
