@@ -108,7 +108,7 @@ static partita_status start_step(pt_frame *frame, uint32_t s, bool *out_pending)
     case PT_STEP_LAUNCH: status = pt_step_launch(frame, s, out_pending); break;
     case PT_STEP_MOVE: status = pt_step_move(frame, s, out_pending); break;
     case PT_STEP_NODE: status = pt_step_control(frame, s); break;
-    case PT_STEP_UNMAP: status = pt_step_unmap(frame, s); break;
+    case PT_STEP_UNMAP: status = pt_step_unmap(frame, s, false); break;
     }
     if (status == PARTITA_OK && !*out_pending && step->kind == PT_STEP_LAUNCH) status = pt_step_launched(frame, s);
     return status == PARTITA_OK ? status : annotate(frame, s, status);

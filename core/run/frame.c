@@ -115,8 +115,8 @@ void pt_frame_release(pt_frame *frame, bool failed) {
     /* whoever completed the last step may still hold the lock */
     pthread_mutex_lock(&frame->lock);
     pthread_mutex_unlock(&frame->lock);
-    for (uint32_t s = 0; failed && s < program->steps.size; s++)
-        if (program->steps.data[s].kind == PT_STEP_UNMAP) pt_step_unmap(frame, s);
+    for (uint32_t s = 0; s < program->steps.size; s++)
+        if (program->steps.data[s].kind == PT_STEP_UNMAP) pt_step_unmap(frame, s, true);
     clear_frame(frame);
     if (failed) {
         destroy_frame(frame);

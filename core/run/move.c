@@ -38,12 +38,12 @@ static partita_status map_import(pt_frame *frame, const pt_step *step, const pt_
     return PARTITA_OK;
 }
 
-partita_status pt_step_unmap(pt_frame *frame, uint32_t s) {
+partita_status pt_step_unmap(pt_frame *frame, uint32_t s, bool outputs_too) {
     const pt_step *step = &frame->program->steps.data[s];
     pt_device *device = step->device;
     for (uint32_t i = 0; i < step->move_count; i++) {
         pt_slot_state *to = &frame->slots[step->moves[i].to];
-        if (!to->mapped) continue;
+        if (!to->mapped || (!outputs_too && frame->program->slots.data[step->moves[i].to].output != PT_NONE)) continue;
         void *data = to->mapped;
         to->mapped = NULL;
         PT_TRY(pt_device_call(device, device->memory.unmap(device->handle,

@@ -97,7 +97,8 @@ partita_status pt_frame_run(pt_frame *frame);
 partita_status pt_step_launch(pt_frame *frame, uint32_t step, bool *out_pending);
 partita_status pt_step_launched(pt_frame *frame, uint32_t step);
 partita_status pt_step_move(pt_frame *frame, uint32_t step, bool *out_pending);
-partita_status pt_step_unmap(pt_frame *frame, uint32_t step);
+/* Outputs of the graph stay mapped until they were handed out. */
+partita_status pt_step_unmap(pt_frame *frame, uint32_t step, bool outputs_too);
 /* Memory for a slot: its room in the arena, the bound output, or a value of its own. Sets the tensor. */
 partita_status pt_slot_allocate(pt_frame *frame, uint32_t slot, uint32_t rank, const int64_t *dims);
 /* Puts a value into a slot; takes over the reference. */

@@ -40,7 +40,7 @@ static void test_kinds_of_devices(void **state) {
                                              {"sim:0.async", "0", "sim:1.in_order", "0"},
                                              {"sim:0.import", "", "sim:1.import", ""},
                                              {"sim:0.export", "host-pointer", "sim:1.export", "host-pointer"},
-                                             {"sim:0.max_buffer", "256", "sim:1.max_buffer", "512"},
+                                             {"sim:0.max_buffer", "1024", "sim:1.max_buffer", "2048"},
                                              {"sim:0.all_kinds", "1", "sim:1.memory", "host"}};
     for (size_t o = 0; o < sizeof(options) / sizeof(options[0]); o++) {
         partita_context *context = run_context(options[o][0], options[o][1], options[o][2], options[o][3], NULL);
