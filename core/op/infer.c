@@ -95,7 +95,8 @@ pt_infer_list pt_infer_list_of(pt_infer *infer, const char *attribute, uint32_t 
             infer->status = PT_OUT_OF_MEMORY();
             return list;
         }
-        for (uint32_t i = 0; i < ints->count; i++) elements[i] = pt_infer_number(infer, PT_MAX(ints->ints[i], -INT64_MAX));
+        for (uint32_t i = 0; i < ints->count; i++)
+            elements[i] = pt_infer_number(infer, PT_MAX(ints->ints[i], -INT64_MAX));
         list.elements = elements;
     } else if (pt_infer_has(infer, input)) {
         const pt_infer_value *value = pt_infer_in(infer, input);

@@ -150,10 +150,10 @@ void pt_infer_small_unary(pt_infer *infer, pt_infer_unary_fn fn);
 typedef int64_t (*pt_infer_index_fn)(const void *user, const int64_t *at);
 void pt_infer_small_pick(pt_infer *infer, uint32_t output, pt_infer_index_fn index, const void *user);
 /*
- * Whole numbers of output 0 when input 0 is a product with a fraction that is rounded down here (Floor, Cast): how
- * sizes are scaled. False when it is nothing of the kind.
+ * Whole numbers of output 0 when input 0 is a product with a fraction or a quotient, which is rounded here (Floor, Ceil
+ * or Cast): how sizes are scaled. False when it is nothing of the kind.
  */
-bool pt_infer_rounded(pt_infer *infer);
+bool pt_infer_rounded(pt_infer *infer, bool up);
 /* The function of an element-wise operator of two operands; NULL when it has none. */
 pt_infer_binary_fn pt_infer_binary_of(const pt_infer *infer);
 

@@ -68,6 +68,13 @@ partita_status pt_infer_elements(pt_symbols *symbols, partita_dtype dtype, const
     return PARTITA_OK;
 }
 
+void pt_infer_drop_odd(pt_infer_value *value) {
+    int64_t count;
+    if (value->small && pt_infer_count(value, &count) && count == value->small_count) return;
+    value->small = NULL;
+    value->small_count = 0;
+}
+
 /* Dims of the model that are numbers stay numbers; symbols mean nothing in the run's own table. */
 static void keep_exact(const pt_model *model, pt_infer *infer, const pt_dim *from, uint32_t count, pt_dim *to) {
     for (uint32_t i = 0; i < count; i++) {
@@ -95,7 +102,8 @@ static partita_status load_actual(pt_infer *infer, pt_id id, const pt_shaped *sh
     int64_t count = 0;
     if (shaped->dtype != PARTITA_STRING && shaped->kind == PARTITA_KIND_TENSOR && pt_infer_count(out, &count)) {
         out->data = shaped->data;
-        if (!out->data && tensor && tensor->count == (uint64_t)count) out->data = tensor->weight->data;
+        bool constant = tensor && tensor->dtype == shaped->dtype && tensor->count == (uint64_t)count;
+        if (!out->data && constant) out->data = tensor->weight->data;
         out->data_count = out->data ? (uint64_t)count : 0;
     }
     uint32_t small_count = out->data ? (uint32_t)PT_MIN(count, PT_SMALL_MAX + 1) : value->small_count;
@@ -111,14 +119,20 @@ static partita_status load_actual(pt_infer *infer, pt_id id, const pt_shaped *sh
     if (!any) return PARTITA_OK;
     out->small = small;
     out->small_count = small_count;
+    pt_infer_drop_odd(out);
     return PARTITA_OK;
 }
 
-static void give(const pt_infer *infer, const pt_infer_value *value, pt_shaped *out, int64_t *out_dims) {
+static partita_status give(pt_infer *infer, const pt_infer_value *value, pt_shaped *out, int64_t *out_dims) {
     *out = (pt_shaped){.kind = value->kind, .dtype = value->dtype, .rank = value->rank, .dims = out_dims};
     for (int32_t i = 0; i < value->rank; i++) {
-        if (!pt_infer_exact(infer, value->dims[i], &out_dims[i]) || out_dims[i] < 0) out_dims[i] = -1;
+        if (!pt_infer_exact(infer, value->dims[i], &out_dims[i])) {
+            out_dims[i] = -1;
+        } else if (out_dims[i] < 0) {
+            return pt_infer_fail(infer, "a dim of %lld", (long long)out_dims[i]);
+        }
     }
+    return PARTITA_OK;
 }
 
 /* What the model itself says, for operators whose outputs cannot be told from the inputs alone. */
@@ -166,16 +180,14 @@ partita_status pt_node_infer_actual(const pt_model *model, pt_id id, const pt_sh
     }
     infer.outputs = infer.inputs + node->input_count;
     status = infer_actual(&infer, inputs, input_count);
+    for (uint32_t i = 0; i < output_count && status == PARTITA_OK; i++) {
+        pt_infer_value *value = i < node->output_count ? &infer.outputs[i] : &infer.nothing;
+        status = give(&infer, value, &out_shapes[i], &out_dims[(size_t)i * PT_RANK_MAX]);
+    }
     if (status == PARTITA_BAD_MODEL) status = PARTITA_BAD_INPUT;
     if (status != PARTITA_OK) {
         partita_str name = pt_node_name(model, id);
         pt_annotate(status, "node '%.*s' (%.*s)", PT_STR_ARG(name), PT_STR_ARG(node->op));
-        goto out;
-    }
-    for (uint32_t i = 0; i < output_count; i++) {
-        pt_infer_value none = {.rank = -1};
-        give(&infer, i < node->output_count ? &infer.outputs[i] : &none, &out_shapes[i],
-             &out_dims[(size_t)i * PT_RANK_MAX]);
     }
 out:
     pt_symbols_deinit(&symbols);

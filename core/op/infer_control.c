@@ -5,8 +5,11 @@
  */
 #include "op/infer.h"
 
-/* Loops around a loop from which on carried shapes are given up at once, so that the work stays linear. */
-enum { PATIENT_DEPTH = 3, TRIES = 6 };
+/*
+ * Loops are tried until what is carried no longer changes. From TRIES on all carried dims are given up, which always
+ * ends it; within PATIENT_DEPTH bodies they are at once, so that nested loops do not multiply.
+ */
+enum { PATIENT_DEPTH = 2, TRIES = 3 };
 
 static pt_id body_of(const pt_infer *infer, const char *name) {
     const pt_attribute *attribute = pt_node_attribute(infer->node, name);
@@ -132,8 +135,9 @@ static partita_status widen(pt_infer *infer, pt_infer_value *value, const pt_inf
     return PARTITA_OK;
 }
 
-static void give_up(pt_infer_value *value) {
+static void give_up(pt_infer_value *value, bool rank) {
     for (int32_t i = 0; i < value->rank; i++) value->dims[i] = PT_DIM_UNKNOWN;
+    if (rank) value->rank = -1;
 }
 
 /* The body once, with the values as they are known now; `*out_changed` when it gives others. */
@@ -160,14 +164,14 @@ static partita_status settle(pt_infer *infer, carried *all) {
         value->data = NULL;
         /* A sequence that grows may get elements of other shapes. */
         if (value->kind != PARTITA_KIND_TENSOR) value->element = NULL;
-        if (pt_infer_depth(infer) >= PATIENT_DEPTH) give_up(value);
+        if (pt_infer_depth(infer) >= PATIENT_DEPTH) give_up(value, false);
     }
     pt_infer_snapshot *before = pt_infer_snapshot_take(infer, all->graph);
     if (!before) return infer->status;
     partita_status status = PARTITA_OK;
     for (int tries = 0; changed && status == PARTITA_OK; tries++) {
         if (tries > 0) pt_infer_snapshot_restore(infer, before);
-        for (uint32_t i = 0; tries >= TRIES && i < all->count; i++) all->values[i].rank = -1;
+        for (uint32_t i = 0; tries >= TRIES && i < all->count; i++) give_up(&all->values[i], tries > TRIES);
         status = try_body(infer, all, &changed);
     }
     pt_infer_snapshot_free(before);
@@ -246,9 +250,10 @@ partita_status pt_op_infer_loop(pt_infer *infer) {
     pt_infer_value condition = {
         .kind = PARTITA_KIND_TENSOR, .dtype = PARTITA_BOOL, .rank = 0, .small = &yes, .small_count = 1};
     /* Some exporters declare these two as lists of one element. */
-    round.rank = -1;
+    const pt_graph *body = &infer->model->graphs.data[all.graph];
+    if (pt_value_at(infer->model, body->inputs.data[0])->type.rank >= 0) round.rank = -1;
+    if (pt_value_at(infer->model, body->inputs.data[1])->type.rank >= 0) condition.rank = -1;
     PT_TRY(pt_infer_body_input(infer, all.graph, 0, &round));
-    condition.rank = -1;
     PT_TRY(pt_infer_body_input(infer, all.graph, 1, &condition));
     PT_TRY(settle(infer, &all));
     final_values(infer, &all);

@@ -117,7 +117,7 @@ static void cast_small(pt_infer *infer, partita_dtype from, partita_dtype to) {
                  to == PARTITA_UINT64 || to == PARTITA_INT16 || to == PARTITA_UINT16 || to == PARTITA_INT8 ||
                  to == PARTITA_UINT8 || to == PARTITA_FLOAT32 || to == PARTITA_FLOAT64;
     if (!whole || from == PARTITA_STRING) return;
-    if (pt_infer_dtype_is_float(from) && !pt_infer_dtype_is_float(to) && pt_infer_rounded(infer)) return;
+    if (pt_infer_dtype_is_float(from) && !pt_infer_dtype_is_float(to) && pt_infer_rounded(infer, false)) return;
     if (!in->small) return;
     pt_dim *small = pt_infer_small(infer, 0, in->small_count);
     for (uint32_t i = 0; small && i < in->small_count; i++) {
@@ -217,7 +217,8 @@ partita_status pt_op_infer_unary(pt_infer *infer) {
     } functions[] = {{"Not", not_of},   {"Neg", neg_of},     {"Relu", relu_of},  {"Abs", abs_of},
                      {"Sign", sign_of}, {"Floor", whole_of}, {"Ceil", whole_of}, {"Round", whole_of}};
     pt_infer_like(infer, 0, pt_infer_in(infer, 0));
-    if (is_op(infer, "Floor") && pt_infer_rounded(infer)) return infer->status;
+    bool up = is_op(infer, "Ceil");
+    if ((up || is_op(infer, "Floor")) && pt_infer_rounded(infer, up)) return infer->status;
     for (size_t i = 0; i < PT_COUNT_OF(functions); i++) {
         if (is_op(infer, functions[i].name)) pt_infer_small_unary(infer, functions[i].fn);
     }

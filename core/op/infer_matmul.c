@@ -248,7 +248,7 @@ partita_status pt_op_infer_linear_attention(pt_infer *infer) {
     dims[0] = in->dims[0];
     dims[1] = in->dims[1];
     dims[2] = pt_infer_mul(infer, pt_infer_number(infer, heads), v[3]);
-    set_dims(infer, 1, in->dims[0], kv_heads, k[3], v[3]);
+    set_dims(infer, 1, in->dims[0], pt_infer_number(infer, kv_heads), k[3], v[3]);
     return infer->status;
 }
 

@@ -31,21 +31,25 @@ static partita_status load_constant(struct pt_infer_run *run, pt_id id, const pt
     out->data_count = tensor->count;
     if (out->small || tensor->count > PT_SMALL_MAX) return PARTITA_OK;
     bool is_float = pt_infer_dtype_is_float(tensor->dtype);
-    pt_arena *arena = is_float ? &run->scratch : &run->model->arena;
     if (is_float && !run->floats) return PARTITA_OK;
-    pt_dim *elements = pt_arena_array(arena, tensor->count, sizeof *elements);
+    uint32_t count = (uint32_t)tensor->count;
+    pt_dim *elements = pt_arena_array(is_float ? &run->scratch : &run->model->arena, count, sizeof *elements);
     if (!elements) return PT_OUT_OF_MEMORY();
-    PT_TRY(pt_infer_elements(&run->model->symbols, tensor->dtype, out->data, (uint32_t)tensor->count, elements, &any));
+    PT_TRY(pt_infer_elements(&run->model->symbols, tensor->dtype, out->data, count, elements, &any));
     if (!any) return PARTITA_OK;
     out->small = elements;
-    out->small_count = (uint32_t)tensor->count;
+    out->small_count = count;
     if (is_float) {
         run->floats[id].elements = elements;
-        run->floats[id].count = out->small_count;
-    } else {
-        pt_value_at(run->model, id)->small = elements;
-        pt_value_at(run->model, id)->small_count = out->small_count;
+        run->floats[id].count = count;
+        return PARTITA_OK;
     }
+    /* What the model keeps has no unknown elements: there is one number that is no dim. */
+    for (uint32_t i = 0; i < count; i++) {
+        if (elements[i] == PT_DIM_UNKNOWN) return PARTITA_OK;
+    }
+    pt_value_at(run->model, id)->small = elements;
+    pt_value_at(run->model, id)->small_count = count;
     return PARTITA_OK;
 }
 
@@ -65,7 +69,9 @@ static partita_status load(struct pt_infer_run *run, pt_id id, pt_infer_value *o
         out->small_count = run->floats[id].count;
     }
     const pt_tensor *tensor = pt_infer_constant(run->model, id);
-    return tensor ? load_constant(run, id, tensor, out) : PARTITA_OK;
+    if (tensor) PT_TRY(load_constant(run, id, tensor, out));
+    pt_infer_drop_odd(out);
+    return PARTITA_OK;
 }
 
 /* ---- storing --------------------------------------------------------------------------------- */
@@ -74,25 +80,29 @@ static bool depends_on_data(const pt_model *model, pt_dim dim) {
     return dim != PT_DIM_UNKNOWN && pt_dim_depends_on_data(&model->symbols, dim);
 }
 
-static partita_status settle_dim(pt_model *model, pt_dim inferred, pt_dim old, pt_dim *out_dim) {
-    pt_dim dim = inferred;
-    bool vague = inferred == PT_DIM_UNKNOWN || depends_on_data(model, inferred);
-    if (vague && old != PT_DIM_UNKNOWN &&
-        (pt_dim_is_exact(old) || (inferred == PT_DIM_UNKNOWN && depends_on_data(model, old)))) {
-        dim = old;
+static partita_status settle_dim(struct pt_infer_run *run, pt_dim inferred, pt_dim old, pt_dim *out_dim) {
+    pt_symbols *symbols = &run->model->symbols;
+    int64_t number;
+    bool unknown = inferred == PT_DIM_UNKNOWN, has_old = old != PT_DIM_UNKNOWN;
+    if (!unknown && pt_dim_value(symbols, inferred, &number) && number < 0) {
+        return pt_fail(PARTITA_BAD_MODEL, "a dim of %lld", (long long)number);
     }
-    if (dim == PT_DIM_UNKNOWN) PT_TRY(pt_dim_data(&model->symbols, &dim));
-    /* It's the size of something. */
-    if (!pt_dim_is_exact(dim)) model->symbols.rows.data[pt_dim_symbol(dim)].nonnegative = true;
-    *out_dim = dim;
+    bool vague = unknown || depends_on_data(run->model, inferred);
+    bool keep = vague && has_old && (pt_dim_is_exact(old) || (unknown && depends_on_data(run->model, old)));
+    *out_dim = keep ? old : inferred;
+    if (*out_dim == PT_DIM_UNKNOWN) PT_TRY(pt_dim_data(symbols, out_dim));
+    if (pt_dim_is_exact(*out_dim)) return PARTITA_OK;
+    /* It's the size of something; an expression only where it's sure to be computed. */
+    pt_symbol *row = &symbols->rows.data[pt_dim_symbol(*out_dim)];
+    if (row->op == PT_DIM_DATA || run->lenient == 0) row->nonnegative = true;
     return PARTITA_OK;
 }
 
 static bool is_tensor(partita_kind kind) { return kind == PARTITA_KIND_TENSOR || kind == PARTITA_KIND_SPARSE; }
 
-static partita_status merge_type(pt_model *model, const pt_type *inferred, pt_type *type);
+static partita_status merge_type(struct pt_infer_run *run, const pt_type *inferred, pt_type *type);
 
-static partita_status merge_shape(pt_model *model, const pt_type *inferred, pt_type *type) {
+static partita_status merge_shape(struct pt_infer_run *run, const pt_type *inferred, pt_type *type) {
     pt_dim dims[PT_RANK_MAX];
     int32_t rank = inferred->rank >= 0 ? inferred->rank : type->rank;
     if (rank < 0 || rank > PT_RANK_MAX) return PARTITA_OK;
@@ -100,11 +110,11 @@ static partita_status merge_shape(pt_model *model, const pt_type *inferred, pt_t
     for (int32_t i = 0; i < rank; i++) {
         pt_dim fresh = inferred->rank >= 0 ? inferred->dims[i] : PT_DIM_UNKNOWN;
         pt_dim old = type->rank == rank ? type->dims[i] : PT_DIM_UNKNOWN;
-        PT_TRY(settle_dim(model, fresh, old, &dims[i]));
+        PT_TRY(settle_dim(run, fresh, old, &dims[i]));
         changed = changed || dims[i] != old;
     }
     if (!changed) return PARTITA_OK;
-    pt_dim *copy = pt_arena_array(&model->arena, (size_t)rank, sizeof *copy);
+    pt_dim *copy = pt_arena_array(&run->model->arena, (size_t)rank, sizeof *copy);
     if (!copy) return PT_OUT_OF_MEMORY();
     memcpy(copy, dims, (size_t)rank * sizeof *copy);
     type->dims = copy;
@@ -126,9 +136,9 @@ static partita_status clash(const pt_type *inferred, const pt_type *type) {
     return pt_fail(PARTITA_BAD_MODEL, "declared %s, but the operator gives %s", type_word(type), type_word(inferred));
 }
 
-static partita_status merge_type(pt_model *model, const pt_type *inferred, pt_type *type) {
+static partita_status merge_type(struct pt_infer_run *run, const pt_type *inferred, pt_type *type) {
     if (inferred->kind == PARTITA_KIND_NONE)
-        return is_tensor(type->kind) ? merge_shape(model, inferred, type) : PARTITA_OK;
+        return is_tensor(type->kind) ? merge_shape(run, inferred, type) : PARTITA_OK;
     bool empty = type->kind == PARTITA_KIND_NONE;
     if (empty) {
         *type = (pt_type){.kind = inferred->kind, .rank = -1};
@@ -140,13 +150,13 @@ static partita_status merge_type(pt_model *model, const pt_type *inferred, pt_ty
         type->dtype = inferred->dtype;
     }
     if (inferred->key_dtype != PARTITA_UNDEFINED) type->key_dtype = inferred->key_dtype;
-    if (is_tensor(type->kind)) return merge_shape(model, inferred, type);
+    if (is_tensor(type->kind)) return merge_shape(run, inferred, type);
     if (!inferred->element) return PARTITA_OK;
     /* An element that is there may be shared with another value: the merged one is new. */
-    pt_type element = {.rank = -1}, *copy = pt_arena_alloc(&model->arena, sizeof *copy);
+    pt_type element = {.rank = -1}, *copy = pt_arena_alloc(&run->model->arena, sizeof *copy);
     if (!copy) return PT_OUT_OF_MEMORY();
     if (type->element) element = *type->element;
-    PT_TRY(merge_type(model, inferred->element, &element));
+    PT_TRY(merge_type(run, inferred->element, &element));
     *copy = element;
     type->element = copy;
     return PARTITA_OK;
@@ -192,7 +202,7 @@ static partita_status store(struct pt_infer_run *run, pt_id id, const pt_infer_v
                      .dims = (pt_dim *)inferred->dims,
                      .element = (pt_type *)inferred->element};
     pt_value *value = pt_value_at(run->model, id);
-    partita_status status = merge_type(run->model, &fresh, &value->type);
+    partita_status status = merge_type(run, &fresh, &value->type);
     if (status == PARTITA_OK) return store_small(run, id, inferred);
     return pt_annotate(status, "'%.*s'", PT_STR_ARG(value->name));
 }

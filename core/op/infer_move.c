@@ -123,7 +123,7 @@ partita_status pt_op_infer_tile(pt_infer *infer) {
     if (infer->since == 1) {
         int64_t number;
         int32_t axis;
-        if (!where->small || where->small_count < 1 || !pt_infer_exact(infer, where->small[0], &number))
+        if (repeats->small_count != 1 || where->small_count != 1 || !pt_infer_exact(infer, where->small[0], &number))
             return infer->status;
         PT_TRY(pt_infer_axis(infer, number, in->rank, &axis));
         memcpy(dims, in->dims, (size_t)in->rank * sizeof *dims);

@@ -138,8 +138,8 @@ partita_status pt_op_infer_roi_align(pt_infer *infer) {
     pt_dim *dims = pt_infer_rank(infer, 0, 4);
     if (rois->rank >= 1) dims[0] = rois->dims[0];
     if (in->rank >= 2) dims[1] = in->dims[1];
-    dims[2] = pt_node_int(infer->node, "output_height", 1);
-    dims[3] = pt_node_int(infer->node, "output_width", 1);
+    dims[2] = pt_infer_number(infer, pt_node_int(infer->node, "output_height", 1));
+    dims[3] = pt_infer_number(infer, pt_node_int(infer->node, "output_width", 1));
     return infer->status;
 }
 
@@ -151,8 +151,8 @@ partita_status pt_op_infer_max_roi_pool(pt_infer *infer) {
     pt_dim *dims = pt_infer_rank(infer, 0, 4);
     if (rois->rank >= 1) dims[0] = rois->dims[0];
     if (in->rank >= 2) dims[1] = in->dims[1];
-    dims[2] = pooled->ints[0];
-    dims[3] = pooled->ints[1];
+    dims[2] = pt_infer_number(infer, pooled->ints[0]);
+    dims[3] = pt_infer_number(infer, pooled->ints[1]);
     return infer->status;
 }
 

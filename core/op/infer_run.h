@@ -35,6 +35,8 @@ const pt_tensor *pt_infer_constant(const pt_model *model, pt_id value);
  */
 partita_status pt_infer_elements(pt_symbols *symbols, partita_dtype dtype, const void *data, uint32_t count,
                                  pt_dim *out_elements, bool *out_any);
+/* Forgets elements that are not as many as the shape says; whoever reads elements relies on the shape. */
+void pt_infer_drop_odd(pt_infer_value *value);
 bool pt_infer_dtype_is_float(partita_dtype dtype);
 /* Calls the schema's function; its failure, or the one kept in the inference. */
 partita_status pt_infer_call(pt_infer *infer, const pt_schema *schema);

@@ -22,11 +22,11 @@ static pt_dim bound(pt_infer *infer, pt_dim at, pt_dim dim) {
     return pt_infer_nonnegative(infer, at) ? at : pt_infer_apply(infer, PT_DIM_WRAP, at, dim);
 }
 
-/* A bound of the list. The smallest int64, "to the front", is no dim. */
+/* A bound of the list; from its data where that is at hand, because the smallest int64, "to the front", is no dim. */
 static pt_dim bound_of(pt_infer *infer, pt_infer_list list, const pt_infer_value *value, int64_t i) {
     int64_t number;
-    pt_dim bound = list.elements ? list.elements[i] : PT_DIM_UNKNOWN;
-    if (bound != PT_DIM_UNKNOWN || !value->data || value->dtype != PARTITA_INT64) return bound;
+    bool at_hand = value->data && value->dtype == PARTITA_INT64 && (uint64_t)i < value->data_count;
+    if (!at_hand) return list.elements ? list.elements[i] : PT_DIM_UNKNOWN;
     memcpy(&number, (const char *)value->data + (size_t)i * sizeof number, sizeof number);
     return pt_infer_number(infer, PT_MAX(number, -INT64_MAX));
 }

@@ -4,6 +4,8 @@
  */
 #include "op/infer_run.h"
 
+#include <math.h>
+
 void pt_infer_small_binary(pt_infer *infer, uint32_t a, uint32_t b, pt_infer_binary_fn fn) {
     const pt_infer_value *x = pt_infer_in(infer, a), *y = pt_infer_in(infer, b), *out = pt_infer_out(infer, 0);
     int64_t count;
@@ -149,7 +151,16 @@ static bool fraction(const pt_model *model, pt_id id, float *out_fraction) {
     return true;
 }
 
-bool pt_infer_rounded(pt_infer *infer) {
+/* The size times the factor, or divided by it; PT_DIM_UNKNOWN where rounding is not sure to be that of floats. */
+static pt_dim rounded(pt_infer *infer, pt_dim size, float factor, bool quotient, bool up) {
+    bool whole = factor >= 1.0f && factor <= 1024.0f && factor == floorf(factor);
+    if (!pt_infer_nonnegative(infer, size)) return PT_DIM_UNKNOWN;
+    if (!quotient) return up ? PT_DIM_UNKNOWN : pt_infer_scale(infer, size, factor);
+    if (!whole) return PT_DIM_UNKNOWN;
+    return up ? pt_infer_ceil_div(infer, size, (pt_dim)factor) : pt_infer_div(infer, size, (pt_dim)factor);
+}
+
+bool pt_infer_rounded(pt_infer *infer, bool up) {
     if (!infer->run || !infer->run->floats) return false;
     pt_id input = infer->node->inputs[0];
     /* Exporters put a cast between the product and the floor. */
@@ -157,17 +168,18 @@ bool pt_infer_rounded(pt_infer *infer) {
         if (!pt_infer_dtype_is_float(pt_value_at(infer->model, cast->inputs[0])->type.dtype)) break;
         input = cast->inputs[0];
     }
-    const pt_node *product = made_by(infer->model, input, "Mul");
-    if (!product || product->input_count != 2) return false;
-    for (uint32_t side = 0; side < 2; side++) {
-        float scale;
-        pt_id size = product->inputs[side];
-        if (size == PT_NONE || !fraction(infer->model, product->inputs[1 - side], &scale)) continue;
+    const pt_node *product = made_by(infer->model, input, "Mul"), *quotient = made_by(infer->model, input, "Div");
+    const pt_node *made = product ? product : quotient;
+    if (!made || made->input_count != 2) return false;
+    for (uint32_t side = 0; side < (product ? 2u : 1u); side++) {
+        float factor;
+        pt_id size = made->inputs[side];
+        if (size == PT_NONE || !fraction(infer->model, made->inputs[1 - side], &factor)) continue;
         const struct pt_infer_floats *known = &infer->run->floats[size];
-        if (!known->elements || scale <= 0.0f) continue;
+        if (!known->elements || factor <= 0.0f) continue;
         pt_dim *small = pt_infer_small(infer, 0, known->count);
         for (uint32_t i = 0; small && i < known->count; i++) {
-            small[i] = pt_infer_scale(infer, known->elements[i], scale);
+            small[i] = rounded(infer, known->elements[i], factor, made == quotient, up);
         }
         return small != NULL;
     }

@@ -37,6 +37,23 @@ static void every_row_is_found(void **state) {
                      pt_schema_find(PT_STR(""), PT_STR("Add"), 13));
 }
 
+/* Those with an expression have a schema that says so. */
+static void elementwise_rows_have_schemas(void **state) {
+    PT_UNUSED(state);
+    static const char *const names[] = {
+#define ROW_UNARY(op, classes, p0, p1, expression)    #op,
+#define ROW_BINARY(op, classes, expression)           #op,
+#define ROW_COMPARE(op, classes, expression)          #op,
+#define ROW_LOGIC(op, expression)                     #op,
+#define ROW_VARIADIC(op, classes, finish, expression) #op,
+#include "rows/elementwise.inc"
+    };
+    for (size_t i = 0; i < PT_COUNT_OF(names); i++) {
+        const pt_schema *schema = pt_schema_find(PT_STR(""), pt_str(names[i]), 28);
+        if (!schema || !(schema->flags & PT_OP_ELEMENTWISE)) fail_msg("no element-wise schema of %s", names[i]);
+    }
+}
+
 static void absent_ones_are_not_found(void **state) {
     PT_UNUSED(state);
     assert_null(pt_schema_find(PT_STR(""), PT_STR("Add"), 0));
@@ -168,9 +185,13 @@ static void operations_are_counted(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_are_sorted),           cmocka_unit_test(every_row_is_found),
-        cmocka_unit_test(absent_ones_are_not_found), cmocka_unit_test(defaults_are_filled_in),
-        cmocka_unit_test(bad_nodes_are_named),       cmocka_unit_test(unknown_ones_may_belong_to_a_plugin),
+        cmocka_unit_test(rows_are_sorted),
+        cmocka_unit_test(every_row_is_found),
+        cmocka_unit_test(elementwise_rows_have_schemas),
+        cmocka_unit_test(absent_ones_are_not_found),
+        cmocka_unit_test(defaults_are_filled_in),
+        cmocka_unit_test(bad_nodes_are_named),
+        cmocka_unit_test(unknown_ones_may_belong_to_a_plugin),
         cmocka_unit_test(operations_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,6 +76,10 @@ static void elements_follow_arithmetic(void **state) {
     build_node(&b, "Mul", "real scale", "scaled");
     build_node(&b, "Floor", "scaled", "floored");
     build_attr_int(&b, build_node(&b, "Cast", "floored", "sizes"), "to", PARTITA_INT64);
+    build_floats(&b, "four", (float[]){4}, 1);
+    build_node(&b, "Div", "real four", "quarters");
+    build_node(&b, "Ceil", "quarters", "ceiled");
+    build_attr_int(&b, build_node(&b, "Cast", "ceiled", "tiles"), "to", PARTITA_INT64);
     build_ints(&b, "from", (int64_t[]){-1}, 1);
     build_ints(&b, "to", (int64_t[]){INT64_MIN}, 1);
     build_ints(&b, "axis", (int64_t[]){0}, 1);
@@ -93,6 +97,7 @@ static void elements_follow_arithmetic(void **state) {
                 pt_value_at(b.model, build_value(&b, "size"))->small[0]);
     assert_elements(&b, "negative", "N*-1,C*-1,-7");
     assert_elements(&b, "sizes", "scale(N,1.3),scale(C,1.3),9");
+    assert_elements(&b, "tiles", "(N+3)/4,(C+3)/4,2");
     assert_elements(&b, "reversed", "7,C,N");
     build_end(&b);
 }
@@ -286,7 +291,7 @@ static void build_loop(builder *b, const char *rounds_text) {
     pt_id node = build_node(b, "Loop", "rounds true x keep", "grown kept collected");
     pt_id outer = build_body(b, node, "body");
     build_input(b, "i", PARTITA_INT64, "");
-    build_input(b, "go", PARTITA_BOOL, "");
+    build_input(b, "go", PARTITA_BOOL, NULL);
     build_input(b, "carried", PARTITA_FLOAT32, NULL);
     build_input(b, "constant", PARTITA_FLOAT32, NULL);
     build_node(b, "Identity", "go", "on");
@@ -481,6 +486,14 @@ static void absurd_sizes_are_errors(void **state) {
     build_ints(&b, "axes", axes, 40);
     build_node(&b, "Unsqueeze", "x axes", "y");
     assert_int_equal(build_infer(&b), PARTITA_BAD_MODEL);
+    build_end(&b);
+
+    build_start(&b, 17);
+    build_input(&b, "p", PARTITA_FLOAT32, "1,1,2,2");
+    build_ints(&b, "sizes", (int64_t[]){1, 1, -4, 4}, 4);
+    build_node(&b, "Resize", "p - - sizes", "r");
+    assert_int_equal(build_infer(&b), PARTITA_BAD_MODEL);
+    assert_string_equal(pt_last_message(), "node 'r' (Resize): 'r': a dim of -4");
     build_end(&b);
 
     build_start(&b, 17);
