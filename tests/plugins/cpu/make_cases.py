@@ -162,6 +162,7 @@ def case(op, opset, inputs, attrs=None, outputs=1, expect=None, rtol=1e-5, atol=
 
 def main():
     sys.path.insert(0, str(HERE))
+    sys.modules["make_cases"] = sys.modules["__main__"]  # what modules of cases import is this one
     for path in sorted(HERE.glob("cases_*.py")):
         if len(sys.argv) > 1 and path.stem not in sys.argv[1:]:
             continue
