@@ -21,7 +21,7 @@ enum {
 
 typedef struct pt_schema_attribute {
     const char *name;
-    uint32_t type;             /* PTP_ATTRIBUTE_* */
+    uint32_t type;             /* PTP_ATTRIBUTE_*; 0: a type proto, not checked */
     bool required;
     bool has_default;
     int64_t default_int;       /* INT */
@@ -38,7 +38,7 @@ typedef struct pt_schema {
     const pt_schema_attribute *attributes;
     uint32_t attribute_count;
     partita_status (*infer)(pt_infer *infer); /* NULL: nothing can be said */
-    /* FLOPs at the given dims; NULL: one per output element. */
+    /* FLOPs at the given dims; what moves data has none. */
     uint64_t (*flops)(const pt_model *model, const pt_node *node, const int64_t *symbol_values);
 } pt_schema;
 
@@ -49,8 +49,8 @@ const pt_schema *pt_schema_rows(uint32_t *out_count);
 
 /*
  * Finds each node's schema, checks counts and types of attributes, fills defaults in. BAD_MODEL with node and cause; an
- * operator that no schema knows keeps schema NULL (a plugin's operator set may know it) unless its domain is ai.onnx and
- * its opset version is one we know, when it is BAD_MODEL.
+ * operator that no schema knows keeps schema NULL (a plugin's operator set may know it) unless its domain is ai.onnx
+ * and its opset version is one we know, when it is BAD_MODEL.
  */
 partita_status pt_model_check(pt_model *model);
 
