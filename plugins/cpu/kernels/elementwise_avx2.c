@@ -68,49 +68,41 @@ static inline float fast_log1p(float x) {
     return x == 0.0f ? x : result;
 }
 
-/* exp(x) - 1 without cancellation: 2^n * (exp(r) - 1) + (2^n - 1). */
-static inline float fast_expm1(float x) {
-    float bounded = x < -30.0f ? -30.0f : x;
-    bounded = bounded > 80.0f ? 80.0f : bounded;
-    float n = rintf(bounded * 1.44269504088896341f);
-    float r = fmaf(n, -0.693145751953125f, bounded);
-    r = fmaf(n, -1.428606765330187e-6f, r);
-    float p = fmaf(r, 1.9875691500e-4f, 1.3981999507e-3f);
-    p = fmaf(p, r, 8.3334519073e-3f);
-    p = fmaf(p, r, 4.1665795894e-2f);
-    p = fmaf(p, r, 1.6666665459e-1f);
-    p = fmaf(p, r, 5.0000001201e-1f);
-    p = fmaf(p, r * r, r);
-    float whole = n == n ? n : 0.0f;
-    float power = bits_to_float(((int32_t)whole + 127) << 23);
-    return fmaf(p, power, power - 1.0f);
-}
-
-/* tanh(x) = e / (e + 2), e = exp(2|x|) - 1. */
+/* Odd rational functions, minimax fits of the relative error, with one division; beyond their range they are 1. */
 static inline float fast_tanh(float x) {
-    float size = fabsf(x);
-    float e = fast_expm1(2.0f * (size > 10.0f ? 10.0f : size));
-    float t = e / (e + 2.0f);
-    return copysignf(x != x ? x : t, x);
+    float bounded = x < -9.0f ? -9.0f : x;
+    bounded = bounded > 9.0f ? 9.0f : bounded;
+    float z = bounded * bounded;
+    float p = fmaf(z, 1.3336730830815213e-08f, 2.0596280592144467e-05f);
+    p = fmaf(p, z, 3.4948161337524652e-3f);
+    p = fmaf(p, z, 1.3380376994609833e-1f);
+    p = fmaf(p, z, 1.0f);
+    float q = fmaf(z, 7.769261287648987e-07f, 3.284368140157312e-4f);
+    q = fmaf(q, z, 2.5874050334095955e-2f);
+    q = fmaf(q, z, 4.671369194984436e-1f);
+    q = fmaf(q, z, 1.0f);
+    float value = bounded * p / q;
+    value = value > 1.0f ? 1.0f : value;
+    return value < -1.0f ? -1.0f : value;
 }
 
-/* Near 0 x times a polynomial of x^2, beyond 1 - exp(-q(|x|)); from 4 on the float next to 1 is 1. Both minimax fits. */
 static inline float fast_erf(float x) {
-    float size = fabsf(x), z = x * x, s = size > 4.0f ? 4.0f : size;
-    float p = fmaf(z, -5.990892532281578e-4f, 4.993189126253128e-3f);
-    p = fmaf(p, z, -2.6766624301671982e-2f);
-    p = fmaf(p, z, 1.128181666135788e-1f);
-    p = fmaf(p, z, -3.7612494826316833e-1f);
+    float bounded = x < -3.92f ? -3.92f : x;
+    bounded = bounded > 3.92f ? 3.92f : bounded;
+    float z = bounded * bounded;
+    float p = fmaf(z, 2.0499626316450303e-06f, 2.848688163794577e-4f);
+    p = fmaf(p, z, 3.7654724437743425e-3f);
+    p = fmaf(p, z, 5.274823680520058e-2f);
+    p = fmaf(p, z, 1.9040460884571075e-1f);
     p = fmaf(p, z, 1.1283791065216064f);
-    float q = fmaf(s, -1.9572078599594533e-4f, 3.041093936190009e-3f);
-    q = fmaf(q, s, -2.2218454629182816e-2f);
-    q = fmaf(q, s, 1.0391402989625931e-1f);
-    q = fmaf(q, s, 6.37202262878418e-1f);
-    q = fmaf(q, s, 1.1276637315750122f);
-    q = fmaf(q, s, 1.9855404389090836e-4f);
-    float far = copysignf(1.0f - fast_exp(-q), x);
-    float value = size < 0.921875f ? p * x : far;
-    return x != x ? x : value;
+    float q = fmaf(z, 3.808969631791115e-05f, 1.1624806793406606e-3f);
+    q = fmaf(q, z, 1.4968933537602425e-2f);
+    q = fmaf(q, z, 1.141081303358078e-1f);
+    q = fmaf(q, z, 5.020744204521179e-1f);
+    q = fmaf(q, z, 1.0f);
+    float value = bounded * p / q;
+    value = value > 1.0f ? 1.0f : value;
+    return value < -1.0f ? -1.0f : value;
 }
 
 /* Which function of math.h is made of what; those without a vector form stay calls. */
