@@ -140,7 +140,10 @@ static partita_status plan_arg(gpu_plan *plan) {
     gpu_call call;
     gpu_call_init(&call, "argreduce");
     gpu_define_type(&call, x->dtype);
-    gpu_define_text(&call, "BETTER", low ? (last ? "v <= best" : "v < best") : (last ? "v >= best" : "v > best"));
+    /* the largest, or the first NaN */
+    gpu_define_text(&call, "BETTER", low ? (last ? "v <= best" : "v < best")
+                                         : (last ? "(v >= best || (m_isnan(v) && !m_isnan(best)))"
+                                                 : "(v > best || (m_isnan(v) && !m_isnan(best)))"));
     gpu_bind(&call, gpu_ref_in(plan, 0));
     gpu_bind(&call, gpu_ref_out(plan, 0));
     line_params(x, axis, axis + 1, &call, &lines, &n);

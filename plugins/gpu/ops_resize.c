@@ -125,7 +125,9 @@ static partita_status emit_axis(gpu_plan *plan, const resize_args *args, const i
     else gpu_define_text(&call, "S", "f32");
     gpu_define(&call, "MODE", args->mode);
     gpu_define(&call, "COORD", args->coordinate);
-    gpu_define(&call, "NEAREST", args->mode == 0 ? args->rounding : 0);
+    /* version 10 leaves open which neighbour a smaller result takes: the next one, as onnxruntime */
+    bool next = node->row.since < 11 && !is_upsample(node) && out < in;
+    gpu_define(&call, "NEAREST", args->mode != 0 ? 0 : next ? 3 : args->rounding);
     gpu_define(&call, "EXCLUDE_OUTSIDE", gpu_int(node, "exclude_outside", 0) != 0);
     gpu_define_text(&call, "FILL", "PF(11)");
     gpu_bind(&call, from);
