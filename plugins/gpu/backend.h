@@ -3,8 +3,9 @@
  * The boundary between the shared GPU part and one API (OpenCL, Vulkan, CUDA).
  *
  * A thin plugin embeds gpu_device as the first member of its device, fills it when it opens, and gives one
- * gpu_backend_vtable. Everything about operators, shapes and memory planning is on this side of the boundary; everything
- * about an API is on the other. Host-facing memory (ptp_memory_vtable), routes and usage are the thin plugin's own.
+ * gpu_backend_vtable. Everything about operators, shapes and memory planning is on this side of the boundary;
+ * everything about an API is on the other. Host-facing memory (ptp_memory_vtable), routes and usage are the thin
+ * plugin's own.
  */
 #ifndef GPU_BACKEND_H
 #define GPU_BACKEND_H
@@ -21,12 +22,12 @@ typedef struct gpu_program gpu_program; /* of the backend: one compiled kernel *
 
 /* Features that kernels may need, and that claiming asks for. */
 enum {
-    GPU_HAS_INT64 = 1u,   /* arithmetic on 64-bit integers */
-    GPU_HAS_INT8 = 2u,    /* buffers of 8-bit elements */
-    GPU_HAS_INT16 = 4u,   /* buffers of 16-bit elements */
+    GPU_HAS_INT64 = 1u, /* arithmetic on 64-bit integers */
+    GPU_HAS_INT8 = 2u,  /* buffers of 8-bit elements */
+    GPU_HAS_INT16 = 4u, /* buffers of 16-bit elements */
     GPU_HAS_FLOAT64 = 8u,
-    GPU_ON_CPU = 16u      /* the driver runs on host cores: wide vectors in a work-item, small groups, no tiles in
-                             shared memory */
+    GPU_ON_CPU = 16u /* the driver runs on host cores: wide vectors in a work-item, small groups, no tiles in
+                        shared memory */
 };
 
 typedef struct gpu_caps {
@@ -58,24 +59,24 @@ typedef struct gpu_binding {
 /* One kernel launch. Params are words: unsigned, signed or the bits of a float, as the kernel reads them. */
 typedef struct gpu_launch {
     gpu_program *program;
-    const char *name;         /* the kernel, for profiles */
+    const char *name; /* the kernel, for profiles */
     const gpu_binding *bindings;
     uint32_t binding_count;
     uint32_t param_count;
     const uint32_t *params;
-    uint32_t groups[3];       /* groups per axis, all at least 1 */
+    uint32_t groups[3]; /* groups per axis, all at least 1 */
     uint32_t reserved;
 } gpu_launch;
 
 /* All launches of one exec, in order; each sees what the earlier ones wrote. */
 typedef struct gpu_batch {
     const gpu_launch *launches;
-    uint32_t count;           /* may be 0: only `done` is signalled, after earlier work */
+    uint32_t count; /* may be 0: only `done` is signalled, after earlier work */
     uint32_t reserved;
-    ptp_point done;           /* signalled through gpu_device.host when all is complete; timeline may be NULL */
+    ptp_point done; /* signalled through gpu_device.host when all is complete; timeline may be NULL */
     ptp_run *run;
-    void **record;            /* the backend's own, kept with the instance (a recorded command buffer, a graph): starts
-                                 as NULL; given to record_free when the instance goes */
+    void **record; /* the backend's own, kept with the instance (a recorded command buffer, a graph): starts
+                      as NULL; given to record_free when the instance goes */
 } gpu_batch;
 
 typedef struct gpu_backend_vtable {

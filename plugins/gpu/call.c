@@ -22,8 +22,10 @@ static void define_append(gpu_call *call, const char *format, ...) {
     va_start(list, format);
     int n = vsnprintf(call->defines + call->defines_size, room, format, list);
     va_end(list);
-    if (n < 0 || (size_t)n >= room) call->overflow = true;
-    else call->defines_size += (uint32_t)n;
+    if (n < 0 || (size_t)n >= room)
+        call->overflow = true;
+    else
+        call->defines_size += (uint32_t)n;
 }
 
 void gpu_define(gpu_call *call, const char *name, int64_t value) {
@@ -46,18 +48,24 @@ void gpu_define_type(gpu_call *call, partita_dtype dtype) {
 
 void gpu_define_word(gpu_call *call, partita_dtype dtype) {
     const gpu_type *type = gpu_type_of(dtype);
-    if (!type) call->overflow = true;
-    else define_append(call, "#define S %s\n", gpu_word_of(type->bytes));
+    if (!type)
+        call->overflow = true;
+    else
+        define_append(call, "#define S %s\n", gpu_word_of(type->bytes));
 }
 
 void gpu_bind(gpu_call *call, gpu_ref ref) {
-    if (call->binding_count == GPU_MAX_BINDINGS) call->overflow = true;
-    else call->bindings[call->binding_count++] = ref;
+    if (call->binding_count == GPU_MAX_BINDINGS)
+        call->overflow = true;
+    else
+        call->bindings[call->binding_count++] = ref;
 }
 
 static void param_append(gpu_call *call, uint32_t word) {
-    if (call->param_count == GPU_MAX_PARAMS) call->overflow = true;
-    else call->params[call->param_count++] = word;
+    if (call->param_count == GPU_MAX_PARAMS)
+        call->overflow = true;
+    else
+        call->params[call->param_count++] = word;
 }
 
 void gpu_param(gpu_call *call, int64_t value) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Claiming: the table's columns, then the row's own check. A node is taken only when every attribute, input and output that it
- * has is one that the row implements; each refusal says what and how much.
+ * Claiming: the table's columns, then the row's own check. A node is taken only when every attribute, input and output
+ * that it has is one that the row implements; each refusal says what and how much.
  */
 #include "gpu/gpu.h"
 #include <stdarg.h>
@@ -54,8 +54,8 @@ static bool check_operand(gpu_check *check, const gpu_operand *operand, const ch
     if (!on_device) return true;
     uint32_t narrow = type->bytes == 1 ? GPU_HAS_INT8 : type->bytes == 2 ? GPU_HAS_INT16 : 0;
     if ((caps->features & narrow) != narrow) {
-        return gpu_refuse(check, PARTITA_REASON_DTYPE, "%s %u is %s: the device has no buffers of %d-bit elements", what,
-                          i, gpu_dtype_name(operand->dtype), type->bytes * 8);
+        return gpu_refuse(check, PARTITA_REASON_DTYPE, "%s %u is %s: the device has no buffers of %d-bit elements",
+                          what, i, gpu_dtype_name(operand->dtype), type->bytes * 8);
     }
     int64_t n = gpu_elements(operand);
     if (n > GPU_MAX_ELEMENTS) {
@@ -96,8 +96,8 @@ static bool check_attributes(gpu_check *check) {
 
 static bool check_class(gpu_check *check) {
     const gpu_node *node = check->node;
-    const gpu_operand *operand = gpu_input(node, 0) && (check->op->host_inputs & 1u) == 0 ? gpu_input(node, 0)
-                                                                                           : gpu_output(node, 0);
+    const gpu_operand *operand =
+        gpu_input(node, 0) && (check->op->host_inputs & 1u) == 0 ? gpu_input(node, 0) : gpu_output(node, 0);
     if (!operand) return gpu_refuse(check, PARTITA_REASON_SHAPE, "no first input or output");
     const gpu_type *type = gpu_type_of(operand->dtype);
     if (!type) return gpu_refuse(check, PARTITA_REASON_DTYPE, "%s", gpu_dtype_name(operand->dtype));

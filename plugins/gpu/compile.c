@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compile: each node gets its row of the table; each value a home; weights go to the device; then the part is planned once at
- * nominal shapes, so that its programs exist before the first run.
+ * Compile: each node gets its row of the table; each value a home; weights go to the device; then the part is planned
+ * once at nominal shapes, so that its programs exist before the first run.
  */
 #include "gpu/executable.h"
 
-static bool step_reads(const gpu_op *op, uint32_t input) {
-    return input >= 32 || (op->host_inputs >> input & 1u) == 0;
-}
+static bool step_reads(const gpu_op *op, uint32_t input) { return input >= 32 || (op->host_inputs >> input & 1u) == 0; }
 
 static void executable_destroy(ptp_executable *executable) {
     if (!executable) return;
@@ -25,7 +23,8 @@ static void executable_destroy(ptp_executable *executable) {
     host->free(host->self, executable);
 }
 
-/* A constant that a plan reads on the host, and that is too large for the block: kept, since weights are not read later. */
+/* A constant that a plan reads on the host, and that is too large for the block: kept, since weights are not read
+ * later. */
 static partita_status keep_constant(ptp_executable *executable, const ptp_compile *compile, uint32_t row) {
     const ptp_host *host = executable->device->host;
     ptp_value_row value = ptp_value_at(executable->block, row);
@@ -58,8 +57,8 @@ static partita_status steps_choose(ptp_executable *executable, const ptp_compile
             partita_status kept = keep_constant(executable, compile, id);
             if (kept != PARTITA_OK) return kept;
         }
-        partita_status status = gpu_node_read(node, host, executable->block, graph.first_node + i, GPU_DIMS_DECLARED,
-                                              NULL, &constants);
+        partita_status status =
+            gpu_node_read(node, host, executable->block, graph.first_node + i, GPU_DIMS_DECLARED, NULL, &constants);
         if (status != PARTITA_OK) return status;
         const gpu_op *op = gpu_claim(&check, executable->device, node);
         if (!op) {

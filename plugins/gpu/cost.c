@@ -21,8 +21,7 @@ double gpu_cost(const gpu_device *device, const gpu_op *op, const gpu_node *node
     }
     double memory = device->info.bytes_per_us > 0 ? bytes / device->info.bytes_per_us : 0;
     double share = op->efficiency > 0 ? op->efficiency : 0.1;
-    double compute =
-        device->info.flops_per_us > 0 ? (double)node->row.flops / (device->info.flops_per_us * share) : 0;
+    double compute = device->info.flops_per_us > 0 ? (double)node->row.flops / (device->info.flops_per_us * share) : 0;
     /* one kernel among others in a batch; info.launch_us is for the whole part */
     return (memory > compute ? memory : compute) + device->info.launch_us * 0.1;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Executables and instances. An executable knows where each value lives in kind (a port, scratch, a weight); an instance, for
- * fixed shapes, knows offsets, params and grids: a flat list of launches that exec only fills with buffers.
+ * Executables and instances. An executable knows where each value lives in kind (a port, scratch, a weight); an
+ * instance, for fixed shapes, knows offsets, params and grids: a flat list of launches that exec only fills with
+ * buffers.
  */
 #ifndef GPU_EXECUTABLE_H
 #define GPU_EXECUTABLE_H

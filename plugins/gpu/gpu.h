@@ -11,17 +11,17 @@
 #include <partita/block.h>
 #include <stdbool.h>
 
-#define GPU_MAX_RANK 8
+#define GPU_MAX_RANK     8
 #define GPU_MAX_ELEMENTS 0x7fffffffll
 
 /* ==== Element types (node.c) ===================================================================================== */
 
 typedef struct gpu_type {
     partita_dtype dtype;
-    char letter;         /* class as in elementwise.inc: F I U B; M: moved only */
+    char letter; /* class as in elementwise.inc: F I U B; M: moved only */
     uint8_t bytes;
-    uint32_t needs;      /* GPU_HAS_* for arithmetic */
-    const char *stored;  /* S */
+    uint32_t needs;       /* GPU_HAS_* for arithmetic */
+    const char *stored;   /* S */
     const char *computed; /* T; NULL: moved only */
 } gpu_type;
 
@@ -34,13 +34,13 @@ const char *gpu_word_of(uint32_t bytes);
 /* ==== A node (node.c) ============================================================================================ */
 
 typedef struct gpu_operand {
-    uint32_t row;    /* of values; PARTITA_NONE when absent */
-    uint32_t flags;  /* PTP_VALUE_* */
+    uint32_t row;   /* of values; PARTITA_NONE when absent */
+    uint32_t flags; /* PTP_VALUE_* */
     partita_kind kind;
     partita_dtype dtype;
     int32_t rank;
     int64_t dims[GPU_MAX_RANK]; /* -1 where not known */
-    const void *data; /* bytes of a constant that the host can read; else NULL */
+    const void *data;           /* bytes of a constant that the host can read; else NULL */
     uint64_t data_bytes;
 } gpu_operand;
 
@@ -51,7 +51,7 @@ typedef struct gpu_node {
     partita_str op;
     uint32_t input_count;
     uint32_t output_count;
-    gpu_operand *inputs;  /* input_count, then outputs */
+    gpu_operand *inputs; /* input_count, then outputs */
     gpu_operand *outputs;
     uint32_t capacity;
 } gpu_node;
@@ -65,9 +65,10 @@ typedef struct gpu_constants {
     const uint64_t *bytes;
 } gpu_constants;
 
-/* Fills `node`, which is zeroed before the first use and reused after. shapes: for GPU_DIMS_ACTUAL, by row of values. */
-partita_status gpu_node_read(gpu_node *node, const ptp_host *host, const ptp_block *block, uint32_t index, uint32_t dims,
-                             const ptp_shape *shapes, const gpu_constants *constants);
+/* Fills `node`, which is zeroed before the first use and reused after. shapes: for GPU_DIMS_ACTUAL, by row of values.
+ */
+partita_status gpu_node_read(gpu_node *node, const ptp_host *host, const ptp_block *block, uint32_t index,
+                             uint32_t dims, const ptp_shape *shapes, const gpu_constants *constants);
 void gpu_node_deinit(gpu_node *node, const ptp_host *host);
 
 static inline const gpu_operand *gpu_input(const gpu_node *node, uint32_t i) {
@@ -96,8 +97,8 @@ int32_t gpu_axis(int64_t axis, int32_t rank);
 int32_t gpu_integers(const gpu_operand *operand, int64_t *out, int32_t capacity);
 /* Reads element 0 of a constant of any numeric type as double. false when it is not readable. */
 bool gpu_scalar(const gpu_operand *operand, double *out);
-/* The axes of a node as a mask, from the attribute "axes" or the constant input; false when not readable. *out_given is false
- * when there are none. */
+/* The axes of a node as a mask, from the attribute "axes" or the constant input; false when not readable. *out_given is
+ * false when there are none. */
 bool gpu_axes(const gpu_node *node, uint32_t input, int32_t rank, uint32_t *out_mask, bool *out_given);
 
 /* ==== The table of operators (rows.c) ============================================================================ */
@@ -113,15 +114,15 @@ enum {
 struct gpu_op {
     const char *op;
     int32_t since_min, since_max; /* versions of the operator that the row implements */
-    const char *classes;          /* letters that input 0 (of an operator without inputs: output 0) may have; "M": any */
-    const char *attributes;       /* names it implements, separated by commas */
+    const char *classes;    /* letters that input 0 (of an operator without inputs: output 0) may have; "M": any */
+    const char *attributes; /* names it implements, separated by commas */
     uint32_t max_inputs, max_outputs;
-    uint32_t host_inputs;         /* mask of inputs that no kernel reads: shapes, axes, pads */
+    uint32_t host_inputs; /* mask of inputs that no kernel reads: shapes, axes, pads */
     uint32_t flags;
     bool (*check)(gpu_check *check); /* NULL: nothing beyond the columns */
     partita_status (*plan)(gpu_plan *plan);
-    const void *data;             /* the family's own row */
-    float efficiency;             /* share of the device's sustained rate; 0: bound by memory */
+    const void *data; /* the family's own row */
+    float efficiency; /* share of the device's sustained rate; 0: bound by memory */
 };
 
 /* One array per family, each ended by a row without a name; several rows may have one name (versions, classes). */
@@ -262,7 +263,8 @@ typedef struct gpu_product {
     int32_t batch_rank;
     int64_t batch[GPU_MAX_RANK], a_batch[GPU_MAX_RANK], b_batch[GPU_MAX_RANK], bias_batch[GPU_MAX_RANK];
 } gpu_product;
-partita_status gpu_emit_product(gpu_plan *plan, const gpu_product *product, gpu_ref a, gpu_ref b, gpu_ref bias, gpu_ref y);
+partita_status gpu_emit_product(gpu_plan *plan, const gpu_product *product, gpu_ref a, gpu_ref b, gpu_ref bias,
+                                gpu_ref y);
 
 /* Sum, mean or largest over the axes of `mask`. */
 partita_status gpu_emit_reduce(gpu_plan *plan, const gpu_op *op, uint32_t mask);
@@ -281,8 +283,8 @@ static inline uint32_t gpu_vector_width(const gpu_device *device) {
 }
 /* Row-major strides of dims. */
 void gpu_strides(const int64_t *dims, int32_t rank, int64_t *out_strides);
-/* Drops axes of extent 1 and merges neighbours that all `count` stride lists pass through alike. Returns the new rank, at
- * least 1. */
+/* Drops axes of extent 1 and merges neighbours that all `count` stride lists pass through alike. Returns the new rank,
+ * at least 1. */
 int32_t gpu_collapse(int64_t *dims, int64_t *const *strides, int32_t count, int32_t rank);
 
 #endif

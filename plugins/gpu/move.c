@@ -16,8 +16,10 @@ int32_t gpu_collapse(int64_t *dims, int64_t *const *strides, int32_t count, int3
         if (dims[d] == 1) continue;
         bool merge = kept > 0;
         for (int32_t s = 0; s < count && merge; s++) merge = strides[s][kept - 1] == strides[s][d] * dims[d];
-        if (merge) dims[kept - 1] *= dims[d];
-        else dims[kept++] = dims[d];
+        if (merge)
+            dims[kept - 1] *= dims[d];
+        else
+            dims[kept++] = dims[d];
         for (int32_t s = 0; s < count; s++) strides[s][kept - 1] = strides[s][d];
     }
     if (kept == 0) {
@@ -28,7 +30,8 @@ int32_t gpu_collapse(int64_t *dims, int64_t *const *strides, int32_t count, int3
     return kept;
 }
 
-partita_status gpu_emit_move(gpu_plan *plan, const gpu_move *move, partita_dtype dtype, gpu_ref source, gpu_ref target) {
+partita_status gpu_emit_move(gpu_plan *plan, const gpu_move *move, partita_dtype dtype, gpu_ref source,
+                             gpu_ref target) {
     gpu_call call;
     int64_t dims[16], from[16], to[16], *lists[2] = {from, to}, n = 1;
     memcpy(dims, move->dims, sizeof(dims));
@@ -53,8 +56,10 @@ partita_status gpu_emit_move(gpu_plan *plan, const gpu_move *move, partita_dtype
     for (int32_t d = 0; d < padded; d++) gpu_param(&call, d < shift ? 0 : to[d - shift]);
     for (int32_t d = 1; d < padded; d++) {
         int64_t extent = d < shift ? 1 : dims[d - shift];
-        if (padded <= 4) gpu_param_divisor(&call, extent);
-        else gpu_param(&call, extent);
+        if (padded <= 4)
+            gpu_param_divisor(&call, extent);
+        else
+            gpu_param(&call, extent);
     }
     gpu_grid_linear(plan->device, &call, (uint64_t)n, 256 <= plan->device->caps.max_group ? 256 : 64);
     return gpu_emit(plan, &call);

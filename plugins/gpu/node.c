@@ -41,12 +41,10 @@ const char *gpu_dtype_name(partita_dtype dtype) {
     return dtype < sizeof(names) / sizeof(names[0]) && names[dtype] ? names[dtype] : "an unknown type";
 }
 
-const char *gpu_word_of(uint32_t bytes) {
-    return bytes == 1 ? "u8" : bytes == 2 ? "u16" : bytes == 4 ? "u32" : "w8";
-}
+const char *gpu_word_of(uint32_t bytes) { return bytes == 1 ? "u8" : bytes == 2 ? "u16" : bytes == 4 ? "u32" : "w8"; }
 
-static void operand_read(gpu_operand *out, const ptp_block *block, uint32_t row, uint32_t dims,
-                         const ptp_shape *shapes, const gpu_constants *constants) {
+static void operand_read(gpu_operand *out, const ptp_block *block, uint32_t row, uint32_t dims, const ptp_shape *shapes,
+                         const gpu_constants *constants) {
     memset(out, 0, sizeof(*out));
     out->row = row;
     if (row == PARTITA_NONE) return;
@@ -76,8 +74,8 @@ static void operand_read(gpu_operand *out, const ptp_block *block, uint32_t row,
     }
 }
 
-partita_status gpu_node_read(gpu_node *node, const ptp_host *host, const ptp_block *block, uint32_t index, uint32_t dims,
-                             const ptp_shape *shapes, const gpu_constants *constants) {
+partita_status gpu_node_read(gpu_node *node, const ptp_host *host, const ptp_block *block, uint32_t index,
+                             uint32_t dims, const ptp_shape *shapes, const gpu_constants *constants) {
     node->block = block;
     node->index = index;
     node->row = ptp_node_at(block, index);
@@ -118,16 +116,17 @@ int64_t gpu_extent(const gpu_operand *operand, int32_t from, int32_t to) {
     for (int32_t d = from; d < to; d++) {
         int64_t dim = operand->dims[d];
         if (dim < 0) return -1;
-        if (dim == 0) n = 0;
-        else if (n > INT64_MAX / dim) n = INT64_MAX;
-        else n *= dim;
+        if (dim == 0)
+            n = 0;
+        else if (n > INT64_MAX / dim)
+            n = INT64_MAX;
+        else
+            n *= dim;
     }
     return n;
 }
 
-int64_t gpu_elements(const gpu_operand *operand) {
-    return gpu_extent(operand, 0, operand->rank);
-}
+int64_t gpu_elements(const gpu_operand *operand) { return gpu_extent(operand, 0, operand->rank); }
 
 uint64_t gpu_bytes(const gpu_operand *operand) {
     const gpu_type *type = gpu_type_of(operand->dtype);

@@ -3,7 +3,8 @@
 #include "gpu/gpu.h"
 
 /* Attribute list of the spatial axes as h, w: of a 1-D one h has `otherwise`. `from`: first element. */
-static void window_ints(const gpu_node *node, const char *name, int32_t axes, int32_t from, int64_t otherwise, int64_t *out) {
+static void window_ints(const gpu_node *node, const char *name, int32_t axes, int32_t from, int64_t otherwise,
+                        int64_t *out) {
     uint32_t count;
     const int64_t *list = ptp_attribute_ints(node->block, &node->row, name, &count);
     out[0] = out[1] = otherwise;
@@ -72,7 +73,8 @@ static bool check_conv(gpu_check *check) {
     if (w->rank != node->inputs[0].rank) {
         return gpu_refuse(check, PARTITA_REASON_RANK, "a filter of rank %d", w->rank);
     }
-    int64_t group = gpu_int(node, "group", 1), channels = ptp_str_is(node->op, "Conv") ? w->dims[0] : node->inputs[0].dims[1];
+    int64_t group = gpu_int(node, "group", 1),
+            channels = ptp_str_is(node->op, "Conv") ? w->dims[0] : node->inputs[0].dims[1];
     if (group < 1 || (channels >= 0 && channels % group != 0)) {
         return gpu_refuse(check, PARTITA_REASON_ATTRIBUTE, "group %lld of %lld channels", (long long)group,
                           (long long)channels);
@@ -91,7 +93,8 @@ static void params_window(gpu_call *call, const gpu_window *window) {
 
 static bool is_product(const gpu_window *window) {
     for (int d = 0; d < 2; d++) {
-        if (window->kernel[d] != 1 || window->stride[d] != 1 || window->before[d] != 0 || window->after[d] != 0) return false;
+        if (window->kernel[d] != 1 || window->stride[d] != 1 || window->before[d] != 0 || window->after[d] != 0)
+            return false;
     }
     return true;
 }
@@ -195,7 +198,7 @@ static partita_status plan_conv_transpose(gpu_plan *plan) {
 #define WINDOW "auto_pad,dilations,group,kernel_shape,pads,strides"
 const gpu_op gpu_ops_conv[] = {
     {"Conv", 1, 28, "F", WINDOW, 3, 1, 0, 0, check_conv, plan_conv, NULL, 0.35f},
-    {"ConvTranspose", 1, 28, "F", WINDOW ",output_padding,output_shape", 3, 1, 0, 0, check_conv, plan_conv_transpose, NULL,
-     0.1f},
+    {"ConvTranspose", 1, 28, "F", WINDOW ",output_padding,output_shape", 3, 1, 0, 0, check_conv, plan_conv_transpose,
+     NULL, 0.1f},
     {0},
 };

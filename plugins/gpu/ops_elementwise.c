@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Element-wise operators straight from the rows that core and plugins share: the text of a row is the kernel's expression. */
+/* Element-wise operators straight from the rows that core and plugins share: the text of a row is the kernel's
+ * expression. */
 #include "gpu/gpu.h"
 
 typedef enum row_kind { UNARY, BINARY, COMPARE, LOGIC, VARIADIC } row_kind;
@@ -15,17 +16,15 @@ typedef struct expression_row {
 #define FINISH_MEAN true
 /* In the order of gpu_ops_elementwise. */
 static const expression_row expressions[] = {
-#define ROW_UNARY(op, classes, p0, p1, expression) {UNARY, false, p0, p1, #expression},
-#define ROW_BINARY(op, classes, expression) {BINARY, false, "", "", #expression},
-#define ROW_COMPARE(op, classes, expression) {COMPARE, false, "", "", "SELECT(" #expression ", 1, 0)"},
-#define ROW_LOGIC(op, expression) {LOGIC, false, "", "", #expression},
+#define ROW_UNARY(op, classes, p0, p1, expression)    {UNARY, false, p0, p1, #expression},
+#define ROW_BINARY(op, classes, expression)           {BINARY, false, "", "", #expression},
+#define ROW_COMPARE(op, classes, expression)          {COMPARE, false, "", "", "SELECT(" #expression ", 1, 0)"},
+#define ROW_LOGIC(op, expression)                     {LOGIC, false, "", "", #expression},
 #define ROW_VARIADIC(op, classes, finish, expression) {VARIADIC, FINISH_##finish, "", "", #expression},
 #include "rows/elementwise.inc"
 };
 
-static const expression_row *expression_of(const gpu_op *op) {
-    return &expressions[op - gpu_ops_elementwise];
-}
+static const expression_row *expression_of(const gpu_op *op) { return &expressions[op - gpu_ops_elementwise]; }
 
 static partita_status plan_unary(gpu_plan *plan) {
     const expression_row *row = expression_of(plan->op);
@@ -59,8 +58,8 @@ static partita_status plan_variadic(gpu_plan *plan) {
     gpu_pointwise pointwise;
     for (uint32_t i = 1; i < node->input_count && status == PARTITA_OK; i++) {
         gpu_pointwise_init(&pointwise, plan, out->dtype);
-        gpu_pointwise_add(&pointwise, "x", i == 1 ? &node->inputs[0] : out, i == 1 ? gpu_ref_in(plan, 0) : gpu_ref_out(plan, 0),
-                          NULL);
+        gpu_pointwise_add(&pointwise, "x", i == 1 ? &node->inputs[0] : out,
+                          i == 1 ? gpu_ref_in(plan, 0) : gpu_ref_out(plan, 0), NULL);
         gpu_pointwise_add(&pointwise, "y", &node->inputs[i], gpu_ref_in(plan, i), NULL);
         pointwise.expression = row->text;
         status = gpu_emit_pointwise(plan, &pointwise);

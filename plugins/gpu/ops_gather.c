@@ -112,8 +112,7 @@ static bool check_scatter(gpu_check *check) {
 static partita_status plan_scatter(gpu_plan *plan) {
     const gpu_node *node = plan->node;
     const gpu_operand *x = &node->inputs[0], *indices = &node->inputs[1], *updates = &node->inputs[2];
-    partita_status status =
-        gpu_emit_copy(plan, gpu_elements(x), x->dtype, gpu_ref_in(plan, 0), gpu_ref_out(plan, 0));
+    partita_status status = gpu_emit_copy(plan, gpu_elements(x), x->dtype, gpu_ref_in(plan, 0), gpu_ref_out(plan, 0));
     if (status != PARTITA_OK || gpu_elements(updates) == 0) return status;
     gpu_call call;
     if (ptp_str_is(node->op, "ScatterND")) {

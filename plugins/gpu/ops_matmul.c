@@ -2,7 +2,8 @@
 /* MatMul and Gemm, and the product that convolutions and recurrent layers use too. */
 #include "gpu/gpu.h"
 
-partita_status gpu_emit_product(gpu_plan *plan, const gpu_product *product, gpu_ref a, gpu_ref b, gpu_ref bias, gpu_ref y) {
+partita_status gpu_emit_product(gpu_plan *plan, const gpu_product *product, gpu_ref a, gpu_ref b, gpu_ref bias,
+                                gpu_ref y) {
     const gpu_device *device = plan->device;
     bool on_cpu = (device->caps.features & GPU_ON_CPU) != 0;
     uint32_t vectors = on_cpu ? 2 : 1, tile_n = vectors * gpu_vector_width(device), tile_m = 4;
@@ -39,7 +40,8 @@ partita_status gpu_emit_product(gpu_plan *plan, const gpu_product *product, gpu_
     gpu_param(&call, product->n);
     for (int32_t d = 0; d < padded; d++) {
         gpu_param(&call, d < shift ? 1 : batch[d - shift]);
-        for (int32_t s = 0; s < (product->has_bias ? 3 : 2); s++) gpu_param(&call, d < shift ? 0 : strides[s][d - shift]);
+        for (int32_t s = 0; s < (product->has_bias ? 3 : 2); s++)
+            gpu_param(&call, d < shift ? 0 : strides[s][d - shift]);
     }
     const uint32_t on_host[3] = {1, 8, 1}, on_gpu[3] = {16, 8, 1};
     gpu_grid(&call, on_cpu ? on_host : on_gpu, ((uint64_t)product->n + tile_n - 1) / tile_n,
@@ -88,7 +90,8 @@ static partita_status plan_gemm(gpu_plan *plan) {
     const gpu_node *node = plan->node;
     const gpu_operand *a = &node->inputs[0], *b = &node->inputs[1], *c = gpu_input(node, 2);
     bool across_a = gpu_int(node, "transA", 0) != 0, across_b = gpu_int(node, "transB", 0) != 0;
-    gpu_product product = {.alpha = gpu_float(node, "alpha", 1), .beta = gpu_float(node, "beta", 1), .has_bias = c != NULL};
+    gpu_product product = {
+        .alpha = gpu_float(node, "alpha", 1), .beta = gpu_float(node, "beta", 1), .has_bias = c != NULL};
     product.m = a->dims[across_a ? 1 : 0];
     product.k = a->dims[across_a ? 0 : 1];
     product.n = b->dims[across_b ? 0 : 1];

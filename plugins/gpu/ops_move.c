@@ -39,7 +39,8 @@ static partita_status plan_transpose(gpu_plan *plan) {
     gpu_strides(y->dims, y->rank, move.to);
     for (int32_t d = 0; d < x->rank; d++) {
         int32_t from = perm && (int32_t)count == x->rank ? gpu_axis(perm[d], x->rank) : x->rank - 1 - d;
-        if (from < 0) return gpu_fail(plan->device->host, PARTITA_BAD_MODEL, "perm has an axis %lld", (long long)perm[d]);
+        if (from < 0)
+            return gpu_fail(plan->device->host, PARTITA_BAD_MODEL, "perm has an axis %lld", (long long)perm[d]);
         move.dims[d] = y->dims[d];
         move.from[d] = strides[from];
     }
@@ -62,11 +63,8 @@ static partita_status plan_concat(gpu_plan *plan) {
     for (uint32_t i = 0; i < node->input_count; i++) {
         const gpu_operand *x = &node->inputs[i];
         int64_t length = x->dims[axis] * inner;
-        gpu_move move = {.rank = 2,
-                         .dims = {outer, length},
-                         .from = {length, 1},
-                         .to = {y->dims[axis] * inner, 1},
-                         .to_base = at};
+        gpu_move move = {
+            .rank = 2, .dims = {outer, length}, .from = {length, 1}, .to = {y->dims[axis] * inner, 1}, .to_base = at};
         partita_status status = gpu_emit_move(plan, &move, y->dtype, gpu_ref_in(plan, i), gpu_ref_out(plan, 0));
         if (status != PARTITA_OK) return status;
         at += length;
@@ -90,11 +88,8 @@ static partita_status plan_split(gpu_plan *plan) {
         const gpu_operand *y = gpu_output(node, i);
         if (!y) return gpu_fail(plan->device->host, PARTITA_UNSUPPORTED, "output %u of a split is absent", i);
         int64_t length = y->dims[axis] * inner;
-        gpu_move move = {.rank = 2,
-                         .dims = {outer, length},
-                         .from = {x->dims[axis] * inner, 1},
-                         .to = {length, 1},
-                         .from_base = at};
+        gpu_move move = {
+            .rank = 2, .dims = {outer, length}, .from = {x->dims[axis] * inner, 1}, .to = {length, 1}, .from_base = at};
         partita_status status = gpu_emit_move(plan, &move, x->dtype, gpu_ref_in(plan, 0), gpu_ref_out(plan, i));
         if (status != PARTITA_OK) return status;
         at += length;
@@ -144,7 +139,8 @@ static bool check_slice(gpu_check *check) {
         return false;
     }
     if (!slice_read(check->node, &args)) {
-        return gpu_refuse(check, PARTITA_REASON_ATTRIBUTE, "starts, axes and steps have different lengths, or are no integers");
+        return gpu_refuse(check, PARTITA_REASON_ATTRIBUTE,
+                          "starts, axes and steps have different lengths, or are no integers");
     }
     for (int32_t i = 0; i < args.count; i++) {
         if (gpu_axis(args.axes[i], check->node->inputs[0].rank) < 0 || args.steps[i] == 0) {
@@ -195,7 +191,8 @@ static bool check_blocks(gpu_check *check) {
         return gpu_refuse(check, PARTITA_REASON_RANK, "rank %d, only 4", node->inputs[0].rank);
     }
     bool to_space = ptp_str_is(node->op, "DepthToSpace");
-    if (gpu_string_is(node, "mode", "DCR", "DCR") || (to_space && gpu_string_is(node, "mode", "CRD", "DCR"))) return true;
+    if (gpu_string_is(node, "mode", "DCR", "DCR") || (to_space && gpu_string_is(node, "mode", "CRD", "DCR")))
+        return true;
     partita_str mode = ptp_attribute_str(node->block, &node->row, "mode");
     return gpu_refuse(check, PARTITA_REASON_ATTRIBUTE, "mode %.*s", (int)mode.size, mode.data);
 }
@@ -209,8 +206,8 @@ static partita_status plan_blocks(gpu_plan *plan) {
     int64_t c = deep->dims[1] / (b * b), area = h * w;
     bool crd = gpu_string_is(node, "mode", "CRD", "DCR");
     gpu_move move = {.rank = 6, .dims = {n, c, h, b, w, b}};
-    int64_t depth[6] = {deep->dims[1] * area, crd ? b * b * area : area,       w, crd ? b * area : b * c * area,
-                        1,                    crd ? area : c * area};
+    int64_t depth[6] = {deep->dims[1] * area, crd ? b * b * area : area, w, crd ? b * area : b * c * area, 1,
+                        crd ? area : c * area};
     int64_t space[6] = {c * b * b * area, b * b * area, b * w * b, w * b, b, 1};
     memcpy(to_space ? move.from : move.to, depth, sizeof(depth));
     memcpy(to_space ? move.to : move.from, space, sizeof(space));
@@ -305,8 +302,10 @@ static bool pad_fill(const gpu_node *node, uint64_t *out) {
     double value = node->row.since < 11 ? (double)gpu_float(node, "value", 0) : 0;
     int64_t exact = 0;
     if (operand && !gpu_scalar(operand, &value)) return false;
-    if (operand && operand->dtype == PARTITA_INT64) memcpy(&exact, operand->data, sizeof(exact));
-    else if (gpu_type_of(node->inputs[0].dtype)->letter != 'F') exact = (int64_t)value;
+    if (operand && operand->dtype == PARTITA_INT64)
+        memcpy(&exact, operand->data, sizeof(exact));
+    else if (gpu_type_of(node->inputs[0].dtype)->letter != 'F')
+        exact = (int64_t)value;
     return fill_bits(node->inputs[0].dtype, value, exact, out);
 }
 
@@ -323,7 +322,8 @@ static bool check_pad(gpu_check *check) {
         return gpu_refuse(check, PARTITA_REASON_ATTRIBUTE, "mode %.*s", (int)mode.size, mode.data);
     }
     if (!pads_read(node, before)) {
-        return gpu_refuse(check, PARTITA_REASON_ATTRIBUTE, "pads do not fit rank %d and the axes", node->inputs[0].rank);
+        return gpu_refuse(check, PARTITA_REASON_ATTRIBUTE, "pads do not fit rank %d and the axes",
+                          node->inputs[0].rank);
     }
     if (!pad_fill(node, &fill)) {
         return gpu_refuse(check, PARTITA_REASON_DTYPE, "a fill of %s", gpu_dtype_name(node->inputs[0].dtype));
@@ -342,7 +342,8 @@ static partita_status plan_pad(gpu_plan *plan) {
 
 const gpu_op gpu_ops_move[] = {
     {"Identity", 1, 28, "M", "", 1, 1, 0, GPU_OP_ALIAS, NULL, plan_alias, NULL, 0},
-    {"Dropout", 1, 28, "F", "ratio,is_test,seed,consumed_inputs", 3, 1, 6, GPU_OP_ALIAS, check_dropout, plan_alias, NULL, 0},
+    {"Dropout", 1, 28, "F", "ratio,is_test,seed,consumed_inputs", 3, 1, 6, GPU_OP_ALIAS, check_dropout, plan_alias,
+     NULL, 0},
     {"Reshape", 1, 28, "M", "allowzero,shape,consumed_inputs", 2, 1, 2, GPU_OP_ALIAS, NULL, plan_alias, NULL, 0},
     {"Flatten", 1, 28, "M", "axis", 1, 1, 0, GPU_OP_ALIAS, NULL, plan_alias, NULL, 0},
     {"Squeeze", 1, 28, "M", "axes", 2, 1, 2, GPU_OP_ALIAS, NULL, plan_alias, NULL, 0},

@@ -90,8 +90,9 @@ static partita_status plan_layer(gpu_plan *plan) {
     int64_t n = gpu_extent(x, axis, x->rank);
     for (uint32_t i = 1; i < 3; i++) {
         if (gpu_input(node, i) && gpu_elements(&node->inputs[i]) != n) {
-            return gpu_fail(plan->device->host, PARTITA_UNSUPPORTED, "input %u of a normalisation has %lld elements for %lld",
-                            i, (long long)gpu_elements(&node->inputs[i]), (long long)n);
+            return gpu_fail(plan->device->host, PARTITA_UNSUPPORTED,
+                            "input %u of a normalisation has %lld elements for %lld", i,
+                            (long long)gpu_elements(&node->inputs[i]), (long long)n);
         }
     }
     return emit_rows(plan, gpu_extent(x, 0, axis), n, 1, 0, 1, ptp_str_is(node->op, "RMSNormalization"));
@@ -138,7 +139,9 @@ const gpu_op gpu_ops_norm[] = {
      check_batch, plan_batch, NULL, 0.1f},
     {"LayerNormalization", 17, 28, "F", "axis,epsilon,stash_type", 3, 1, 0, 0, check_layer, plan_layer, NULL, 0.1f},
     {"RMSNormalization", 23, 28, "F", "axis,epsilon,stash_type", 2, 1, 0, 0, check_layer, plan_layer, NULL, 0.1f},
-    {"InstanceNormalization", 1, 28, "F", "epsilon,consumed_inputs", 3, 1, 0, 0, check_instance, plan_instance, NULL, 0.1f},
-    {"GroupNormalization", 18, 28, "F", "epsilon,num_groups,stash_type", 3, 1, 0, 0, check_group, plan_group, NULL, 0.1f},
+    {"InstanceNormalization", 1, 28, "F", "epsilon,consumed_inputs", 3, 1, 0, 0, check_instance, plan_instance, NULL,
+     0.1f},
+    {"GroupNormalization", 18, 28, "F", "epsilon,num_groups,stash_type", 3, 1, 0, 0, check_group, plan_group, NULL,
+     0.1f},
     {0},
 };

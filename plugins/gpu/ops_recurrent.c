@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LSTM, GRU and RNN. The input's part of all gates and steps is one product per direction; then a small kernel per step carries
- * the state between two buffers.
+ * LSTM, GRU and RNN. The input's part of all gates and steps is one product per direction; then a small kernel per step
+ * carries the state between two buffers.
  */
 #include "gpu/gpu.h"
 
@@ -10,13 +10,9 @@ enum { KIND_LSTM = 0, KIND_GRU = 1, KIND_RNN = 2 };
 static int kind_of(const gpu_node *node) {
     return ptp_str_is(node->op, "LSTM") ? KIND_LSTM : ptp_str_is(node->op, "GRU") ? KIND_GRU : KIND_RNN;
 }
-static int gates_of(int kind) {
-    return kind == KIND_LSTM ? 4 : kind == KIND_GRU ? 3 : 1;
-}
+static int gates_of(int kind) { return kind == KIND_LSTM ? 4 : kind == KIND_GRU ? 3 : 1; }
 /* Activations per direction: f, g, h. */
-static int activations_of(int kind) {
-    return kind == KIND_LSTM ? 3 : kind == KIND_GRU ? 2 : 1;
-}
+static int activations_of(int kind) { return kind == KIND_LSTM ? 3 : kind == KIND_GRU ? 2 : 1; }
 
 /* Macro of activation i of a direction; NULL for one without a kernel. */
 static const char *activation(const gpu_node *node, int direction, int i) {
@@ -43,8 +39,8 @@ static bool check_recurrent(gpu_check *check) {
     const gpu_node *node = check->node;
     int kind = kind_of(node);
     partita_str direction = ptp_attribute_str(node->block, &node->row, "direction");
-    if (!gpu_string_is(node, "direction", "forward", "forward") && !gpu_string_is(node, "direction", "reverse", "forward") &&
-        direction_count(node) == 1) {
+    if (!gpu_string_is(node, "direction", "forward", "forward") &&
+        !gpu_string_is(node, "direction", "reverse", "forward") && direction_count(node) == 1) {
         return gpu_refuse(check, PARTITA_REASON_ATTRIBUTE, "direction %.*s", (int)direction.size, direction.data);
     }
     for (int d = 0; d < direction_count(node); d++) {
@@ -159,7 +155,8 @@ static partita_status emit_start(gpu_plan *plan, const recurrent *r, int directi
 static partita_status emit_step(gpu_plan *plan, const recurrent *r, int direction, int64_t step, int phase) {
     static const char *const names[] = {"ACT_F", "ACT_G", "ACT_H"};
     const gpu_node *node = plan->node;
-    bool bias = gpu_input(node, 3) != NULL, lengths = gpu_input(node, 4) != NULL, peepholes = gpu_input(node, 7) != NULL;
+    bool bias = gpu_input(node, 3) != NULL, lengths = gpu_input(node, 4) != NULL,
+         peepholes = gpu_input(node, 7) != NULL;
     bool reverse = gpu_string_is(node, "direction", "reverse", "forward") || direction == 1;
     int64_t columns = r->gates * r->units;
     gpu_call call;
@@ -231,7 +228,8 @@ static partita_status plan_recurrent(gpu_plan *plan) {
     bool two_phases = r.kind == KIND_GRU && gpu_int(node, "linear_before_reset", 0) == 0;
     partita_status status =
         gpu_temp(plan, (uint64_t)(r.directions * r.steps * r.batch * r.gates * r.units) * 4, &r.gate_inputs);
-    for (int i = 0; i < 2 && status == PARTITA_OK; i++) status = gpu_temp(plan, (uint64_t)(cells * parts) * 4, &r.state[i]);
+    for (int i = 0; i < 2 && status == PARTITA_OK; i++)
+        status = gpu_temp(plan, (uint64_t)(cells * parts) * 4, &r.state[i]);
     if (status == PARTITA_OK) status = gpu_temp(plan, two_phases ? (uint64_t)cells * 8 : 4, &r.aux);
     r.y = gpu_ref_out(plan, 0);
     if (status == PARTITA_OK && !gpu_output(node, 0)) {

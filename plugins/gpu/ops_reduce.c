@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reductions: one kernel, one row of expressions per operator. ArgMax, ArgMin, Softmax, LogSoftmax and CumSum walk an axis. */
+/* Reductions: one kernel, one row of expressions per operator. ArgMax, ArgMin, Softmax, LogSoftmax and CumSum walk an
+ * axis. */
 #include "gpu/gpu.h"
 
 /* v: element, acc: so far (JOIN: v is another lane's acc), n: how many; LOWEST and HIGHEST of the type. */
@@ -18,14 +19,17 @@ static const reduction norm1 = {"F(0)", "acc + m_abs(v)", "acc + v", "acc", fals
 static const reduction norm2 = {"F(0)", "acc + v * v", "acc + v", "m_sqrt(acc)", false, false};
 static const reduction squares = {"F(0)", "acc + v * v", "acc + v", "acc", false, false};
 static const reduction log_sum = {"F(0)", "acc + v", "acc + v", "m_log(acc)", false, false};
-static const reduction log_sum_exp = {"F(0)", "acc + m_exp(v - largest)", "acc + v", "m_log(acc) + largest", true, false};
+static const reduction log_sum_exp = {"F(0)", "acc + m_exp(v - largest)", "acc + v", "m_log(acc) + largest", true,
+                                      false};
 
 static const char *bound_text(partita_dtype dtype, bool low) {
     switch (dtype) {
     case PARTITA_FLOAT32: return low ? "(-F32_INF)" : "F32_INF";
     case PARTITA_INT32: return low ? "(-2147483647 - 1)" : "2147483647";
     case PARTITA_UINT32: return low ? "0u" : "4294967295u";
-    case PARTITA_INT64: return low ? "(-(CAST(i64, 1) << 62) * CAST(i64, 2))" : "(((CAST(i64, 1) << 62) - CAST(i64, 1)) * CAST(i64, 2) + CAST(i64, 1))";
+    case PARTITA_INT64:
+        return low ? "(-(CAST(i64, 1) << 62) * CAST(i64, 2))"
+                   : "(((CAST(i64, 1) << 62) - CAST(i64, 1)) * CAST(i64, 2) + CAST(i64, 1))";
     case PARTITA_UINT64: return low ? "CAST(u64, 0)" : "(CAST(u64, 0) - CAST(u64, 1))";
     case PARTITA_INT8: return low ? "-128" : "127";
     case PARTITA_INT16: return low ? "-32768" : "32767";
@@ -108,13 +112,12 @@ static bool check_global(gpu_check *check) {
            gpu_refuse(check, PARTITA_REASON_RANK, "rank %d, at least 3", check->node->inputs[0].rank);
 }
 
-static partita_status plan_global(gpu_plan *plan) {
-    return gpu_emit_reduce(plan, plan->op, UINT32_MAX << 2);
-}
+static partita_status plan_global(gpu_plan *plan) { return gpu_emit_reduce(plan, plan->op, UINT32_MAX << 2); }
 
 /* ---- along one axis --------------------------------------------------------------------------------------------- */
 
-static void line_params(const gpu_operand *x, int32_t from, int32_t to, gpu_call *call, int64_t *out_lines, int64_t *out_n) {
+static void line_params(const gpu_operand *x, int32_t from, int32_t to, gpu_call *call, int64_t *out_lines,
+                        int64_t *out_n) {
     int64_t inner = gpu_extent(x, to, x->rank), outer = gpu_extent(x, 0, from);
     *out_n = gpu_extent(x, from, to);
     *out_lines = outer * inner;
@@ -141,9 +144,10 @@ static partita_status plan_arg(gpu_plan *plan) {
     gpu_call_init(&call, "argreduce");
     gpu_define_type(&call, x->dtype);
     /* the largest, or the first NaN */
-    gpu_define_text(&call, "BETTER", low ? (last ? "v <= best" : "v < best")
-                                         : (last ? "(v >= best || (m_isnan(v) && !m_isnan(best)))"
-                                                 : "(v > best || (m_isnan(v) && !m_isnan(best)))"));
+    gpu_define_text(&call, "BETTER",
+                    low ? (last ? "v <= best" : "v < best")
+                        : (last ? "(v >= best || (m_isnan(v) && !m_isnan(best)))"
+                                : "(v > best || (m_isnan(v) && !m_isnan(best)))"));
     gpu_bind(&call, gpu_ref_in(plan, 0));
     gpu_bind(&call, gpu_ref_out(plan, 0));
     line_params(x, axis, axis + 1, &call, &lines, &n);
@@ -196,7 +200,7 @@ static partita_status plan_cumsum(gpu_plan *plan) {
 }
 
 #define REDUCE(name, classes, row)                                                                                     \
-    {name, 1, 28, classes, "axes,keepdims,noop_with_empty_axes", 2, 1, 2, 0, check_reduce, plan_reduce, &row, 0.1f}
+    { name, 1, 28, classes, "axes,keepdims,noop_with_empty_axes", 2, 1, 2, 0, check_reduce, plan_reduce, &row, 0.1f }
 const gpu_op gpu_ops_reduce[] = {
     REDUCE("ReduceSum", "FIU", sum),
     REDUCE("ReduceMean", "FIU", mean),

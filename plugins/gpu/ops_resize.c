@@ -4,8 +4,9 @@
 
 /* Numbers of the kernel's MODE, COORD and NEAREST. */
 static const char *const modes[] = {"nearest", "linear", "cubic", NULL};
-static const char *const coordinates[] = {"half_pixel",          "pytorch_half_pixel", "align_corners",       "asymmetric",
-                                          "tf_crop_and_resize", "half_pixel_symmetric", NULL};
+static const char *const coordinates[] = {"half_pixel", "pytorch_half_pixel", "align_corners",
+                                          "asymmetric", "tf_crop_and_resize", "half_pixel_symmetric",
+                                          NULL};
 static const char *const roundings[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil", NULL};
 
 static int choice(const gpu_node *node, const char *name, const char *const *list, const char *otherwise) {
@@ -17,18 +18,14 @@ static int choice(const gpu_node *node, const char *name, const char *const *lis
 
 typedef struct resize_args {
     int mode, coordinate, rounding;
-    float scales[GPU_MAX_RANK];  /* 0: the ratio of the shapes */
+    float scales[GPU_MAX_RANK]; /* 0: the ratio of the shapes */
     float starts[GPU_MAX_RANK], ends[GPU_MAX_RANK];
 } resize_args;
 
-static bool is_upsample(const gpu_node *node) {
-    return ptp_str_is(node->op, "Upsample");
-}
+static bool is_upsample(const gpu_node *node) { return ptp_str_is(node->op, "Upsample"); }
 
 /* Index of the inputs: Resize-10 and Upsample have (x, scales), later ones (x, roi, scales, sizes). */
-static uint32_t scales_input(const gpu_node *node) {
-    return is_upsample(node) || node->row.since < 11 ? 1 : 2;
-}
+static uint32_t scales_input(const gpu_node *node) { return is_upsample(node) || node->row.since < 11 ? 1 : 2; }
 
 static bool floats_read(const gpu_operand *operand, float *out, uint32_t count) {
     if (!operand || !operand->data || operand->dtype != PARTITA_FLOAT32) return false;
@@ -37,9 +34,7 @@ static bool floats_read(const gpu_operand *operand, float *out, uint32_t count) 
     return true;
 }
 
-static bool empty(const gpu_operand *operand) {
-    return !operand || gpu_elements(operand) == 0;
-}
+static bool empty(const gpu_operand *operand) { return !operand || gpu_elements(operand) == 0; }
 
 /* Reads everything that the host must know; false with the cause in `check` (which may be NULL when planning). */
 static bool resize_read(const gpu_node *node, resize_args *out, gpu_check *check) {
@@ -72,7 +67,8 @@ static bool resize_read(const gpu_node *node, resize_args *out, gpu_check *check
         memcpy(out->scales, attribute, count * sizeof(float));
     } else if (!empty(gpu_input(node, at))) {
         if (!floats_read(gpu_input(node, at), numbers, count)) {
-            return check && gpu_refuse(check, PARTITA_REASON_NOT_CONSTANT, "input %u (scales) must be a small constant", at);
+            return check &&
+                   gpu_refuse(check, PARTITA_REASON_NOT_CONSTANT, "input %u (scales) must be a small constant", at);
         }
         for (uint32_t i = 0; i < count; i++) out->scales[axes[i]] = numbers[i];
     }
@@ -104,16 +100,18 @@ static bool check_resize(gpu_check *check) {
         return refuse_text(check, "keep_aspect_ratio_policy");
     }
     if (args.mode != 0 && node->inputs[0].dtype != PARTITA_FLOAT32) {
-        return gpu_refuse(check, PARTITA_REASON_DTYPE, "mode %s of %s", modes[args.mode], gpu_dtype_name(node->inputs[0].dtype));
+        return gpu_refuse(check, PARTITA_REASON_DTYPE, "mode %s of %s", modes[args.mode],
+                          gpu_dtype_name(node->inputs[0].dtype));
     }
     if (args.coordinate == 4 && node->inputs[0].dtype != PARTITA_FLOAT32) {
-        return gpu_refuse(check, PARTITA_REASON_DTYPE, "tf_crop_and_resize of %s", gpu_dtype_name(node->inputs[0].dtype));
+        return gpu_refuse(check, PARTITA_REASON_DTYPE, "tf_crop_and_resize of %s",
+                          gpu_dtype_name(node->inputs[0].dtype));
     }
     return true;
 }
 
-static partita_status emit_axis(gpu_plan *plan, const resize_args *args, const int64_t *dims, int32_t axis, gpu_ref from,
-                                gpu_ref to) {
+static partita_status emit_axis(gpu_plan *plan, const resize_args *args, const int64_t *dims, int32_t axis,
+                                gpu_ref from, gpu_ref to) {
     const gpu_node *node = plan->node;
     const gpu_operand *x = &node->inputs[0];
     int64_t in = dims[axis], out = node->outputs[0].dims[axis], outer = 1, inner = 1;
@@ -121,8 +119,10 @@ static partita_status emit_axis(gpu_plan *plan, const resize_args *args, const i
     for (int32_t d = axis + 1; d < x->rank; d++) inner *= dims[d];
     gpu_call call;
     gpu_call_init(&call, "resize");
-    if (args->mode == 0 && args->coordinate != 4) gpu_define_word(&call, x->dtype);
-    else gpu_define_text(&call, "S", "f32");
+    if (args->mode == 0 && args->coordinate != 4)
+        gpu_define_word(&call, x->dtype);
+    else
+        gpu_define_text(&call, "S", "f32");
     gpu_define(&call, "MODE", args->mode);
     gpu_define(&call, "COORD", args->coordinate);
     /* version 10 leaves open which neighbour a smaller result takes: the next one, as onnxruntime */
@@ -152,7 +152,8 @@ static partita_status plan_resize(gpu_plan *plan) {
     int64_t dims[GPU_MAX_RANK];
     int32_t axes[GPU_MAX_RANK], count = 0;
     gpu_ref from = gpu_ref_in(plan, 0);
-    if (!resize_read(plan->node, &args, NULL)) return gpu_fail(plan->device->host, PARTITA_INTERNAL, "resize was not checked");
+    if (!resize_read(plan->node, &args, NULL))
+        return gpu_fail(plan->device->host, PARTITA_INTERNAL, "resize was not checked");
     memcpy(dims, x->dims, sizeof(dims));
     for (int32_t d = 0; d < x->rank; d++) {
         bool scaled = args.scales[d] > 0 && args.scales[d] != 1.0f;
@@ -179,8 +180,8 @@ static partita_status plan_resize(gpu_plan *plan) {
 #define COMMON "mode,coordinate_transformation_mode,nearest_mode,cubic_coeff_a,exclude_outside,extrapolation_value"
 const gpu_op gpu_ops_resize[] = {
     {"Resize", 10, 10, "M", "mode", 2, 1, 2, 0, check_resize, plan_resize, NULL, 0.05f},
-    {"Resize", 11, 28, "M", COMMON ",antialias,axes,keep_aspect_ratio_policy", 4, 1, 14, 0, check_resize, plan_resize, NULL,
-     0.05f},
+    {"Resize", 11, 28, "M", COMMON ",antialias,axes,keep_aspect_ratio_policy", 4, 1, 14, 0, check_resize, plan_resize,
+     NULL, 0.05f},
     {"Upsample", 7, 10, "M", "mode,scales", 2, 1, 2, 0, check_resize, plan_resize, NULL, 0.05f},
     {0},
 };

@@ -56,7 +56,8 @@ static partita_status plan_constant(gpu_plan *plan) {
     uint64_t size;
     uint32_t words[2] = {0, 0};
     gpu_call call;
-    if (!value_read(plan->node, &data, &size)) return gpu_fail(plan->device->host, PARTITA_INTERNAL, "value was not checked");
+    if (!value_read(plan->node, &data, &size))
+        return gpu_fail(plan->device->host, PARTITA_INTERNAL, "value was not checked");
     if (data) memcpy(words, data, size < 8 ? size : 8);
     gpu_call_init(&call, "fill");
     gpu_define_word(&call, y->dtype);
@@ -73,11 +74,13 @@ static bool check_range(gpu_check *check) {
     const gpu_node *node = check->node;
     for (uint32_t i = 0; i < 3; i++) {
         if (gpu_elements(&node->inputs[i]) != 1) {
-            return gpu_refuse(check, PARTITA_REASON_SHAPE, "input %u has rank %d and is no scalar", i, node->inputs[i].rank);
+            return gpu_refuse(check, PARTITA_REASON_SHAPE, "input %u has rank %d and is no scalar", i,
+                              node->inputs[i].rank);
         }
     }
     if (gpu_int(node, "stash_type", 1) != 1) {
-        return gpu_refuse(check, PARTITA_REASON_ATTRIBUTE, "stash_type %lld", (long long)gpu_int(node, "stash_type", 1));
+        return gpu_refuse(check, PARTITA_REASON_ATTRIBUTE, "stash_type %lld",
+                          (long long)gpu_int(node, "stash_type", 1));
     }
     return gpu_need_same_dtype(check);
 }

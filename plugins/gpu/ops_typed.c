@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Element-wise operators whose inputs differ in type or number: Cast, Clip, Gelu, IsInf, IsNaN, Mod, Not, Pow, Swish, Where. */
+/* Element-wise operators whose inputs differ in type or number: Cast, Clip, Gelu, IsInf, IsNaN, Mod, Not, Pow, Swish,
+ * Where. */
 #include "gpu/gpu.h"
 
 static partita_status emit_one(gpu_plan *plan, partita_dtype type, const char *computed, const char *expression) {
@@ -83,7 +84,8 @@ static partita_status plan_clip(gpu_plan *plan) {
 /* ---- Pow, Mod --------------------------------------------------------------------------------------------------- */
 
 static bool check_pow(gpu_check *check) {
-    const gpu_type *base = gpu_type_of(check->node->inputs[0].dtype), *power = gpu_type_of(check->node->inputs[1].dtype);
+    const gpu_type *base = gpu_type_of(check->node->inputs[0].dtype),
+                   *power = gpu_type_of(check->node->inputs[1].dtype);
     if (!power->computed || power->letter == 'B' || (power->needs & check->device->caps.features) != power->needs) {
         return gpu_refuse(check, PARTITA_REASON_DTYPE, "the exponent is %s", gpu_dtype_name(power->dtype));
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The generator of element-wise kernels: one expression over broadcast inputs. An input is read at the result's own index when
- * it has as many elements, at 0 when it has one, else through strides; the text says which, so that the common cases divide
- * nothing.
+ * The generator of element-wise kernels: one expression over broadcast inputs. An input is read at the result's own
+ * index when it has as many elements, at 0 when it has one, else through strides; the text says which, so that the
+ * common cases divide nothing.
  */
 #include "gpu/gpu.h"
 #include <stdarg.h>
@@ -20,8 +20,10 @@ static void put(writer *out, const char *format, ...) {
     va_start(list, format);
     int n = vsnprintf(out->text + out->size, out->capacity - out->size, format, list);
     va_end(list);
-    if (n < 0 || (size_t)n >= out->capacity - out->size) out->overflow = true;
-    else out->size += (size_t)n;
+    if (n < 0 || (size_t)n >= out->capacity - out->size)
+        out->overflow = true;
+    else
+        out->size += (size_t)n;
 }
 
 void gpu_pointwise_init(gpu_pointwise *pointwise, const gpu_plan *plan, partita_dtype type) {
@@ -132,8 +134,10 @@ partita_status gpu_emit_pointwise(gpu_plan *plan, const gpu_pointwise *pointwise
         for (int32_t d = 0; d < rank; d++) gpu_param(&call, strides[s][d]);
     }
     for (int32_t d = 1; d < rank && strided > 0; d++) {
-        if (rank <= 4) gpu_param_divisor(&call, dims[d]);
-        else gpu_param(&call, dims[d]);
+        if (rank <= 4)
+            gpu_param_divisor(&call, dims[d]);
+        else
+            gpu_param(&call, dims[d]);
     }
     gpu_grid_linear(plan->device, &call, (uint64_t)n, 256 <= plan->device->caps.max_group ? 256 : 64);
     return gpu_emit(plan, &call);

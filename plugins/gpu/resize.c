@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fixed shapes: every step plans its launches - params, grid, bindings by value - then scratch gets offsets. Programs come from
- * the device's cache; for shapes like the nominal ones they are all there.
+ * Fixed shapes: every step plans its launches - params, grid, bindings by value - then scratch gets offsets. Programs
+ * come from the device's cache; for shapes like the nominal ones they are all there.
  */
 #include "gpu/executable.h"
 #include <stdio.h>
@@ -27,8 +27,8 @@ partita_status gpu_emit(gpu_plan *plan, gpu_call *call) {
                             call->kernel, call->groups[d], d, device->caps.max_groups[d]);
         }
     }
-    gpu_key key = {call->kernel, call->body, call->defines, {call->local[0], call->local[1], call->local[2]},
-                   call->binding_count};
+    gpu_key key = {
+        call->kernel, call->body, call->defines, {call->local[0], call->local[1], call->local[2]}, call->binding_count};
     gpu_program *program = NULL;
     partita_status status = gpu_program_get(device, &key, &program);
     if (status != PARTITA_OK) return status;
@@ -107,9 +107,8 @@ static partita_status steps_plan(ptp_executable *executable, struct gpu_instance
         ptp_value_row value = ptp_value_at(executable->block, tail->row);
         const gpu_type *type = gpu_type_of(value.dtype);
         gpu_plan plan = {device, instance, NULL, NULL, executable->step_count + t};
-        partita_status status =
-            gpu_emit_copy(&plan, (int64_t)(instance->bytes[tail->row] / type->bytes), value.dtype,
-                          (gpu_ref){GPU_REF_VALUE, tail->row}, (gpu_ref){GPU_REF_PORT, tail->port});
+        partita_status status = gpu_emit_copy(&plan, (int64_t)(instance->bytes[tail->row] / type->bytes), value.dtype,
+                                              (gpu_ref){GPU_REF_VALUE, tail->row}, (gpu_ref){GPU_REF_PORT, tail->port});
         if (status != PARTITA_OK) return status;
     }
     return PARTITA_OK;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sources are put together here; the cache is a hash table of texts, since a handful of macros is all that names a program. */
+/* Sources are put together here; the cache is a hash table of texts, since a handful of macros is all that names a
+ * program. */
 #include "gpu/gpu.h"
 #include <stdio.h>
 
@@ -23,9 +24,8 @@ static const char *text_find(const char *name) {
 }
 
 static int key_print(const gpu_key *key, char *text, size_t capacity) {
-    return snprintf(text, capacity,
-                    "// %s\n#define LOCAL_X %u\n#define LOCAL_Y %u\n#define LOCAL_Z %u\n%s%s%s", key->kernel,
-                    key->local[0], key->local[1], key->local[2], key->defines, key->body ? "//\n" : "",
+    return snprintf(text, capacity, "// %s\n#define LOCAL_X %u\n#define LOCAL_Y %u\n#define LOCAL_Z %u\n%s%s%s",
+                    key->kernel, key->local[0], key->local[1], key->local[2], key->defines, key->body ? "//\n" : "",
                     key->body ? key->body : "");
 }
 
@@ -52,8 +52,8 @@ partita_status gpu_source_text(gpu_device *device, const gpu_key *key, char **ou
              key->local[0], key->local[1], key->local[2], !!(features & GPU_HAS_INT64), !!(features & GPU_HAS_INT8),
              !!(features & GPU_HAS_INT16), !!(features & GPU_HAS_FLOAT64), !!(features & GPU_ON_CPU),
              gpu_vector_width(device));
-    size_t size = strlen(backend->head) + strlen(macros) + strlen(key->defines) + strlen(prelude) +
-                  strlen(common) + strlen(kernel) + 8;
+    size_t size = strlen(backend->head) + strlen(macros) + strlen(key->defines) + strlen(prelude) + strlen(common) +
+                  strlen(kernel) + 8;
     char *text = device->host->alloc(device->host->self, size, 16);
     if (!text) return gpu_fail(device->host, PARTITA_OUT_OF_MEMORY, "no memory for %zu bytes of source", size);
     snprintf(text, size, "%s%s%s%s\n%s\n%s", backend->head, macros, key->defines, prelude, common, kernel);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kernel texts and programs: putting a source together out of head, macros, preludes and kernel, and the device's cache of
- * what was built, so that a model builds one program per operator, type and rank.
+ * Kernel texts and programs: putting a source together out of head, macros, preludes and kernel, and the device's cache
+ * of what was built, so that a model builds one program per operator, type and rank.
  */
 #ifndef GPU_SOURCE_H
 #define GPU_SOURCE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Device memory of an executable: weights, uploaded once and shared by content between executables of a device when they are
- * large, and offsets of intermediate values in the scratch that the host gives.
+ * Device memory of an executable: weights, uploaded once and shared by content between executables of a device when
+ * they are large, and offsets of intermediate values in the scratch that the host gives.
  */
 #include "gpu/executable.h"
 #include <stdlib.h>
@@ -52,9 +52,7 @@ void *gpu_array_add(gpu_array *array, const ptp_host *host, uint32_t count, uint
     return added;
 }
 
-static uint64_t align_up(uint64_t n, uint64_t alignment) {
-    return (n + alignment - 1) / alignment * alignment;
-}
+static uint64_t align_up(uint64_t n, uint64_t alignment) { return (n + alignment - 1) / alignment * alignment; }
 
 /* Takes the pool's buffer of this content, or makes it. */
 static partita_status pool_take(gpu_device *device, const ptp_weight *weight, gpu_weight_ref *out) {

@@ -11,10 +11,10 @@ typedef struct pci_info {
 } pci_info;
 
 partita_status cl_failed(const ptp_host *host, cl_int code, const char *what) {
-    partita_status status = code == CL_OUT_OF_HOST_MEMORY || code == CL_MEM_OBJECT_ALLOCATION_FAILURE ||
-                                    code == CL_OUT_OF_RESOURCES
-                                ? PARTITA_OUT_OF_MEMORY
-                                : PARTITA_DEVICE_FAILED;
+    partita_status status =
+        code == CL_OUT_OF_HOST_MEMORY || code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_RESOURCES
+            ? PARTITA_OUT_OF_MEMORY
+            : PARTITA_DEVICE_FAILED;
     return gpu_fail(host, status, "%s: %s (%d)", what, cl_error_name(code), code);
 }
 

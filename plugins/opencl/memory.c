@@ -46,7 +46,8 @@ void cl_buffer_free(gpu_device *gpu, ptp_buffer *buffer) {
     gpu->host->free(gpu->host->self, buffer);
 }
 
-partita_status cl_buffer_upload(gpu_device *gpu, ptp_buffer *buffer, uint64_t offset, const void *data, uint64_t bytes) {
+partita_status cl_buffer_upload(gpu_device *gpu, ptp_buffer *buffer, uint64_t offset, const void *data,
+                                uint64_t bytes) {
     ptp_device *device = (ptp_device *)gpu;
     if (bytes == 0) return PARTITA_OK;
     pthread_mutex_lock(&device->lock);
@@ -60,9 +61,7 @@ static partita_status memory_alloc(ptp_device *device, uint32_t domain, uint64_t
     return cl_buffer_alloc(&device->gpu, bytes, out_buffer);
 }
 
-static void memory_free(ptp_device *device, ptp_buffer *buffer) {
-    cl_buffer_free(&device->gpu, buffer);
-}
+static void memory_free(ptp_device *device, ptp_buffer *buffer) { cl_buffer_free(&device->gpu, buffer); }
 
 static cl_int copy_one(ptp_device *device, const ptp_copy *copy, cl_event *out_event) {
     if (copy->source && copy->target) {
@@ -112,14 +111,13 @@ static partita_status memory_copy(ptp_device *device, const ptp_copy *copies, ui
     return status;
 }
 
-static partita_status memory_map(ptp_device *device, ptp_buffer *buffer, uint64_t offset, uint64_t bytes, uint32_t access,
-                                 void **out_data) {
+static partita_status memory_map(ptp_device *device, ptp_buffer *buffer, uint64_t offset, uint64_t bytes,
+                                 uint32_t access, void **out_data) {
     cl_int code = CL_SUCCESS;
-    cl_map_flags flags =
-        (access & PTP_MAP_READ ? CL_MAP_READ : 0u) | (access & PTP_MAP_WRITE ? CL_MAP_WRITE : 0u);
+    cl_map_flags flags = (access & PTP_MAP_READ ? CL_MAP_READ : 0u) | (access & PTP_MAP_WRITE ? CL_MAP_WRITE : 0u);
     /* without the lock: it waits for the queue, while others may enqueue */
-    void *data = cl.clEnqueueMapBuffer(device->queue, buffer->mem, CL_TRUE, flags, offset, bytes ? bytes : 1, 0, NULL, NULL,
-                                       &code);
+    void *data = cl.clEnqueueMapBuffer(device->queue, buffer->mem, CL_TRUE, flags, offset, bytes ? bytes : 1, 0, NULL,
+                                       NULL, &code);
     if (code != CL_SUCCESS) return cl_failed(device->gpu.host, code, "clEnqueueMapBuffer");
     *out_data = data;
     return PARTITA_OK;

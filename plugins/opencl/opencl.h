@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Objects of the OpenCL plugin: a thin layer that gives the shared GPU part buffers, programs and one in-order queue. */
+/* Objects of the OpenCL plugin: a thin layer that gives the shared GPU part buffers, programs and one in-order queue.
+ */
 #ifndef CL_OPENCL_H
 #define CL_OPENCL_H
 
@@ -44,12 +45,13 @@ partita_status cl_usage(ptp_device *device, ptp_usage *out_usage);
 extern const ptp_memory_vtable cl_memory_vtable;
 partita_status cl_buffer_alloc(gpu_device *device, uint64_t bytes, ptp_buffer **out_buffer);
 void cl_buffer_free(gpu_device *device, ptp_buffer *buffer);
-partita_status cl_buffer_upload(gpu_device *device, ptp_buffer *buffer, uint64_t offset, const void *data, uint64_t bytes);
+partita_status cl_buffer_upload(gpu_device *device, ptp_buffer *buffer, uint64_t offset, const void *data,
+                                uint64_t bytes);
 
 /* submit.c */
 extern const gpu_backend_vtable cl_backend;
-/* Signals `done` when `last` is complete; takes over the references of both events. `first`: of the same batch, or NULL. The
- * lock is held. */
+/* Signals `done` when `last` is complete; takes over the references of both events. `first`: of the same batch, or
+ * NULL. The lock is held. */
 partita_status cl_signal_after(ptp_device *device, cl_event first, cl_event last, ptp_point done);
 /* Waits until no callback is under way. */
 void cl_wait_idle(ptp_device *device);

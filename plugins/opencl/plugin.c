@@ -31,7 +31,8 @@ static partita_status devices_find(ptp_plugin *plugin) {
     if (!plugin->ids) return gpu_fail(host, PARTITA_OUT_OF_MEMORY, "no memory for %u devices", total);
     for (cl_uint p = 0; p < platform_count && plugin->count < total; p++) {
         cl_uint count = 0, room = total - plugin->count;
-        if (cl.clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, room, plugin->ids + plugin->count, &count) == CL_SUCCESS) {
+        if (cl.clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, room, plugin->ids + plugin->count, &count) ==
+            CL_SUCCESS) {
             plugin->count += count < room ? count : room;
         }
     }
@@ -64,9 +65,7 @@ static partita_status plugin_stop(ptp_plugin *plugin) {
     return PARTITA_OK;
 }
 
-static uint32_t plugin_count(ptp_plugin *plugin) {
-    return plugin->count;
-}
+static uint32_t plugin_count(ptp_plugin *plugin) { return plugin->count; }
 
 static const ptp_option_row option_rows[] = {
     {sizeof(ptp_option_row), 0, "units", "int", "0", "compute units to use (a sub-device); 0: all"},
@@ -103,7 +102,8 @@ static partita_status units_apply(ptp_device *device, const char *value) {
     return PARTITA_OK;
 }
 
-static partita_status options_apply(ptp_device *device, const ptp_option *options, uint32_t count, const char **out_form) {
+static partita_status options_apply(ptp_device *device, const ptp_option *options, uint32_t count,
+                                    const char **out_form) {
     const ptp_host *host = device->gpu.host;
     *out_form = "auto";
     for (uint32_t i = 0; i < count; i++) {
@@ -147,7 +147,8 @@ static partita_status device_open(ptp_plugin *plugin, uint32_t index, const ptp_
                                   ptp_device **out_device) {
     const ptp_host *host = plugin->host;
     cl_int code = CL_SUCCESS;
-    if (index >= plugin->count) return gpu_fail(host, PARTITA_INVALID_ARGUMENT, "device %u of %u", index, plugin->count);
+    if (index >= plugin->count)
+        return gpu_fail(host, PARTITA_INVALID_ARGUMENT, "device %u of %u", index, plugin->count);
     ptp_device *device = host->alloc(host->self, sizeof(*device), 16);
     if (!device) return gpu_fail(host, PARTITA_OUT_OF_MEMORY, "no memory for a device");
     memset(device, 0, sizeof(*device));

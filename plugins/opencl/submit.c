@@ -140,7 +140,8 @@ static cl_int launch_one(ptp_device *device, const gpu_launch *launch, cl_event 
         code = cl.clSetKernelArg(program->kernel, 2 * i, sizeof(cl_mem), &launch->bindings[i].buffer->mem);
         if (code == CL_SUCCESS) code = cl.clSetKernelArg(program->kernel, 2 * i + 1, sizeof(offset), &offset);
     }
-    if (code == CL_SUCCESS) code = cl.clSetKernelArg(program->kernel, 2 * launch->binding_count, sizeof(params), params);
+    if (code == CL_SUCCESS)
+        code = cl.clSetKernelArg(program->kernel, 2 * launch->binding_count, sizeof(params), params);
     for (int d = 0; d < 3; d++) {
         local[d] = program->local[d];
         global[d] = local[d] * launch->groups[d];
@@ -174,7 +175,8 @@ static partita_status submit(gpu_device *gpu, const gpu_batch *batch) {
         if (last && last != first) cl.clReleaseEvent(last);
         cl.clFinish(device->queue);
         const char *name = i > 0 ? batch->launches[i - 1].name : "marker";
-        status = gpu_fail(gpu->host, PARTITA_DEVICE_FAILED, "launch of kernel %s: %s (%d)", name, cl_error_name(code), code);
+        status =
+            gpu_fail(gpu->host, PARTITA_DEVICE_FAILED, "launch of kernel %s: %s (%d)", name, cl_error_name(code), code);
     } else {
         status = cl_signal_after(device, first, last, batch->done);
     }

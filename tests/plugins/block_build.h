@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Builds a ptp_block by hand, for tests that speak the ABI without a host: values, nodes with attributes, ports; one unit per
- * node. Everything is asserted, nothing is optional.
+ * Builds a ptp_block by hand, for tests that speak the ABI without a host: values, nodes with attributes, ports; one
+ * unit per node. Everything is asserted, nothing is optional.
  */
 #ifndef TESTS_BLOCK_BUILD_H
 #define TESTS_BLOCK_BUILD_H
@@ -40,9 +40,7 @@ static inline ptp_ref bb_text(block_build *b, const char *text) {
     return bb_put(b, text, (uint32_t)strlen(text), (uint32_t)strlen(text));
 }
 
-static inline void bb_init(block_build *b) {
-    memset(b, 0, sizeof(*b));
-}
+static inline void bb_init(block_build *b) { memset(b, 0, sizeof(*b)); }
 
 static inline uint32_t bb_dtype_bytes(partita_dtype dtype) {
     static const uint8_t bits[] = {
@@ -72,24 +70,27 @@ static inline uint32_t bb_value_nominal(block_build *b, const char *name, partit
     return b->value_count++;
 }
 
-static inline uint32_t bb_value(block_build *b, const char *name, partita_dtype dtype, int32_t rank, const int64_t *dims) {
+static inline uint32_t bb_value(block_build *b, const char *name, partita_dtype dtype, int32_t rank,
+                                const int64_t *dims) {
     return bb_value_nominal(b, name, dtype, rank, dims, NULL);
 }
 
 /* A constant: in the block up to 4 KiB, and always a weight. The bytes are borrowed. */
-static inline uint32_t bb_constant(block_build *b, const char *name, partita_dtype dtype, int32_t rank, const int64_t *dims,
-                                   const void *data) {
+static inline uint32_t bb_constant(block_build *b, const char *name, partita_dtype dtype, int32_t rank,
+                                   const int64_t *dims, const void *data) {
     uint32_t id = bb_value(b, name, dtype, rank, dims), bytes = bb_dtype_bytes(dtype);
     for (int32_t d = 0; d < rank; d++) bytes *= (uint32_t)dims[d];
     b->values[id].flags |= PTP_VALUE_CONSTANT;
     b->values[id].weight = b->weight_count;
-    b->weights[b->weight_count] = (ptp_weight){.size = sizeof(ptp_weight), .id = (uint64_t)(uintptr_t)data, .data = data, .bytes = bytes, .fd = -1};
+    b->weights[b->weight_count] = (ptp_weight){
+        .size = sizeof(ptp_weight), .id = (uint64_t)(uintptr_t)data, .data = data, .bytes = bytes, .fd = -1};
     b->weight_count++;
     if (bytes <= 4096) b->values[id].data = bb_put(b, data, bytes, bytes);
     return id;
 }
 
-static inline uint32_t bb_input(block_build *b, const char *name, partita_dtype dtype, int32_t rank, const int64_t *dims) {
+static inline uint32_t bb_input(block_build *b, const char *name, partita_dtype dtype, int32_t rank,
+                                const int64_t *dims) {
     uint32_t id = bb_value(b, name, dtype, rank, dims);
     b->values[id].flags |= PTP_VALUE_INPUT;
     b->inputs[b->input_count++] = id;
@@ -156,7 +157,8 @@ static inline void bb_tensor(block_build *b, const char *name, uint32_t value) {
     bb_attribute(b, name, PTP_ATTRIBUTE_TENSOR, &value, 4, 1);
 }
 
-#define BB_TABLE(rows, n, type) (ptp_table){bb_put(b, rows, (n) * (uint32_t)sizeof(type), n).offset, n, sizeof(type), 0}
+#define BB_TABLE(rows, n, type)                                                                                        \
+    (ptp_table) { bb_put(b, rows, (n) * (uint32_t)sizeof(type), n).offset, n, sizeof(type), 0 }
 
 /* The block, with one unit per node. Owned by the builder. */
 static inline const ptp_block *bb_finish(block_build *b) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The least host that a plugin can live in: memory, messages and timelines, nothing of libpartita. For tests that load one
- * plugin's .so and speak the ABI to it.
+ * The least host that a plugin can live in: memory, messages and timelines, nothing of libpartita. For tests that load
+ * one plugin's .so and speak the ABI to it.
  */
 #ifndef TESTS_FAKE_HOST_H
 #define TESTS_FAKE_HOST_H
