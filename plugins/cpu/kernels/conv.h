@@ -45,15 +45,23 @@ typedef struct cpu_conv {
 partita_status cpu_conv_make(const cpu_call *call, const cpu_window_attrs *attrs, const cpu_tensor *x,
                              const cpu_tensor *w, const cpu_tensor *y, cpu_conv *conv);
 
-/* One output row of a depthwise convolution by a level's vectors: sum of taps, each a shifted row. */
+/* Rows of a depthwise convolution by a level's vectors: sums of taps, each a shifted row. */
 typedef struct cpu_depthwise {
     const float *x; /* the channel's plane [in rows, in columns] */
     const float *w; /* [kernel rows, kernel columns] */
     float *y;       /* the output plane */
+    float *room;    /* cpu_depthwise_rows x cpu_depthwise_width floats */
     float bias;
     int64_t in_rows, in_columns, out_columns, kernel_rows, kernel_columns;
     int64_t stride_rows, stride_columns, dilation_rows, dilation_columns, pad_rows, pad_columns;
 } cpu_depthwise;
+/* Of the room for `rows` output rows: vectors of any level read only inside it. */
+static inline int64_t cpu_depthwise_width(const cpu_depthwise *d) {
+    return (d->out_columns + 31) / 32 * 32 * d->stride_columns + (d->kernel_columns - 1) * d->dilation_columns + 32;
+}
+static inline int64_t cpu_depthwise_rows(const cpu_depthwise *d, int64_t rows) {
+    return (rows - 1) * d->stride_rows + (d->kernel_rows - 1) * d->dilation_rows + 1;
+}
 typedef void (*cpu_depthwise_fn)(const cpu_depthwise *d, int64_t first_row, int64_t last_row);
 void cpu_depthwise_baseline(const cpu_depthwise *d, int64_t first_row, int64_t last_row);
 void cpu_depthwise_avx2(const cpu_depthwise *d, int64_t first_row, int64_t last_row);

@@ -7,6 +7,7 @@
 #include "cpu/kernels/gemm.h"
 
 #define TILE_FLOATS  65536 /* of a packed tile */
+#define DIRECT_REACH  256   /* rows or columns under a window of the direct way */
 #define FEATURE_LEAST 48   /* features of an item, below which packing is not paid back */
 
 typedef struct conv_state {
@@ -23,17 +24,25 @@ typedef struct conv_layout {
     int64_t features, feature_blocks;
 } conv_layout;
 
+/* Whether the rows under a window are few enough to copy. */
+static bool is_compact(const cpu_window *g) {
+    for (uint32_t i = 1; i < CPU_SPATIAL; i++)
+        if ((g->kernel[i] - 1) * g->dilation[i] > DIRECT_REACH || g->stride[i] > DIRECT_REACH) return false;
+    return true;
+}
+
 static partita_status layout_of(const cpu_call *call, conv_layout *out) {
     const conv_state *state = call->state;
     cpu_conv *conv = &out->conv;
     partita_status status = cpu_conv_make(call, &state->attrs, &call->in[0], &call->in[1], &call->out[0], conv);
     if (status != PARTITA_OK) return status;
     int64_t wanted = call->workers > 1 ? 4 * (int64_t)call->workers : 1;
-    out->direct = conv->group_channels == 1 && conv->window.in[0] == 1 && conv->window.kernel[0] == 1;
+    out->direct = conv->group_channels == 1 && conv->window.in[0] == 1 && conv->window.kernel[0] == 1 &&
+                  is_compact(&conv->window);
     out->k = conv->group_channels * conv->window.kernel_size;
     if (out->direct) {
         int64_t planes = conv->images * conv->features, rows = conv->window.out[1];
-        out->tile = rows > 0 ? rows : 1;
+        out->tile = rows > 32 ? 32 : rows > 0 ? rows : 1;
         while (out->tile > 4 && planes * (int64_t)cpu_blocks((uint64_t)rows, (uint64_t)out->tile) < wanted)
             out->tile = (out->tile + 1) / 2;
         out->tiles = (int64_t)cpu_blocks((uint64_t)rows, (uint64_t)out->tile);
@@ -76,10 +85,24 @@ static partita_status conv_prepare(const cpu_node *node, const ptp_host *host, v
 
 static void conv_release(const ptp_host *host, void *state) { cpu_free(host, state); }
 
+static cpu_depthwise direct_of(const cpu_window *g) {
+    return (cpu_depthwise){.in_rows = g->in[1], .in_columns = g->in[2], .out_columns = g->out[2],
+                           .kernel_rows = g->kernel[1], .kernel_columns = g->kernel[2], .stride_rows = g->stride[1],
+                           .stride_columns = g->stride[2], .dilation_rows = g->dilation[1],
+                           .dilation_columns = g->dilation[2], .pad_rows = g->pad[1], .pad_columns = g->pad[2]};
+}
+
+/* Of one worker: the packed tile, or the padded rows. */
+static uint64_t room_floats(const conv_layout *layout) {
+    if (!layout->direct) return (uint64_t)(layout->tile * layout->k);
+    cpu_depthwise d = direct_of(&layout->conv.window);
+    return (uint64_t)(cpu_depthwise_rows(&d, layout->tile) * cpu_depthwise_width(&d));
+}
+
 static uint64_t conv_scratch(const cpu_call *call) {
     conv_layout layout;
-    if (layout_of(call, &layout) != PARTITA_OK || layout.direct) return 0;
-    return call->workers * (uint64_t)(layout.tile * layout.k) * sizeof(float);
+    if (layout_of(call, &layout) != PARTITA_OK) return 0;
+    return call->workers * room_floats(&layout) * sizeof(float);
 }
 
 static uint64_t conv_items(const cpu_call *call) {
@@ -168,14 +191,12 @@ static void tile_pack(const conv_layout *layout, const cpu_gemm_micro *micro, co
     }
 }
 
-static void direct_run(const cpu_call *call, const conv_layout *layout, uint64_t begin, uint64_t end) {
+static void direct_run(const cpu_call *call, const conv_layout *layout, uint64_t begin, uint64_t end, uint32_t worker) {
     const conv_state *state = call->state;
     const cpu_conv *conv = &layout->conv;
     const cpu_window *g = &conv->window;
-    cpu_depthwise d = {.in_rows = g->in[1], .in_columns = g->in[2], .out_columns = g->out[2],
-                       .kernel_rows = g->kernel[1], .kernel_columns = g->kernel[2], .stride_rows = g->stride[1],
-                       .stride_columns = g->stride[2], .dilation_rows = g->dilation[1],
-                       .dilation_columns = g->dilation[2], .pad_rows = g->pad[1], .pad_columns = g->pad[2]};
+    cpu_depthwise d = direct_of(g);
+    d.room = (float *)call->scratch + worker * room_floats(layout);
     for (uint64_t item = begin; item < end; item++) {
         int64_t plane = (int64_t)item / layout->tiles, first = (int64_t)item % layout->tiles * layout->tile;
         int64_t last = first + layout->tile < g->out[1] ? first + layout->tile : g->out[1];
@@ -199,7 +220,7 @@ static partita_status conv_run(const cpu_call *call, uint64_t begin, uint64_t en
     if (cpu_has_input(call, 2) && call->in[2].count != (uint64_t)conv->features)
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "the bias has another length than W has features");
     if (layout.direct) {
-        direct_run(call, &layout, begin, end);
+        direct_run(call, &layout, begin, end, worker);
         return PARTITA_OK;
     }
     const float *bias = cpu_has_input(call, 2) ? call->in[2].data : NULL;

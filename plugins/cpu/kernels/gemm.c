@@ -53,28 +53,37 @@ static void tile_scalar(const cpu_gemm_tile *t) {
     }
 }
 
+static void tile_run(const cpu_gemm *gemm, uint64_t m, uint64_t m1, uint64_t p, uint64_t k0, cpu_gemm_tile *tile) {
+    const cpu_gemm_micro *micro = gemm->micro;
+    uint64_t column = p * micro->columns;
+    tile->rows = m1 - m < micro->rows ? (uint32_t)(m1 - m) : micro->rows;
+    tile->columns = gemm->n - column < micro->columns ? (uint32_t)(gemm->n - column) : micro->columns;
+    tile->a = gemm->a + (int64_t)m * gemm->a_row + (int64_t)k0 * gemm->a_column;
+    tile->b = gemm->packed != NULL ? gemm->packed + column * gemm->k + k0 * micro->columns
+                                   : gemm->b + (int64_t)k0 * gemm->b_row + (int64_t)column;
+    tile->c = gemm->c + (int64_t)m * gemm->c_row + (int64_t)column;
+    tile->row_bias = gemm->row_bias != NULL ? gemm->row_bias + m : NULL;
+    tile->column_bias = gemm->column_bias != NULL ? gemm->column_bias + column : NULL;
+    if (gemm->packed == NULL && tile->columns < micro->columns) tile_scalar(tile);
+    else micro->run(tile);
+}
+
 void cpu_gemm_run(const cpu_gemm *gemm, uint64_t m0, uint64_t m1, uint64_t p0, uint64_t p1) {
     const cpu_gemm_micro *micro = gemm->micro;
     cpu_gemm_tile tile = {.a_row = gemm->a_row, .a_column = gemm->a_column, .c_row = gemm->c_row, .alpha = gemm->alpha};
+    /* The operand with more of it passes by, a piece of the other stays in the first cache. */
+    bool panels_inside = m1 - m0 > (p1 - p0) * micro->columns;
     tile.b_row = gemm->packed != NULL ? (int64_t)micro->columns : gemm->b_row;
     /* k = 0 still writes the biases. */
     for (uint64_t k0 = 0; k0 == 0 || k0 < gemm->k; k0 += K_BLOCK) {
         tile.k = gemm->k - k0 < K_BLOCK ? gemm->k - k0 : K_BLOCK;
         tile.accumulate = gemm->accumulate || k0 > 0;
-        for (uint64_t p = p0; p < p1; p++) {
-            uint64_t column = p * micro->columns;
-            tile.columns = gemm->n - column < micro->columns ? (uint32_t)(gemm->n - column) : micro->columns;
-            tile.b = gemm->packed != NULL ? gemm->packed + column * gemm->k + k0 * micro->columns
-                                          : gemm->b + (int64_t)k0 * gemm->b_row + (int64_t)column;
-            tile.column_bias = gemm->column_bias != NULL ? gemm->column_bias + column : NULL;
-            for (uint64_t m = m0; m < m1; m += micro->rows) {
-                tile.rows = m1 - m < micro->rows ? (uint32_t)(m1 - m) : micro->rows;
-                tile.a = gemm->a + (int64_t)m * gemm->a_row + (int64_t)k0 * gemm->a_column;
-                tile.c = gemm->c + (int64_t)m * gemm->c_row + (int64_t)column;
-                tile.row_bias = gemm->row_bias != NULL ? gemm->row_bias + m : NULL;
-                if (gemm->packed == NULL && tile.columns < micro->columns) tile_scalar(&tile);
-                else micro->run(&tile);
-            }
+        if (panels_inside) {
+            for (uint64_t m = m0; m < m1; m += micro->rows)
+                for (uint64_t p = p0; p < p1; p++) tile_run(gemm, m, m1, p, k0, &tile);
+        } else {
+            for (uint64_t p = p0; p < p1; p++)
+                for (uint64_t m = m0; m < m1; m += micro->rows) tile_run(gemm, m, m1, p, k0, &tile);
         }
     }
 }
