@@ -21,6 +21,7 @@ SCRIPTS = [
     ("e2e/test_models.py", True, 900),
     ("e2e/test_nodes.py", True, 900),
     ("plugins/cpu/test_cases.py", True, 600),
+    ("plugins/test_device_cases.py", True, 900),
     ("e2e/test_command.py", True, 600),
     ("e2e/test_devices.py", False, 1500),
     ("e2e/test_absent.py", False, 300),

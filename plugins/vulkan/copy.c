@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Copies. Host memory goes through the staging of a submission: filled before it is enqueued, or emptied by the waiter when it is
- * complete, so that a copy stands in order with the kernels around it. Large ones are cut over several submissions.
+ * Copies. Host memory goes through the staging of a submission: filled before it is enqueued, or emptied by the waiter
+ * when it is complete, so that a copy stands in order with the kernels around it. Large ones are cut over several
+ * submissions.
  */
 #include "vulkan/vk.h"
 
-#define STAGING_MOST (16ull << 20)
+#define STAGING_MOST      (16ull << 20)
 #define STAGING_ALIGNMENT 64u
 
 /* Staging of at least `bytes`, while none of it is in use. */
@@ -51,7 +52,8 @@ static partita_status batch_open(ptp_device *device, batch *b) {
 static bool is_staged(const ptp_copy *copy) { return !copy->source || !copy->target; }
 
 /* As much of the copy as the slot's staging has room for. */
-static partita_status piece_record(ptp_device *device, batch *b, const ptp_copy *copy, uint64_t done, uint64_t *out_bytes) {
+static partita_status piece_record(ptp_device *device, batch *b, const ptp_copy *copy, uint64_t done,
+                                   uint64_t *out_bytes) {
     vk_slot *slot = b->slot;
     uint64_t bytes = copy->bytes - done;
     VkBuffer from = VK_NULL_HANDLE, to = VK_NULL_HANDLE;
@@ -102,11 +104,13 @@ static partita_status copy_record(ptp_device *device, batch *b, const ptp_copy *
 
 static partita_status copy_check(ptp_device *device, const ptp_copy *copy) {
     const ptp_buffer *source = copy->source, *target = copy->target;
-    bool fits = (!source || (copy->source_offset <= source->bytes && copy->bytes <= source->bytes - copy->source_offset)) &&
-                (!target || (copy->target_offset <= target->bytes && copy->bytes <= target->bytes - copy->target_offset));
+    bool fits =
+        (!source || (copy->source_offset <= source->bytes && copy->bytes <= source->bytes - copy->source_offset)) &&
+        (!target || (copy->target_offset <= target->bytes && copy->bytes <= target->bytes - copy->target_offset));
     if (!source && !target) return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "a copy without a buffer");
-    if (!fits) return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "a copy of %llu bytes leaves its buffer",
-                               (unsigned long long)copy->bytes);
+    if (!fits)
+        return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "a copy of %llu bytes leaves its buffer",
+                        (unsigned long long)copy->bytes);
     return PARTITA_OK;
 }
 
@@ -143,8 +147,8 @@ partita_status vk_copy(ptp_device *device, const ptp_copy *copies, uint32_t coun
     return PARTITA_OK;
 }
 
-partita_status vk_copy_now(ptp_device *device, const vk_memory *source, uint64_t source_offset,
-                           const vk_memory *target, uint64_t target_offset, uint64_t bytes) {
+partita_status vk_copy_now(ptp_device *device, const vk_memory *source, uint64_t source_offset, const vk_memory *target,
+                           uint64_t target_offset, uint64_t bytes) {
     VkBufferCopy region = {.srcOffset = source_offset, .dstOffset = target_offset, .size = bytes};
     uint64_t value = 0;
     vk_slot *slot;
@@ -170,7 +174,8 @@ partita_status vk_gpu_buffer_upload(gpu_device *gpu, ptp_buffer *buffer, uint64_
         batch b = {.staged_left = bytes - at};
         status = batch_open(device, &b);
         if (status != PARTITA_OK) return status;
-        ptp_copy copy = {.size = sizeof(copy), .source_data = data, .target = buffer, .target_offset = offset, .bytes = bytes};
+        ptp_copy copy = {
+            .size = sizeof(copy), .source_data = data, .target = buffer, .target_offset = offset, .bytes = bytes};
         uint64_t piece = 0, value = 0;
         status = piece_record(device, &b, &copy, at, &piece);
         if (status != PARTITA_OK) {

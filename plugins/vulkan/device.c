@@ -59,8 +59,8 @@ const char *vk_result_name(VkResult result) {
 partita_status vk_check(ptp_device *device, VkResult result, const char *what) {
     if (result >= 0) return PARTITA_OK;
     const struct result_row *row = result_find(result);
-    return gpu_fail(device->host, row ? row->status : PARTITA_DEVICE_FAILED, "%s: %s (%d)", what, vk_result_name(result),
-                    (int)result);
+    return gpu_fail(device->host, row ? row->status : PARTITA_DEVICE_FAILED, "%s: %s (%d)", what,
+                    vk_result_name(result), (int)result);
 }
 
 /* ---- options ---------------------------------------------------------------------------------------------------- */
@@ -158,7 +158,9 @@ partita_status vk_device_open(ptp_plugin *plugin, uint32_t index, const ptp_opti
     }
     if (status == PARTITA_OK) {
         device->physical = device->instance->devices[index];
-        vk_probe_read(device->instance, device->physical, &device->probe, &features);
+        status = vk_probe_read(device->instance, device->physical, &device->probe, &features);
+    }
+    if (status == PARTITA_OK) {
         device->push_descriptors = device->probe.push_descriptors && option_get(options, option_count, OPTION_PUSH);
         device->host_view = !option_get(options, option_count, OPTION_STAGED);
         if (!device->host_view) {

@@ -4,7 +4,8 @@
 #include <glslang/Include/glslang_c_interface.h>
 #include <glslang/Public/resource_limits_c.h>
 
-/* glslang counts its users by process; the first compile reads its built-in functions (60 ms), which later ones share. */
+/* glslang counts its users by process; the first compile reads its built-in functions (60 ms), which later ones share.
+ */
 static pthread_mutex_t glslang_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t glslang_users;
 
@@ -20,7 +21,8 @@ void vk_glsl_release(void) {
     pthread_mutex_unlock(&glslang_lock);
 }
 
-static partita_status words_copy(const ptp_host *host, glslang_program_t *program, uint32_t **out_words, size_t *out_count) {
+static partita_status words_copy(const ptp_host *host, glslang_program_t *program, uint32_t **out_words,
+                                 size_t *out_count) {
     size_t count = glslang_program_SPIRV_get_size(program);
     uint32_t *words = vk_alloc(host, count * sizeof(*words));
     if (!words) return PARTITA_OUT_OF_MEMORY;
@@ -87,15 +89,16 @@ typedef struct spirv_id {
     bool read_only;   /* of a variable, or of all that lies in a block */
 } spirv_id;
 
-uint32_t vk_spirv_writes(const ptp_host *host, const uint32_t *words, size_t count) {
-    const uint32_t everything = (1u << GPU_MAX_BINDINGS) - 1;
+partita_status vk_spirv_writes(const ptp_host *host, const uint32_t *words, size_t count, uint32_t *out_writes) {
     uint32_t writes = 0, bound = count > SPV_HEADER ? words[3] : 0;
-    spirv_id *ids = bound && bound < 1u << 24 ? vk_alloc(host, bound * sizeof(*ids)) : NULL;
-    if (!ids) return everything;
+    if (bound == 0 || bound > 1u << 24) return gpu_fail(host, PARTITA_INTERNAL, "SPIR-V with %u ids", bound);
+    spirv_id *ids = vk_alloc(host, bound * sizeof(*ids));
+    if (!ids) return PARTITA_OUT_OF_MEMORY;
     for (size_t at = SPV_HEADER; at < count && words[at] >> 16; at += words[at] >> 16) {
         const uint32_t *w = &words[at];
         uint32_t op = w[0] & 0xffff, length = w[0] >> 16;
-        if (length > count - at || length < 3 || w[1] >= bound || w[2] >= (op == SPV_OP_VARIABLE ? bound : UINT32_MAX)) continue;
+        if (length > count - at || length < 3 || w[1] >= bound || w[2] >= (op == SPV_OP_VARIABLE ? bound : UINT32_MAX))
+            continue;
         if (op == SPV_OP_DECORATE && w[2] == SPV_BINDING && length > 3) ids[w[1]].binding = w[3] + 1;
         if (op == SPV_OP_DECORATE && w[2] == SPV_NON_WRITABLE) ids[w[1]].read_only = true;
         if (op == SPV_OP_MEMBER_DECORATE && length > 3 && w[3] == SPV_NON_WRITABLE) ids[w[1]].read_only = true;
@@ -106,5 +109,6 @@ uint32_t vk_spirv_writes(const ptp_host *host, const uint32_t *words, size_t cou
         if (!read_only) writes |= 1u << (ids[w[2]].binding - 1);
     }
     vk_free(host, ids);
-    return writes;
+    *out_writes = writes;
+    return PARTITA_OK;
 }

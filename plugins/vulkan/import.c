@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory that two devices, or a device and the host, see without a copy: host pointers and opaque fds, and what routes cost. */
+/* Memory that two devices, or a device and the host, see without a copy: host pointers and opaque fds, and what routes
+ * cost. */
 #include "vulkan/vk.h"
 #include <fcntl.h>
 #include <unistd.h>
@@ -28,7 +29,8 @@ static partita_status export_fd(ptp_device *device, ptp_buffer *buffer, int64_t 
 partita_status vk_export(ptp_device *device, ptp_buffer *buffer, uint32_t handle_kind, int64_t *out_handle) {
     const vk_memory *memory = &buffer->block->memory;
     if (handle_kind == PTP_HANDLE_OPAQUE_FD) return export_fd(device, buffer, out_handle);
-    if (handle_kind != PTP_HANDLE_HOST_POINTER) return refuse(device, "memory is exported as a host pointer or an opaque fd");
+    if (handle_kind != PTP_HANDLE_HOST_POINTER)
+        return refuse(device, "memory is exported as a host pointer or an opaque fd");
     if (!memory->mapped || !memory->coherent) return refuse(device, "the host cannot see this buffer's memory");
     *out_handle = (int64_t)(intptr_t)((char *)memory->mapped + buffer->offset);
     return PARTITA_OK;
@@ -58,16 +60,16 @@ static partita_status import_pointer(ptp_device *device, int64_t handle, uint64_
         return gpu_fail(device->host, PARTITA_UNSUPPORTED, "the address %#llx is no multiple of %u",
                         (unsigned long long)address, device->probe.caps.alignment);
     }
-    vk_request request = {.kind = VK_IMPORT_HOST,
-                          .bytes = vk_align(address - begin + bytes, alignment),
-                          .address = (void *)begin};
+    vk_request request = {
+        .kind = VK_IMPORT_HOST, .bytes = vk_align(address - begin + bytes, alignment), .address = (void *)begin};
     return block_import(device, &request, address - begin, bytes, out_buffer);
 }
 
 static partita_status import_fd(ptp_device *device, int64_t handle, uint64_t bytes, ptp_buffer **out_buffer) {
     if (!device->probe.fds) return refuse(device, "the driver imports no opaque fds");
     vk_request request = {.kind = VK_IMPORT_FD, .bytes = bytes, .fd = fcntl((int)handle, F_DUPFD_CLOEXEC, 0)};
-    if (request.fd < 0) return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "handle %lld is no fd", (long long)handle);
+    if (request.fd < 0)
+        return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "handle %lld is no fd", (long long)handle);
     partita_status status = block_import(device, &request, 0, bytes, out_buffer);
     if (status != PARTITA_OK) close(request.fd); /* the driver takes it over only when it succeeds */
     return status;

@@ -33,7 +33,8 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL message_log(VkDebugUtilsMessageSeverityFla
                                                   VkDebugUtilsMessageTypeFlagsEXT types,
                                                   const VkDebugUtilsMessengerCallbackDataEXT *data, void *user) {
     const ptp_host *host = user;
-    bool ours = types & (VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT);
+    bool ours =
+        types & (VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT);
     char text[1024];
     (void)severity;
     snprintf(text, sizeof(text), "vulkan validation: %s", data->pMessage);
@@ -61,13 +62,15 @@ static partita_status devices_find(vk_instance *instance) {
     VkResult result = instance->EnumeratePhysicalDevices(instance->handle, &count, all);
     if (result < 0) count = 0;
     for (uint32_t i = 0; i < count; i++) {
-        vk_probe_read(instance, all[i], &probe, &features);
+        partita_status status = vk_probe_read(instance, all[i], &probe, &features);
+        if (status != PARTITA_OK) return status;
         if (probe.family != UINT32_MAX) instance->devices[instance->count++] = all[i];
     }
     if (instance->count) return PARTITA_OK;
     if (count) {
         return gpu_fail(instance->host, PARTITA_DEVICE_ABSENT,
-                        "%u Vulkan devices, none with version 1.2, timeline semaphores and a queue that computes", count);
+                        "%u Vulkan devices, none with version 1.2, timeline semaphores and a queue that computes",
+                        count);
     }
     return gpu_fail(instance->host, PARTITA_DEVICE_ABSENT, "no Vulkan driver found a device (%s)",
                     result < 0 ? vk_result_name(result) : "the list is empty");
@@ -78,19 +81,22 @@ static partita_status instance_create(const vk_loader *loader, bool validation, 
     uint32_t version = VK_API_VERSION_1_0;
     loader->EnumerateInstanceVersion(&version);
     if (version < VK_API_VERSION_1_2) {
-        return gpu_fail(instance->host, PARTITA_DEVICE_ABSENT, "the Vulkan loader has version %u.%u, at least 1.2 is needed",
-                        VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version));
+        return gpu_fail(instance->host, PARTITA_DEVICE_ABSENT,
+                        "the Vulkan loader has version %u.%u, at least 1.2 is needed", VK_API_VERSION_MAJOR(version),
+                        VK_API_VERSION_MINOR(version));
     }
     VkApplicationInfo application = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
                                      .pApplicationName = "partita",
-                                     .apiVersion = version < VK_API_VERSION_1_3 ? VK_API_VERSION_1_2 : VK_API_VERSION_1_3};
-    VkDebugUtilsMessengerCreateInfoEXT messenger = {
-        .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
-        .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
-        .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_GENERAL_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT |
-                       VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT,
-        .pfnUserCallback = message_log,
-        .pUserData = (void *)instance->host};
+                                     .apiVersion =
+                                         version < VK_API_VERSION_1_3 ? VK_API_VERSION_1_2 : VK_API_VERSION_1_3};
+    VkDebugUtilsMessengerCreateInfoEXT messenger = {.sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
+                                                    .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT |
+                                                                       VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
+                                                    .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_GENERAL_BIT_EXT |
+                                                                   VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT |
+                                                                   VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT,
+                                                    .pfnUserCallback = message_log,
+                                                    .pUserData = (void *)instance->host};
     VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &application};
     if (validation) {
         if (!layer_present(loader, instance->host)) {
@@ -114,8 +120,8 @@ static partita_status instance_create(const vk_loader *loader, bool validation, 
 #include "vulkan/functions.inc"
     if (!complete) return gpu_fail(instance->host, PARTITA_DEVICE_ABSENT, "the Vulkan loader lacks functions of 1.2");
     if (validation) {
-        PFN_vkCreateDebugUtilsMessengerEXT create = (PFN_vkCreateDebugUtilsMessengerEXT)loader->get(
-            instance->handle, "vkCreateDebugUtilsMessengerEXT");
+        PFN_vkCreateDebugUtilsMessengerEXT create =
+            (PFN_vkCreateDebugUtilsMessengerEXT)loader->get(instance->handle, "vkCreateDebugUtilsMessengerEXT");
         if (!create || create(instance->handle, &messenger, NULL, &instance->messenger) != VK_SUCCESS) {
             return gpu_fail(instance->host, PARTITA_DEVICE_FAILED, "validation=1, but messages cannot be received");
         }
@@ -134,8 +140,8 @@ partita_status vk_instance_init(const vk_loader *loader, const ptp_host *host, b
 
 void vk_instance_deinit(const vk_loader *loader, vk_instance *instance) {
     if (!instance->handle) return;
-    PFN_vkDestroyDebugUtilsMessengerEXT destroy = (PFN_vkDestroyDebugUtilsMessengerEXT)loader->get(
-        instance->handle, "vkDestroyDebugUtilsMessengerEXT");
+    PFN_vkDestroyDebugUtilsMessengerEXT destroy =
+        (PFN_vkDestroyDebugUtilsMessengerEXT)loader->get(instance->handle, "vkDestroyDebugUtilsMessengerEXT");
     if (instance->messenger && destroy) destroy(instance->handle, instance->messenger, NULL);
     if (instance->DestroyInstance) instance->DestroyInstance(instance->handle, NULL);
     instance->handle = VK_NULL_HANDLE;

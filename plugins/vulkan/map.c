@@ -8,7 +8,8 @@ static partita_status staging_fill(ptp_device *device, ptp_buffer *buffer, vk_ma
     if (status != PARTITA_OK) return status;
     mapping->data = mapping->staging.mapped;
     /* what a write leaves out must stay as it is, so it is read too */
-    status = vk_copy_now(device, &buffer->block->memory, buffer->offset + mapping->offset, &mapping->staging, 0, mapping->bytes);
+    status = vk_copy_now(device, &buffer->block->memory, buffer->offset + mapping->offset, &mapping->staging, 0,
+                         mapping->bytes);
     if (status == PARTITA_OK) vk_memory_invalidate(device, &mapping->staging, 0, mapping->bytes);
     return status;
 }
@@ -25,7 +26,8 @@ partita_status vk_map(ptp_device *device, ptp_buffer *buffer, uint64_t offset, u
     *out_data = NULL;
     if (offset > buffer->bytes || bytes > buffer->bytes - offset || bytes == 0) {
         return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "bytes %llu to %llu of a buffer of %llu",
-                        (unsigned long long)offset, (unsigned long long)(offset + bytes), (unsigned long long)buffer->bytes);
+                        (unsigned long long)offset, (unsigned long long)(offset + bytes),
+                        (unsigned long long)buffer->bytes);
     }
     vk_mapping *mapping = vk_alloc(device->host, sizeof(*mapping));
     if (!mapping) return PARTITA_OUT_OF_MEMORY;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Device memory: allocations, and buffers in them. What the host allocates lies alone where memory may be exported, since an fd
- * names a whole allocation; weights and the like share large blocks.
+ * Device memory: allocations, and buffers in them. What the host allocates lies alone where memory may be exported,
+ * since an fd names a whole allocation; weights and the like share large blocks.
  */
 #include "vulkan/vk.h"
 #include <unistd.h>
 
-#define PAGE 4096u
+#define PAGE        4096u
 #define BLOCK_BYTES (32u << 20)
 #define BUFFER_USAGE                                                                                                   \
     (VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT)
@@ -21,9 +21,11 @@ static uint32_t type_choose(const ptp_device *device, const vk_request *request,
     for (uint32_t t = 0; t < memory->memoryTypeCount; t++) {
         VkMemoryPropertyFlags flags = memory->memoryTypes[t].propertyFlags;
         bool local = flags & VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, visible = flags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT;
-        bool coherent = flags & VK_MEMORY_PROPERTY_HOST_COHERENT_BIT, cached = flags & VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
+        bool coherent = flags & VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
+             cached = flags & VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
         int score = coherent * 2;
-        if (!(mask >> t & 1u) || flags & (VK_MEMORY_PROPERTY_PROTECTED_BIT | VK_MEMORY_PROPERTY_LAZILY_ALLOCATED_BIT)) continue;
+        if (!(mask >> t & 1u) || flags & (VK_MEMORY_PROPERTY_PROTECTED_BIT | VK_MEMORY_PROPERTY_LAZILY_ALLOCATED_BIT))
+            continue;
         if (request->kind == VK_IMPORT_HOST) {
             if (!visible || !coherent) continue;
         } else if (request->use == VK_FOR_STAGING) {
@@ -53,8 +55,8 @@ static partita_status buffer_make(ptp_device *device, const vk_request *request,
                                .pNext = request->kind == VK_PLAIN ? NULL : &external,
                                .size = vk_align(request->bytes ? request->bytes : 1, PAGE),
                                .usage = BUFFER_USAGE};
-    partita_status status = vk_check(device, device->CreateBuffer(device->handle, &info, NULL, &memory->buffer),
-                                     "vkCreateBuffer");
+    partita_status status =
+        vk_check(device, device->CreateBuffer(device->handle, &info, NULL, &memory->buffer), "vkCreateBuffer");
     if (status != PARTITA_OK) memory->buffer = VK_NULL_HANDLE;
     return status;
 }
@@ -69,8 +71,8 @@ static partita_status memory_bind(ptp_device *device, const vk_request *request,
     VkImportMemoryFdInfoKHR fd = {.sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_FD_INFO_KHR,
                                   .handleType = VK_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD_BIT,
                                   .fd = request->fd};
-    const void *const extras[] = {[VK_PLAIN] = NULL, [VK_EXPORTABLE] = &export, [VK_IMPORT_HOST] = &pointer,
-                                  [VK_IMPORT_FD] = &fd};
+    const void *const extras[] = {
+        [VK_PLAIN] = NULL, [VK_EXPORTABLE] = &export, [VK_IMPORT_HOST] = &pointer, [VK_IMPORT_FD] = &fd};
     VkMemoryAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
                                  .pNext = extras[request->kind],
                                  .allocationSize = bytes,
@@ -78,7 +80,8 @@ static partita_status memory_bind(ptp_device *device, const vk_request *request,
     VkResult result = device->AllocateMemory(device->handle, &info, NULL, &memory->memory);
     if (result != VK_SUCCESS) {
         memory->memory = VK_NULL_HANDLE;
-        return gpu_fail(device->host, result == VK_ERROR_INVALID_EXTERNAL_HANDLE ? PARTITA_INVALID_ARGUMENT : PARTITA_OUT_OF_MEMORY,
+        return gpu_fail(device->host,
+                        result == VK_ERROR_INVALID_EXTERNAL_HANDLE ? PARTITA_INVALID_ARGUMENT : PARTITA_OUT_OF_MEMORY,
                         "vkAllocateMemory of %llu bytes: %s", (unsigned long long)bytes, vk_result_name(result));
     }
     memory->bytes = bytes;
@@ -100,11 +103,11 @@ partita_status vk_memory_create(ptp_device *device, const vk_request *request, v
     uint32_t mask = needs.memoryTypeBits;
     if (request->kind == VK_IMPORT_HOST) {
         VkMemoryHostPointerPropertiesEXT properties = {.sType = VK_STRUCTURE_TYPE_MEMORY_HOST_POINTER_PROPERTIES_EXT};
-        status = vk_check(device,
-                          device->GetMemoryHostPointerPropertiesEXT(
-                              device->handle, VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT, request->address,
-                              &properties),
-                          "vkGetMemoryHostPointerPropertiesEXT");
+        status = vk_check(
+            device,
+            device->GetMemoryHostPointerPropertiesEXT(
+                device->handle, VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT, request->address, &properties),
+            "vkGetMemoryHostPointerPropertiesEXT");
         mask &= properties.memoryTypeBits;
         needs.size = vk_align(needs.size, device->probe.import_alignment);
     }
@@ -120,8 +123,9 @@ partita_status vk_memory_create(ptp_device *device, const vk_request *request, v
         if (request->kind == VK_IMPORT_HOST) {
             memory.mapped = request->address;
         } else if (visible && (request->use == VK_FOR_STAGING || device->host_view)) {
-            status = vk_check(device, device->MapMemory(device->handle, memory.memory, 0, VK_WHOLE_SIZE, 0, &memory.mapped),
-                              "vkMapMemory");
+            status =
+                vk_check(device, device->MapMemory(device->handle, memory.memory, 0, VK_WHOLE_SIZE, 0, &memory.mapped),
+                         "vkMapMemory");
         }
     }
     if (status != PARTITA_OK) vk_memory_destroy(device, &memory);
@@ -135,7 +139,8 @@ void vk_memory_destroy(ptp_device *device, vk_memory *memory) {
     memset(memory, 0, sizeof(*memory));
 }
 
-static VkMappedMemoryRange mapped_range(const ptp_device *device, const vk_memory *memory, uint64_t offset, uint64_t bytes) {
+static VkMappedMemoryRange mapped_range(const ptp_device *device, const vk_memory *memory, uint64_t offset,
+                                        uint64_t bytes) {
     uint64_t atom = device->probe.atom ? device->probe.atom : 1, begin = offset / atom * atom;
     uint64_t end = vk_align(offset + bytes, atom);
     return (VkMappedMemoryRange){.sType = VK_STRUCTURE_TYPE_MAPPED_MEMORY_RANGE,
@@ -164,7 +169,8 @@ static void block_free(ptp_device *device, vk_block *block) {
     vk_free(device->host, block);
 }
 
-static partita_status block_make(ptp_device *device, uint64_t bytes, bool shared, bool exportable, vk_block **out_block) {
+static partita_status block_make(ptp_device *device, uint64_t bytes, bool shared, bool exportable,
+                                 vk_block **out_block) {
     vk_request request = {.kind = exportable ? VK_EXPORTABLE : VK_PLAIN, .bytes = bytes};
     vk_block *block = vk_alloc(device->host, sizeof(*block));
     if (!block) return PARTITA_OUT_OF_MEMORY;
@@ -284,7 +290,8 @@ void vk_blocks_trim(ptp_device *device, uint64_t keep_bytes) {
     pthread_mutex_unlock(&device->memory_lock);
 }
 
-/* ---- slots of the ABI and of the shared part ---------------------------------------------------------------------- */
+/* ---- slots of the ABI and of the shared part ----------------------------------------------------------------------
+ */
 
 static partita_status memory_alloc(ptp_device *device, uint32_t domain, uint64_t bytes, ptp_buffer **out_buffer) {
     *out_buffer = NULL;

@@ -75,9 +75,9 @@ static partita_status plugin_peek(ptp_plugin *plugin, uint32_t index, ptp_device
     if (index >= plugin->instance.count) {
         return gpu_fail(plugin->host, PARTITA_INVALID_ARGUMENT, "there is no device %u", index);
     }
-    vk_probe_read(&plugin->instance, plugin->instance.devices[index], &probe, &features);
-    struct_out(out_info, &probe.info, sizeof(probe.info));
-    return PARTITA_OK;
+    partita_status status = vk_probe_read(&plugin->instance, plugin->instance.devices[index], &probe, &features);
+    if (status == PARTITA_OK) struct_out(out_info, &probe.info, sizeof(probe.info));
+    return status;
 }
 
 static const ptp_option_row *plugin_options(ptp_plugin *plugin, uint32_t index, uint32_t *out_count) {

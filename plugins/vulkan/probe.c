@@ -9,7 +9,7 @@ typedef struct known_extensions {
     bool host, fd, push, pci, budget;
 } known_extensions;
 
-static void extensions_read(const vk_instance *instance, VkPhysicalDevice physical, known_extensions *out) {
+static partita_status extensions_read(const vk_instance *instance, VkPhysicalDevice physical, known_extensions *out) {
     const struct {
         const char *name;
         bool *found;
@@ -21,8 +21,8 @@ static void extensions_read(const vk_instance *instance, VkPhysicalDevice physic
     uint32_t count = 0;
     memset(out, 0, sizeof(*out));
     instance->EnumerateDeviceExtensionProperties(physical, NULL, &count, NULL);
-    VkExtensionProperties *list = count ? vk_alloc(instance->host, count * sizeof(*list)) : NULL;
-    if (!list) return;
+    VkExtensionProperties *list = vk_alloc(instance->host, count * sizeof(*list));
+    if (!list) return PARTITA_OUT_OF_MEMORY;
     if (instance->EnumerateDeviceExtensionProperties(physical, NULL, &count, list) < 0) count = 0;
     for (uint32_t i = 0; i < count; i++) {
         for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
@@ -30,6 +30,7 @@ static void extensions_read(const vk_instance *instance, VkPhysicalDevice physic
         }
     }
     vk_free(instance->host, list);
+    return PARTITA_OK;
 }
 
 uint32_t vk_probe_extensions(const vk_probe *probe, const char **out_names) {
@@ -59,14 +60,13 @@ static void chain(void **tail, void *structure) {
 
 static void properties_read(const vk_instance *instance, VkPhysicalDevice physical, const known_extensions *extensions,
                             known_properties *out) {
-    *out = (known_properties){
-        .base.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
-        .id.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES,
-        .driver.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES,
-        .maintenance3.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES,
-        .maintenance4.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES,
-        .host.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT,
-        .pci.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PCI_BUS_INFO_PROPERTIES_EXT};
+    *out = (known_properties){.base.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                              .id.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES,
+                              .driver.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES,
+                              .maintenance3.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES,
+                              .maintenance4.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES,
+                              .host.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT,
+                              .pci.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PCI_BUS_INFO_PROPERTIES_EXT};
     instance->GetPhysicalDeviceProperties2(physical, &out->base);
     uint32_t version = out->base.properties.apiVersion;
     if (version < VK_API_VERSION_1_2) return;
@@ -81,24 +81,23 @@ static void properties_read(const vk_instance *instance, VkPhysicalDevice physic
 }
 
 /* Leaves on what kernels use; returns GPU_HAS_*. */
-static uint32_t features_read(const vk_instance *instance, VkPhysicalDevice physical, vk_features *out, bool *out_timeline) {
-    *out = (vk_features){.base = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &out->storage16},
-                         .storage16 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES,
-                                       .pNext = &out->v12},
-                         .v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES}};
+static uint32_t features_read(const vk_instance *instance, VkPhysicalDevice physical, vk_features *out,
+                              bool *out_timeline) {
+    *out = (vk_features){
+        .base = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &out->storage16},
+        .storage16 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES, .pNext = &out->v12},
+        .v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES}};
     instance->GetPhysicalDeviceFeatures2(physical, &out->base);
     bool int64 = out->base.features.shaderInt64, float64 = out->base.features.shaderFloat64;
     bool int16 = out->base.features.shaderInt16 && out->storage16.storageBuffer16BitAccess;
     bool int8 = out->v12.shaderInt8 && out->v12.storageBuffer8BitAccess;
     *out_timeline = out->v12.timelineSemaphore;
-    out->base.features = (VkPhysicalDeviceFeatures){.shaderInt64 = int64, .shaderFloat64 = float64, .shaderInt16 = int16};
-    out->storage16 = (VkPhysicalDevice16BitStorageFeatures){.sType = out->storage16.sType,
-                                                            .pNext = &out->v12,
-                                                            .storageBuffer16BitAccess = int16};
-    out->v12 = (VkPhysicalDeviceVulkan12Features){.sType = out->v12.sType,
-                                                  .shaderInt8 = int8,
-                                                  .storageBuffer8BitAccess = int8,
-                                                  .timelineSemaphore = VK_TRUE};
+    out->base.features =
+        (VkPhysicalDeviceFeatures){.shaderInt64 = int64, .shaderFloat64 = float64, .shaderInt16 = int16};
+    out->storage16 = (VkPhysicalDevice16BitStorageFeatures){
+        .sType = out->storage16.sType, .pNext = &out->v12, .storageBuffer16BitAccess = int16};
+    out->v12 = (VkPhysicalDeviceVulkan12Features){
+        .sType = out->v12.sType, .shaderInt8 = int8, .storageBuffer8BitAccess = int8, .timelineSemaphore = VK_TRUE};
     return (int64 ? GPU_HAS_INT64 : 0u) | (int8 ? GPU_HAS_INT8 : 0u) | (int16 ? GPU_HAS_INT16 : 0u) |
            (float64 ? GPU_HAS_FLOAT64 : 0u);
 }
@@ -119,7 +118,8 @@ static bool external_works(const vk_instance *instance, VkPhysicalDevice physica
                            VkExternalMemoryHandleTypeFlagBits handle, VkExternalMemoryFeatureFlags needed) {
     VkPhysicalDeviceExternalBufferInfo info = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_BUFFER_INFO,
                                                .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
-                                                        VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT,
+                                                        VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
+                                                        VK_BUFFER_USAGE_TRANSFER_DST_BIT,
                                                .handleType = handle};
     VkExternalBufferProperties properties = {.sType = VK_STRUCTURE_TYPE_EXTERNAL_BUFFER_PROPERTIES};
     instance->GetPhysicalDeviceExternalBufferProperties(physical, &info, &properties);
@@ -177,8 +177,8 @@ static const char *vendor_name(uint32_t id) {
     static const struct {
         uint32_t id;
         const char *name;
-    } rows[] = {{0x1002, "AMD"}, {0x10de, "NVIDIA"}, {0x8086, "Intel"}, {0x13b5, "Arm"}, {0x5143, "Qualcomm"},
-                {0x1010, "Imagination"}, {VK_VENDOR_ID_MESA, "Mesa"}};
+    } rows[] = {{0x1002, "AMD"},      {0x10de, "NVIDIA"},      {0x8086, "Intel"},          {0x13b5, "Arm"},
+                {0x5143, "Qualcomm"}, {0x1010, "Imagination"}, {VK_VENDOR_ID_MESA, "Mesa"}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (rows[i].id == id) return rows[i].name;
     }
@@ -194,7 +194,8 @@ static void info_fill(const known_properties *properties, const known_extensions
     snprintf(info->kind, sizeof(info->kind), "vulkan");
     snprintf(info->description, sizeof(info->description), "%.127s", base->deviceName);
     snprintf(info->vendor, sizeof(info->vendor), "%s", vendor_name(base->vendorID));
-    snprintf(info->driver, sizeof(info->driver), "%.24s %.38s", properties->driver.driverName, properties->driver.driverInfo);
+    snprintf(info->driver, sizeof(info->driver), "%.24s %.38s", properties->driver.driverName,
+             properties->driver.driverInfo);
     const uint8_t *uuid = properties->id.deviceUUID;
     memcpy(info->uuid, uuid, sizeof(info->uuid));
     if (emulated) {
@@ -203,8 +204,8 @@ static void info_fill(const known_properties *properties, const known_extensions
         snprintf(info->resources[0], sizeof(info->resources[0]), "pci:%04x:%02x:%02x.%x", properties->pci.pciDomain,
                  properties->pci.pciBus, properties->pci.pciDevice, properties->pci.pciFunction);
     } else {
-        snprintf(info->resources[0], sizeof(info->resources[0]), "gpu:%02x%02x%02x%02x%02x%02x%02x%02x", uuid[0], uuid[1],
-                 uuid[2], uuid[3], uuid[4], uuid[5], uuid[6], uuid[7]);
+        snprintf(info->resources[0], sizeof(info->resources[0]), "gpu:%02x%02x%02x%02x%02x%02x%02x%02x", uuid[0],
+                 uuid[1], uuid[2], uuid[3], uuid[4], uuid[5], uuid[6], uuid[7]);
     }
     rates_fill(base->deviceType, info);
 }
@@ -219,26 +220,29 @@ static void domain_fill(vk_probe *probe) {
     domain->max_binding = probe->caps.max_binding;
     domain->alignment = probe->caps.alignment;
     domain->import_alignment = probe->import_host ? (uint32_t)probe->import_alignment : 0;
-    domain->import_mask = (probe->import_host ? 1u << PTP_HANDLE_HOST_POINTER : 0u) |
-                          (probe->fds ? 1u << PTP_HANDLE_OPAQUE_FD : 0u);
-    domain->export_mask = (probe->unified ? 1u << PTP_HANDLE_HOST_POINTER : 0u) |
-                          (probe->fds ? 1u << PTP_HANDLE_OPAQUE_FD : 0u);
+    domain->import_mask =
+        (probe->import_host ? 1u << PTP_HANDLE_HOST_POINTER : 0u) | (probe->fds ? 1u << PTP_HANDLE_OPAQUE_FD : 0u);
+    domain->export_mask =
+        (probe->unified ? 1u << PTP_HANDLE_HOST_POINTER : 0u) | (probe->fds ? 1u << PTP_HANDLE_OPAQUE_FD : 0u);
 }
 
-void vk_probe_read(const vk_instance *instance, VkPhysicalDevice physical, vk_probe *out_probe, vk_features *out_features) {
+partita_status vk_probe_read(const vk_instance *instance, VkPhysicalDevice physical, vk_probe *out_probe,
+                             vk_features *out_features) {
     known_extensions extensions;
     known_properties properties;
     bool timeline = false;
     *out_probe = (vk_probe){.family = UINT32_MAX};
-    extensions_read(instance, physical, &extensions);
+    partita_status status = extensions_read(instance, physical, &extensions);
+    if (status != PARTITA_OK) return status;
     properties_read(instance, physical, &extensions, &properties);
-    if (properties.base.properties.apiVersion < VK_API_VERSION_1_2) return;
+    if (properties.base.properties.apiVersion < VK_API_VERSION_1_2) return PARTITA_OK;
     const VkPhysicalDeviceLimits *limits = &properties.base.properties.limits;
     gpu_caps *caps = &out_probe->caps;
     caps->features = features_read(instance, physical, out_features, &timeline);
-    if (!timeline) return;
+    if (!timeline) return PARTITA_OK;
     if (properties.base.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU) caps->features |= GPU_ON_CPU;
-    caps->alignment = limits->minStorageBufferOffsetAlignment < 16 ? 16 : (uint32_t)limits->minStorageBufferOffsetAlignment;
+    caps->alignment =
+        limits->minStorageBufferOffsetAlignment < 16 ? 16 : (uint32_t)limits->minStorageBufferOffsetAlignment;
     caps->max_binding = limits->maxStorageBufferRange;
     caps->max_buffer = properties.maintenance3.maxMemoryAllocationSize;
     if (properties.maintenance4.maxBufferSize && properties.maintenance4.maxBufferSize < caps->max_buffer) {
@@ -247,7 +251,8 @@ void vk_probe_read(const vk_instance *instance, VkPhysicalDevice physical, vk_pr
     caps->max_group = limits->maxComputeWorkGroupInvocations;
     for (int d = 0; d < 3; d++) {
         caps->max_groups[d] = limits->maxComputeWorkGroupCount[d];
-        if (limits->maxComputeWorkGroupSize[d] < caps->max_group && d < 2) caps->max_group = limits->maxComputeWorkGroupSize[d];
+        if (limits->maxComputeWorkGroupSize[d] < caps->max_group && d < 2)
+            caps->max_group = limits->maxComputeWorkGroupSize[d];
     }
     caps->shared_bytes = limits->maxComputeSharedMemorySize;
     caps->vector_width = 4;
@@ -257,11 +262,12 @@ void vk_probe_read(const vk_instance *instance, VkPhysicalDevice physical, vk_pr
     out_probe->import_host =
         extensions.host && external_works(instance, physical, VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT,
                                           VK_EXTERNAL_MEMORY_FEATURE_IMPORTABLE_BIT);
-    out_probe->fds = extensions.fd &&
-                     external_works(instance, physical, VK_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD_BIT,
-                                    VK_EXTERNAL_MEMORY_FEATURE_IMPORTABLE_BIT | VK_EXTERNAL_MEMORY_FEATURE_EXPORTABLE_BIT);
+    out_probe->fds = extensions.fd && external_works(instance, physical, VK_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD_BIT,
+                                                     VK_EXTERNAL_MEMORY_FEATURE_IMPORTABLE_BIT |
+                                                         VK_EXTERNAL_MEMORY_FEATURE_EXPORTABLE_BIT);
     heaps_read(instance, physical, extensions.budget, out_probe);
     info_fill(&properties, &extensions, out_probe);
     domain_fill(out_probe);
     out_probe->family = family_choose(instance, physical);
+    return PARTITA_OK;
 }

@@ -53,9 +53,8 @@ void vk_programs_deinit(ptp_device *device) {
 
 static partita_status pipeline_make(ptp_device *device, const gpu_source *source, const uint32_t *words, size_t count,
                                     VkPipeline *out_pipeline) {
-    VkShaderModuleCreateInfo module_info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                            .codeSize = count * sizeof(*words),
-                                            .pCode = words};
+    VkShaderModuleCreateInfo module_info = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = count * sizeof(*words), .pCode = words};
     VkShaderModule module;
     partita_status status = vk_check(device, device->CreateShaderModule(device->handle, &module_info, NULL, &module),
                                      "vkCreateShaderModule");
@@ -80,17 +79,17 @@ partita_status vk_program_create(gpu_device *gpu, const gpu_source *source, gpu_
     uint32_t *words = NULL;
     size_t count = 0;
     if (source->binding_count == 0 || source->binding_count > GPU_MAX_BINDINGS) {
-        return gpu_fail(device->host, PARTITA_CANNOT_COMPILE, "a kernel with %u buffers, at most %u", source->binding_count,
-                        GPU_MAX_BINDINGS);
+        return gpu_fail(device->host, PARTITA_CANNOT_COMPILE, "a kernel with %u buffers, at most %u",
+                        source->binding_count, GPU_MAX_BINDINGS);
     }
     gpu_program *program = vk_alloc(device->host, sizeof(*program));
     if (!program) return PARTITA_OUT_OF_MEMORY;
     partita_status status = vk_glsl_compile(device->host, source->name, source->text, &words, &count);
     if (status == PARTITA_OK) {
         program->binding_count = source->binding_count;
-        program->writes = vk_spirv_writes(device->host, words, count);
-        status = pipeline_make(device, source, words, count, &program->pipeline);
+        status = vk_spirv_writes(device->host, words, count, &program->writes);
     }
+    if (status == PARTITA_OK) status = pipeline_make(device, source, words, count, &program->pipeline);
     vk_free(device->host, words);
     if (status != PARTITA_OK) {
         vk_free(device->host, program);

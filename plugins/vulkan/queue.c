@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The device's one queue: submissions in order on a timeline semaphore, and the thread that waits for them, finishes downloads
- * and signals the host. A submission starts with a barrier, so that work enqueued later sees all earlier work complete.
+ * The device's one queue: submissions in order on a timeline semaphore, and the thread that waits for them, finishes
+ * downloads and signals the host. A submission starts with a barrier, so that work enqueued later sees all earlier work
+ * complete.
  */
 #include "vulkan/vk.h"
 
@@ -163,8 +164,10 @@ partita_status vk_slot_submit(ptp_device *device, vk_slot *slot, ptp_point done,
         slot->done = done;
         slot->submitted_ns = vk_now_ns();
         slot->next = NULL;
-        if (queue->last) queue->last->next = slot;
-        else queue->first = slot;
+        if (queue->last)
+            queue->last->next = slot;
+        else
+            queue->first = slot;
         queue->last = slot;
         if (out_value) *out_value = value;
         pthread_cond_signal(&queue->filled);

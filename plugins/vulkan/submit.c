@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A batch of launches as one command buffer: pipelines, descriptors, params, and a barrier where a launch depends on another. */
+/* A batch of launches as one command buffer: pipelines, descriptors, params, and a barrier where a launch depends on
+ * another. */
 #include "vulkan/vk.h"
 
 #define SETS_PER_POOL 128u
@@ -17,7 +18,8 @@ typedef struct hazards {
     touched rows[TOUCHED_MOST];
 } hazards;
 
-/* Two buffers over the same host memory are compared by address; what an fd brought may be the same as what another did. */
+/* Two buffers over the same host memory are compared by address; what an fd brought may be the same as what another
+ * did. */
 static touched range_of(const gpu_binding *binding, bool write) {
     static const char host_space, fd_space;
     const vk_block *block = binding->buffer->block;
@@ -108,8 +110,9 @@ static partita_status buffers_bind(ptp_device *device, vk_slot *slot, const gpu_
         const ptp_buffer *buffer = binding->buffer;
         uint64_t offset = binding->offset < buffer->bytes ? binding->offset : 0; /* an empty tensor at the end */
         if (offset != binding->offset ? binding->bytes > 4 : binding->bytes > vk_align(buffer->bytes, 4) - offset) {
-            return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "kernel %s: buffer %u has %llu bytes, %llu are bound at %llu",
-                            launch->name, i, (unsigned long long)buffer->bytes, (unsigned long long)binding->bytes,
+            return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT,
+                            "kernel %s: buffer %u has %llu bytes, %llu are bound at %llu", launch->name, i,
+                            (unsigned long long)buffer->bytes, (unsigned long long)binding->bytes,
                             (unsigned long long)binding->offset);
         }
         /* whole words: drivers may fetch narrow elements by them. Buffers have room up to a page */
@@ -124,7 +127,8 @@ static partita_status buffers_bind(ptp_device *device, vk_slot *slot, const gpu_
                                            .pBufferInfo = &buffers[i]};
     }
     if (device->push_descriptors) {
-        device->CmdPushDescriptorSetKHR(slot->commands, VK_PIPELINE_BIND_POINT_COMPUTE, layout, 0, launch->binding_count, writes);
+        device->CmdPushDescriptorSetKHR(slot->commands, VK_PIPELINE_BIND_POINT_COMPUTE, layout, 0,
+                                        launch->binding_count, writes);
     } else {
         device->UpdateDescriptorSets(device->handle, launch->binding_count, writes, 0, NULL);
         device->CmdBindDescriptorSets(slot->commands, VK_PIPELINE_BIND_POINT_COMPUTE, layout, 0, 1, &set, 0, NULL);
@@ -137,8 +141,8 @@ static partita_status buffers_bind(ptp_device *device, vk_slot *slot, const gpu_
 static partita_status launch_record(ptp_device *device, vk_slot *slot, const gpu_launch *launch, hazards *seen) {
     uint32_t params[GPU_MAX_PARAMS] = {0};
     if (launch->param_count > GPU_MAX_PARAMS || launch->binding_count != launch->program->binding_count) {
-        return gpu_fail(device->host, PARTITA_INTERNAL, "kernel %s: %u params, %u buffers", launch->name, launch->param_count,
-                        launch->binding_count);
+        return gpu_fail(device->host, PARTITA_INTERNAL, "kernel %s: %u params, %u buffers", launch->name,
+                        launch->param_count, launch->binding_count);
     }
     dependences_mind(device, slot, launch, seen);
     partita_status status = buffers_bind(device, slot, launch);

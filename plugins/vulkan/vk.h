@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside of the plugin `vulkan`: the loader opened at run time, instances, devices, memory, the queue with its waiter, and
- * pipelines. What is about operators lies in plugins/gpu.
+ * Inside of the plugin `vulkan`: the loader opened at run time, instances, devices, memory, the queue with its waiter,
+ * and pipelines. What is about operators lies in plugins/gpu.
  */
 #ifndef VK_VK_H
 #define VK_VK_H
@@ -13,7 +13,7 @@
 #include <vulkan/vulkan_core.h>
 
 #define VK_MAX_DEVICES 16u
-#define VK_SLOTS 8u
+#define VK_SLOTS       8u
 
 /* ==== Loader and instances (instance.c) ========================================================================== */
 
@@ -56,13 +56,13 @@ void vk_instance_deinit(const vk_loader *loader, vk_instance *instance);
 typedef struct vk_probe {
     gpu_caps caps;
     ptp_device_info info;
-    uint32_t family;        /* of queues; UINT32_MAX: the device cannot be used */
-    bool unified;           /* all of its memory is the host's too */
+    uint32_t family; /* of queues; UINT32_MAX: the device cannot be used */
+    bool unified;    /* all of its memory is the host's too */
     bool push_descriptors;
     bool import_host;
-    bool fds;               /* memory goes out and in as opaque fds */
+    bool fds; /* memory goes out and in as opaque fds */
     uint64_t import_alignment;
-    uint64_t atom;          /* of flushing memory that is not coherent */
+    uint64_t atom; /* of flushing memory that is not coherent */
     uint64_t max_allocation;
     VkPhysicalDeviceMemoryProperties memory;
 } vk_probe;
@@ -74,7 +74,9 @@ typedef struct vk_features {
     VkPhysicalDeviceVulkan12Features v12;
 } vk_features;
 
-void vk_probe_read(const vk_instance *instance, VkPhysicalDevice physical, vk_probe *out_probe, vk_features *out_features);
+/* A device that cannot be used is no error: its family says so. */
+partita_status vk_probe_read(const vk_instance *instance, VkPhysicalDevice physical, vk_probe *out_probe,
+                             vk_features *out_features);
 /* Names of the extensions to enable; returns the count, at most 8. */
 uint32_t vk_probe_extensions(const vk_probe *probe, const char **out_names);
 
@@ -84,9 +86,9 @@ uint32_t vk_probe_extensions(const vk_probe *probe, const char **out_names);
 typedef struct vk_memory {
     VkBuffer buffer;
     VkDeviceMemory memory;
-    void *mapped;    /* NULL: the host cannot see it */
+    void *mapped; /* NULL: the host cannot see it */
     bool coherent;
-    uint64_t bytes;  /* of the allocation */
+    uint64_t bytes; /* of the allocation */
 } vk_memory;
 
 /* How an allocation is made. */
@@ -94,22 +96,22 @@ enum { VK_FOR_DEVICE = 0, VK_FOR_STAGING = 1 };
 enum { VK_PLAIN = 0, VK_EXPORTABLE, VK_IMPORT_HOST, VK_IMPORT_FD };
 
 typedef struct vk_request {
-    uint32_t use;   /* VK_FOR_* */
-    uint32_t kind;  /* VK_PLAIN .. VK_IMPORT_FD */
+    uint32_t use;  /* VK_FOR_* */
+    uint32_t kind; /* VK_PLAIN .. VK_IMPORT_FD */
     uint64_t bytes;
-    void *address;  /* of VK_IMPORT_HOST */
-    int fd;         /* of VK_IMPORT_FD: taken over on success */
+    void *address; /* of VK_IMPORT_HOST */
+    int fd;        /* of VK_IMPORT_FD: taken over on success */
 } vk_request;
 
 /* An allocation that buffers lie in. */
 typedef struct vk_block {
     struct vk_block *next;
     vk_memory memory;
-    ptp_buffer *first;  /* by offset */
-    uint64_t base;      /* first offset to give out: there the host's address is a multiple of a page */
-    bool shared;        /* several buffers may lie in it */
-    uint32_t kind;      /* VK_PLAIN .. */
-    int fd;             /* exported; -1 */
+    ptp_buffer *first; /* by offset */
+    uint64_t base;     /* first offset to give out: there the host's address is a multiple of a page */
+    bool shared;       /* several buffers may lie in it */
+    uint32_t kind;     /* VK_PLAIN .. */
+    int fd;            /* exported; -1 */
 } vk_block;
 
 typedef struct vk_mapping {
@@ -123,11 +125,11 @@ typedef struct vk_mapping {
 struct ptp_buffer {
     ptp_device *device;
     vk_block *block;
-    ptp_buffer *next;   /* in the block */
-    uint64_t offset;    /* in the block */
-    uint64_t bytes;     /* as asked for */
-    uint64_t room;      /* as taken */
-    bool counted;       /* in buffer_bytes: allocated by the host */
+    ptp_buffer *next; /* in the block */
+    uint64_t offset;  /* in the block */
+    uint64_t bytes;   /* as asked for */
+    uint64_t room;    /* as taken */
+    bool counted;     /* in buffer_bytes: allocated by the host */
     vk_mapping *mappings;
 };
 
@@ -214,8 +216,8 @@ partita_status vk_queue_wait(ptp_device *device, uint64_t value);
 void vk_queue_drain(ptp_device *device);
 partita_status vk_copy(ptp_device *device, const ptp_copy *copies, uint32_t count, ptp_point done);
 /* One copy between a buffer and memory that the host sees, waited for. */
-partita_status vk_copy_now(ptp_device *device, const vk_memory *source, uint64_t source_offset,
-                           const vk_memory *target, uint64_t target_offset, uint64_t bytes);
+partita_status vk_copy_now(ptp_device *device, const vk_memory *source, uint64_t source_offset, const vk_memory *target,
+                           uint64_t target_offset, uint64_t bytes);
 
 /* ==== Programs and launches (glsl.c, program.c, submit.c) ======================================================== */
 
@@ -231,8 +233,8 @@ void vk_glsl_release(void);
 /* GLSL to SPIR-V; *out_words is freed by host->free. */
 partita_status vk_glsl_compile(const ptp_host *host, const char *name, const char *text, uint32_t **out_words,
                                size_t *out_count);
-/* Bindings that are not NonWritable. */
-uint32_t vk_spirv_writes(const ptp_host *host, const uint32_t *words, size_t count);
+/* Bindings that are not NonWritable, as a mask. */
+partita_status vk_spirv_writes(const ptp_host *host, const uint32_t *words, size_t count, uint32_t *out_writes);
 partita_status vk_program_create(gpu_device *device, const gpu_source *source, gpu_program **out_program);
 void vk_program_destroy(gpu_device *device, gpu_program *program);
 partita_status vk_programs_init(ptp_device *device);
@@ -250,7 +252,7 @@ struct ptp_device {
     vk_probe probe;
     VkPhysicalDevice physical;
     VkDevice handle;
-    bool host_view;          /* buffers are mapped where their memory allows it */
+    bool host_view; /* buffers are mapped where their memory allows it */
     bool push_descriptors;
     pthread_mutex_t memory_lock; /* guards blocks, buffer lists, mappings and buffer_bytes */
     vk_block *blocks;
@@ -260,7 +262,7 @@ struct ptp_device {
     VkDescriptorSetLayout set_layouts[GPU_MAX_BINDINGS + 1];
     VkPipelineLayout layouts[GPU_MAX_BINDINGS + 1];
     uint32_t stage; /* how much of it was made, for closing */
-#define VK_DEVICE(name) PFN_vk##name name;
+#define VK_DEVICE(name)    PFN_vk##name name;
 #define VK_EXTENSION(name) PFN_vk##name name;
 #include "vulkan/functions.inc"
 };

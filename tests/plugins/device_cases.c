@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs the cases that cpu/make_cases.py wrote on the device of any plugin, through the ABI alone: what the device takes at ask
- * it must compute, with its inputs as ports and as constants. Prints PASS, FAIL or SKIP per case; a SKIP has the reason.
+ * Runs the cases that cpu/make_cases.py wrote on the device of any plugin, through the ABI alone: what the device takes
+ * at ask it must compute, with its inputs as ports and as constants. Prints PASS, FAIL or NO per case; a NO comes with
+ * its reason.
  *
- *     device_cases PLUGIN FILE... [-k WORD] [-o NAME=VALUE]     only cases whose name holds WORD; an option of the device
+ *     device_cases PLUGIN FILE... [-k WORD] [-o NAME=VALUE]     only cases whose name holds WORD; an option of the
+ * device
  */
 #include "plugins/block_build.h"
 #include "plugins/opencl/fake_host.h"
@@ -175,7 +177,8 @@ static void part_build(part *p, const one_case *one, uint32_t first_constant) {
 
 static double number_at(partita_dtype dtype, const void *data, uint64_t i) {
     switch (dtype) {
-#define NUMBER(name, type) case PARTITA_##name: return (double)((const type *)data)[i];
+#define NUMBER(name, type)                                                                                             \
+    case PARTITA_##name: return (double)((const type *)data)[i];
         NUMBER(FLOAT32, float)
         NUMBER(FLOAT64, double)
         NUMBER(INT64, int64_t)
@@ -231,15 +234,20 @@ static partita_status copy_wait(fake_host *fake, ptp_device *device, ptp_copy co
 }
 
 static partita_status run_part(fake_host *fake, ptp_device *device, const part *p, const one_case *one,
-                               ptp_executable *executable, ptp_instance *instance, const ptp_resize *resize, bool *out_same,
-                               char *why, size_t size) {
+                               ptp_executable *executable, ptp_instance *instance, const ptp_resize *resize,
+                               bool *out_same, char *why, size_t size) {
     const ptp_memory_vtable *memory = fake->info->memory;
     const block_build *b = &p->build;
     ptp_tensor tensors[2 * MOST];
     ptp_timeline timeline;
     partita_status status = PARTITA_OK;
-    ptp_exec exec = {.size = sizeof(exec), .input_count = b->input_count, .inputs = tensors, .outputs = tensors + MOST,
-                     .output_count = b->output_count, .done = {&timeline, 1}, .scratch_bytes = resize->scratch_bytes};
+    ptp_exec exec = {.size = sizeof(exec),
+                     .input_count = b->input_count,
+                     .inputs = tensors,
+                     .outputs = tensors + MOST,
+                     .output_count = b->output_count,
+                     .done = {&timeline, 1},
+                     .scratch_bytes = resize->scratch_bytes};
     memset(tensors, 0, sizeof(tensors));
     fake_timeline_init(&timeline);
     for (uint32_t i = 0; i < MOST; i++) tensors[i].size = tensors[MOST + i].size = sizeof(ptp_tensor);
@@ -247,23 +255,34 @@ static partita_status run_part(fake_host *fake, ptp_device *device, const part *
         bool input = i < b->input_count;
         const case_tensor *t = input ? &one->in[p->in_ports[i]] : &one->out[p->out_ports[i - b->input_count]];
         ptp_tensor *tensor = input ? &tensors[i] : &tensors[MOST + i - b->input_count];
-        *tensor = (ptp_tensor){.size = sizeof(*tensor), .kind = PARTITA_KIND_TENSOR, .dtype = t->dtype, .rank = t->rank,
-                               .dims = t->dims, .offset = OFFSET, .bytes = t->bytes};
+        *tensor = (ptp_tensor){.size = sizeof(*tensor),
+                               .kind = PARTITA_KIND_TENSOR,
+                               .dtype = t->dtype,
+                               .rank = t->rank,
+                               .dims = t->dims,
+                               .offset = OFFSET,
+                               .bytes = t->bytes};
         status = memory->alloc(device, 0, OFFSET + t->bytes, &tensor->buffer);
         if (input && t->bytes && status == PARTITA_OK) {
-            status = copy_wait(fake, device, (ptp_copy){.source_data = t->data, .target = tensor->buffer,
-                                                        .target_offset = OFFSET, .bytes = t->bytes});
+            status = copy_wait(
+                fake, device,
+                (ptp_copy){
+                    .source_data = t->data, .target = tensor->buffer, .target_offset = OFFSET, .bytes = t->bytes});
         }
     }
-    if (status == PARTITA_OK && resize->scratch_bytes) status = memory->alloc(device, 0, resize->scratch_bytes, &exec.scratch);
+    if (status == PARTITA_OK && resize->scratch_bytes)
+        status = memory->alloc(device, 0, resize->scratch_bytes, &exec.scratch);
     if (status == PARTITA_OK) status = fake->info->executable->exec(executable, instance, &exec);
     if (status == PARTITA_OK) status = fake_wait(fake, &timeline, 1, 0);
     for (uint32_t i = 0; i < b->output_count && status == PARTITA_OK; i++) {
         const case_tensor *t = &one->out[p->out_ports[i]];
         void *got = calloc(1, t->bytes + 1);
         if (t->bytes) {
-            status = copy_wait(fake, device, (ptp_copy){.source = tensors[MOST + i].buffer, .source_offset = OFFSET,
-                                                        .target_data = got, .bytes = t->bytes});
+            status = copy_wait(fake, device,
+                               (ptp_copy){.source = tensors[MOST + i].buffer,
+                                          .source_offset = OFFSET,
+                                          .target_data = got,
+                                          .bytes = t->bytes});
         }
         if (status == PARTITA_OK && *out_same) *out_same = same(one, p->out_ports[i], got, why, size);
         free(got);
@@ -273,7 +292,7 @@ static partita_status run_part(fake_host *fake, ptp_device *device, const part *
     return status;
 }
 
-typedef enum outcome { PASS, FAIL, SKIP } outcome;
+typedef enum outcome { PASS, FAIL, NO } outcome;
 
 static outcome run_case(fake_host *fake, ptp_device *device, const one_case *one, uint32_t first_constant, char *why,
                         size_t size) {
@@ -290,10 +309,12 @@ static outcome run_case(fake_host *fake, ptp_device *device, const one_case *one
     partita_status status = fake->info->device->ask(device, &ask, &answer);
     if (status == PARTITA_OK && answer.can == PTP_NO) {
         snprintf(why, size, "reason %u: %s", answer.reason, answer.text);
-        result = answer.reason != PARTITA_REASON_NONE && answer.text[0] ? SKIP : FAIL;
+        result = answer.reason != PARTITA_REASON_NONE && answer.text[0] ? NO : FAIL;
         goto out;
     }
-    ptp_compile compile = {.size = sizeof(compile), .block = p.build.block, .weights = p.build.weights,
+    ptp_compile compile = {.size = sizeof(compile),
+                           .block = p.build.block,
+                           .weights = p.build.weights,
                            .weight_count = p.build.weight_count};
     ptp_resize resize = {.size = sizeof(resize), .shape_count = p.build.value_count, .shapes = p.shapes};
     if (status == PARTITA_OK) status = fake->info->device->compile(device, &compile, &executable);
@@ -301,8 +322,10 @@ static outcome run_case(fake_host *fake, ptp_device *device, const one_case *one
     if (status == PARTITA_OK) {
         status = run_part(fake, device, &p, one, executable, instance, &resize, &equal, why, size);
     }
-    if (status != PARTITA_OK) snprintf(why, size, "status %d: %.900s", (int)status, fake->message);
-    else if (equal) result = PASS;
+    if (status != PARTITA_OK)
+        snprintf(why, size, "status %d: %.900s", (int)status, fake->message);
+    else if (equal)
+        result = PASS;
 out:
     if (instance) fake->info->executable->release(executable, instance);
     fake->info->executable->destroy(executable);
@@ -311,7 +334,7 @@ out:
 }
 
 static void run_file(fake_host *fake, ptp_device *device, const char *path, const char *word, uint32_t *counts) {
-    static const char *const names[] = {"PASS", "FAIL", "SKIP"};
+    static const char *const names[] = {"PASS", "FAIL", "NO"};
     FILE *file = fopen(path, "rb");
     static one_case one;
     char why[1024];
@@ -332,11 +355,13 @@ static void run_file(fake_host *fake, ptp_device *device, const char *path, cons
         take_case(&at, &one);
         if ((!word || strstr(one.name, word)) && one.flags >> 8 == 0 && all_dense(&one)) {
             const uint32_t first_constants[] = {MOST, 1};
-            outcome results[2] = {SKIP, SKIP};
+            outcome results[2] = {NO, NO};
             for (int v = 0; v < (one.in_count > 1 ? 2 : 1) && results[0] != FAIL; v++) {
                 results[v] = run_case(fake, device, &one, first_constants[v], why, sizeof(why));
             }
-            outcome result = results[0] == FAIL || results[1] == FAIL ? FAIL : results[0] == PASS || results[1] == PASS ? PASS : SKIP;
+            outcome result = results[0] == FAIL || results[1] == FAIL   ? FAIL
+                             : results[0] == PASS || results[1] == PASS ? PASS
+                                                                        : NO;
             printf("%s %s%s%s\n", names[result], one.name, result == PASS ? "" : ": ", result == PASS ? "" : why);
             counts[result]++;
         }
@@ -372,8 +397,10 @@ int main(int argc, char **argv) {
         return 1;
     }
     for (int i = 2; i < argc; i++) {
-        if (argv[i][0] == '-') i++;
-        else run_file(&fake, device, argv[i], word, counts);
+        if (argv[i][0] == '-')
+            i++;
+        else
+            run_file(&fake, device, argv[i], word, counts);
     }
     fake.info->plugin->close(device);
     if (fake.info->plugin->stop(fake.plugin) != PARTITA_OK) counts[FAIL]++;
@@ -381,6 +408,6 @@ int main(int argc, char **argv) {
         printf("FAIL %lld blocks of memory are left\n", (long long)fake.live);
         counts[FAIL]++;
     }
-    printf("%u passed, %u failed, %u skipped, %u messages\n", counts[PASS], counts[FAIL], counts[SKIP], fake.errors);
+    printf("%u passed, %u failed, %u refused, %u messages\n", counts[PASS], counts[FAIL], counts[NO], fake.errors);
     return counts[FAIL] || fake.errors ? 1 : 0;
 }
