@@ -11,6 +11,7 @@
 #include "plugins/opencl/fake_host.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #define MOST 16
 
