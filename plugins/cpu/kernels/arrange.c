@@ -82,9 +82,8 @@ static partita_status to_space_run(const cpu_call *call, uint64_t begin, uint64_
     /* Input channels are (row of block, column of block, channel), or channel first in mode CRD. */
     int64_t channel = state->column_first ? b * b * plane : plane;
     int64_t column = state->column_first ? plane : c * plane;
-    cpu_view view = {.rank = 6,
-                     .dims = {n, c, h, b, w, b},
-                     .strides = {c * b * b * plane, channel, w, b * column, 1, column}};
+    cpu_view view = {
+        .rank = 6, .dims = {n, c, h, b, w, b}, .strides = {c * b * b * plane, channel, w, b * column, 1, column}};
     return cpu_view_run(call, &view, begin, end);
 }
 
@@ -119,7 +118,8 @@ static partita_status expand_run(const cpu_call *call, uint64_t begin, uint64_t 
     return cpu_view_run(call, &view, begin, end);
 }
 
-/* The output's dims are the input's, each repeated; Tile 1 repeats one axis by two scalars, which shapes say as well. */
+/* The output's dims are the input's, each repeated; Tile 1 repeats one axis by two scalars, which shapes say as well.
+ */
 static partita_status tile_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     (void)worker;
     const cpu_tensor *in = &call->in[0], *out = &call->out[0];
@@ -218,9 +218,17 @@ static partita_status slice_run(const cpu_call *call, uint64_t begin, uint64_t e
 }
 
 #define ARRANGE_ROWS(name, prepares, runs)                                                                             \
-    {.op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FIXED, .reference = true,                 \
-     .prepare = prepares, .release = cpu_free, .items = cpu_items_elements, .run = runs},                              \
-    CPU_CARRIED_PACKED(name, carried_prepare, 0), CPU_CARRIED_STRINGS(name, carried_prepare, 0, true)
+    {.op = name,                                                                                                       \
+     .domain = "",                                                                                                     \
+     .since = 1,                                                                                                       \
+     .until = CPU_NEWEST,                                                                                              \
+     .types = CPU_FIXED,                                                                                               \
+     .reference = true,                                                                                                \
+     .prepare = prepares,                                                                                              \
+     .release = cpu_free,                                                                                              \
+     .items = cpu_items_elements,                                                                                      \
+     .run = runs},                                                                                                     \
+        CPU_CARRIED_PACKED(name, carried_prepare, 0), CPU_CARRIED_STRINGS(name, carried_prepare, 0, true)
 
 const cpu_kernel cpu_kernels_arrange[] = {
     ARRANGE_ROWS("Transpose", transpose_prepare, transpose_run),

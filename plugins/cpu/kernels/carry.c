@@ -32,10 +32,14 @@ partita_status cpu_carry_prepare(const cpu_node *node, const ptp_host *host, con
         if (row->run == cpu_carry_run || (row->types & CPU_TYPE(UINT8)) == 0 || !ptp_str_is(op, row->op)) continue;
         if (node->row.since >= row->since && node->row.since <= row->until) state->inner = row;
     }
-    if (state->inner == NULL) status = cpu_fail(host, PARTITA_CANNOT_COMPILE, "no kernel for elements of whole bytes");
-    else if (state->inner->prepare != NULL) status = state->inner->prepare(node, host, &state->inner_state);
-    if (status != PARTITA_OK && state->inner == NULL) cpu_free(host, state);
-    else *out_state = state; /* released with what the inner kernel may have left in it */
+    if (state->inner == NULL)
+        status = cpu_fail(host, PARTITA_CANNOT_COMPILE, "no kernel for elements of whole bytes");
+    else if (state->inner->prepare != NULL)
+        status = state->inner->prepare(node, host, &state->inner_state);
+    if (status != PARTITA_OK && state->inner == NULL)
+        cpu_free(host, state);
+    else
+        *out_state = state; /* released with what the inner kernel may have left in it */
     return status;
 }
 
@@ -107,8 +111,10 @@ static partita_status carry_outputs(carry *c, const cpu_kernel *inner, bool emit
         cpu_tensor *out = &c->out[o];
         partita_status status = PARTITA_OK;
         if (out->kind == PARTITA_KIND_NONE) continue;
-        if (emit) status = carry_alloc(&c->call, o, out->rank, out->dims);
-        else if (is_packed(out->dtype)) status = stand_in(&c->call, out, &c->owned[c->outer->in_count + o]);
+        if (emit)
+            status = carry_alloc(&c->call, o, out->rank, out->dims);
+        else if (is_packed(out->dtype))
+            status = stand_in(&c->call, out, &c->owned[c->outer->in_count + o]);
         if (status != PARTITA_OK) return status;
     }
     return PARTITA_OK;
@@ -133,7 +139,8 @@ static partita_str carry_string(const carry *c, int64_t pick) {
     for (uint32_t i = 0; pick > 0 && i < c->call.in_count; i++) {
         const cpu_strings *strings = &c->strings[i];
         if (at < strings->count)
-            return (partita_str){strings->bytes + strings->offsets[at], strings->offsets[at + 1] - strings->offsets[at]};
+            return (partita_str){strings->bytes + strings->offsets[at],
+                                 strings->offsets[at + 1] - strings->offsets[at]};
         at -= strings->count;
     }
     return (partita_str){"", 0};
@@ -171,8 +178,10 @@ static partita_status carry_back(carry *c) {
         const cpu_tensor *given = &c->outer->out[o];
         partita_status status = PARTITA_OK;
         if (c->owned[c->outer->in_count + o] == NULL) continue;
-        if (is_packed(given->dtype)) cpu_pack(given->dtype, c->out[o].data, c->out[o].count, given->data);
-        else status = carry_strings(c, o);
+        if (is_packed(given->dtype))
+            cpu_pack(given->dtype, c->out[o].data, c->out[o].count, given->data);
+        else
+            status = carry_strings(c, o);
         if (status != PARTITA_OK) return status;
     }
     return PARTITA_OK;

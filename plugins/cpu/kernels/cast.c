@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cast and CastLike between all types. Numbers go by chunks through the widest type that loses nothing on the way: floats
- * through float or double, integers through int64.
+ * Cast and CastLike between all types. Numbers go by chunks through the widest type that loses nothing on the way:
+ * floats through float or double, integers through int64.
  */
 #include "cpu/kernels/support.h"
 
@@ -23,7 +23,9 @@ static partita_status cast_prepare(const cpu_node *node, const ptp_host *host, v
     if (state == NULL) return PARTITA_OUT_OF_MEMORY;
     *out_state = state;
     state->saturate = cpu_attr_int(node, "saturate", 1) != 0;
-    state->round_mode = cpu_attr_is(node, "round_mode", "down") ? 'd' : cpu_attr_is(node, "round_mode", "nearest") ? 'n' : 'u';
+    state->round_mode = cpu_attr_is(node, "round_mode", "down")      ? 'd'
+                        : cpu_attr_is(node, "round_mode", "nearest") ? 'n'
+                                                                     : 'u';
     if (cpu_input_dtype(node, 0) != PARTITA_STRING && cpu_output_dtype(node, 0) != PARTITA_STRING) return PARTITA_OK;
     state->locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (state->locale == (locale_t)0) return cpu_fail(host, PARTITA_OUT_OF_MEMORY, "no memory for a locale");
@@ -56,8 +58,10 @@ static void store_small_floats(const cast_state *state, const cpu_tensor *out, u
         codes[i] = out->dtype == PARTITA_FLOAT8E8M0 ? cpu_e8m0_from_float(value, state->saturate, state->round_mode)
                                                     : cpu_minifloat_from_float(out->dtype, value, state->saturate);
     }
-    if (cpu_dtype_bits(out->dtype) == 8) memcpy((char *)out->data + first, codes, n);
-    else cpu_pack(out->dtype, codes, n, (char *)out->data + first * cpu_dtype_bits(out->dtype) / 8);
+    if (cpu_dtype_bits(out->dtype) == 8)
+        memcpy((char *)out->data + first, codes, n);
+    else
+        cpu_pack(out->dtype, codes, n, (char *)out->data + first * cpu_dtype_bits(out->dtype) / 8);
 }
 
 static void cast_chunk(const cast_state *state, const cpu_tensor *in, const cpu_tensor *out, uint64_t first,
@@ -79,8 +83,10 @@ static void cast_chunk(const cast_state *state, const cpu_tensor *in, const cpu_
         cpu_store_floats(out->dtype, out->data, first, n, chunk.f);
     } else {
         cpu_load_doubles(in->dtype, in->data, first, n, chunk.d);
-        if (cpu_dtype_is_minifloat(out->dtype)) store_small_floats(state, out, first, n, chunk.d);
-        else cpu_store_doubles(out->dtype, out->data, first, n, chunk.d);
+        if (cpu_dtype_is_minifloat(out->dtype))
+            store_small_floats(state, out, first, n, chunk.d);
+        else
+            cpu_store_doubles(out->dtype, out->data, first, n, chunk.d);
     }
 }
 
@@ -94,7 +100,8 @@ static partita_status cast_run(const cpu_call *call, uint64_t begin, uint64_t en
     if (in->dtype == out->dtype) {
         uint64_t bits = cpu_dtype_bits(in->dtype);
         uint64_t from = first * bits / 8, to = (last * bits + 7) / 8;
-        if (from < to && out->data != in->data) memcpy((char *)out->data + from, (const char *)in->data + from, to - from);
+        if (from < to && out->data != in->data)
+            memcpy((char *)out->data + from, (const char *)in->data + from, to - from);
         return PARTITA_OK;
     }
     for (; first < last; first += CHUNK)
@@ -108,7 +115,8 @@ static bool text_number(const char *text, partita_dtype dtype, double *out_real,
     char *end;
     errno = 0;
     *out_is_int = false;
-    if (strcmp(text, "True") == 0 || strcmp(text, "False") == 0 || strcmp(text, "true") == 0 || strcmp(text, "false") == 0) {
+    if (strcmp(text, "True") == 0 || strcmp(text, "False") == 0 || strcmp(text, "true") == 0 ||
+        strcmp(text, "false") == 0) {
         *out_int = text[0] == 'T' || text[0] == 't';
         *out_is_int = true;
         return dtype == PARTITA_BOOL;
@@ -136,9 +144,12 @@ static partita_status parse_one(const cpu_call *call, const cpu_strings *strings
     }
     if (size >= sizeof(text) || strlen(text) != size || !text_number(text, out->dtype, &real, &whole, &is_int))
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "string %llu is no number", (unsigned long long)i);
-    if (is_int) cpu_store_int64s(out->dtype, out->data, i, 1, &whole);
-    else if (cpu_dtype_is_minifloat(out->dtype)) store_small_floats(call->state, out, i, 1, &real);
-    else cpu_store_doubles(out->dtype, out->data, i, 1, &real);
+    if (is_int)
+        cpu_store_int64s(out->dtype, out->data, i, 1, &whole);
+    else if (cpu_dtype_is_minifloat(out->dtype))
+        store_small_floats(call->state, out, i, 1, &real);
+    else
+        cpu_store_doubles(out->dtype, out->data, i, 1, &real);
     return PARTITA_OK;
 }
 
@@ -213,16 +224,42 @@ static partita_status same_strings_run(const cpu_call *call, uint64_t begin, uin
 
 #define CAST_NUMBERS ((CPU_FIXED | CPU_PACKED) & ~(CPU_TYPE(COMPLEX64) | CPU_TYPE(COMPLEX128)))
 #define CAST_ROWS(name)                                                                                                \
-    {.op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CAST_NUMBERS, .reference = true,              \
-     .claim = claim_numbers, .prepare = cast_prepare, .release = cast_release, .items = cpu_items_elements,            \
+    {.op = name,                                                                                                       \
+     .domain = "",                                                                                                     \
+     .since = 1,                                                                                                       \
+     .until = CPU_NEWEST,                                                                                              \
+     .types = CAST_NUMBERS,                                                                                            \
+     .reference = true,                                                                                                \
+     .claim = claim_numbers,                                                                                           \
+     .prepare = cast_prepare,                                                                                          \
+     .release = cast_release,                                                                                          \
+     .items = cpu_items_elements,                                                                                      \
      .run = cast_run},                                                                                                 \
-    {.op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CAST_NUMBERS, .reference = true,              \
-     .claim = claim_to_string, .prepare = cast_prepare, .release = cast_release, .run = to_strings_run,                \
-     .emit = true},                                                                                                    \
-    {.op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(STRING), .reference = true,          \
-     .claim = claim_numbers, .prepare = cast_prepare, .release = cast_release, .run = from_strings_run},               \
-    {.op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(STRING), .reference = true,          \
-     .claim = claim_to_string, .run = same_strings_run, .emit = true}
+        {.op = name,                                                                                                   \
+         .domain = "",                                                                                                 \
+         .since = 1,                                                                                                   \
+         .until = CPU_NEWEST,                                                                                          \
+         .types = CAST_NUMBERS,                                                                                        \
+         .reference = true,                                                                                            \
+         .claim = claim_to_string,                                                                                     \
+         .prepare = cast_prepare,                                                                                      \
+         .release = cast_release,                                                                                      \
+         .run = to_strings_run,                                                                                        \
+         .emit = true},                                                                                                \
+        {.op = name,                                                                                                   \
+         .domain = "",                                                                                                 \
+         .since = 1,                                                                                                   \
+         .until = CPU_NEWEST,                                                                                          \
+         .types = CPU_TYPE(STRING),                                                                                    \
+         .reference = true,                                                                                            \
+         .claim = claim_numbers,                                                                                       \
+         .prepare = cast_prepare,                                                                                      \
+         .release = cast_release,                                                                                      \
+         .run = from_strings_run},                                                                                     \
+    {                                                                                                                  \
+        .op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(STRING), .reference = true,       \
+        .claim = claim_to_string, .run = same_strings_run, .emit = true                                                \
+    }
 
 const cpu_kernel cpu_kernels_cast[] = {
     CAST_ROWS("Cast"),

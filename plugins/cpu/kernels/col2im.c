@@ -37,9 +37,11 @@ static partita_status plan_init(const cpu_call *call, col2im_plan *p) {
     if (status != PARTITA_OK) return status;
     uint32_t n = image.count;
     if (n == 0 || n + 2 > CPU_MAX_RANK || block.count != n || in->rank != 3 ||
-        (state->strides.count != 0 && state->strides.count != n) || (state->pads.count != 0 && state->pads.count != 2 * n) ||
+        (state->strides.count != 0 && state->strides.count != n) ||
+        (state->pads.count != 0 && state->pads.count != 2 * n) ||
         (state->dilations.count != 0 && state->dilations.count != n))
-        return cpu_fail(call->host, PARTITA_BAD_INPUT, "image_shape, block_shape and attributes have different lengths");
+        return cpu_fail(call->host, PARTITA_BAD_INPUT,
+                        "image_shape, block_shape and attributes have different lengths");
     *p = (col2im_plan){.rank = n, .pixels = 1, .taps = 1, .columns = 1};
     for (uint32_t d = 0; d < n; d++) {
         p->image[d] = image.at[d];
@@ -59,9 +61,10 @@ static partita_status plan_init(const cpu_call *call, col2im_plan *p) {
             return cpu_fail(call->host, PARTITA_BAD_INPUT, "the image is too large");
     }
     if ((uint64_t)in->dims[1] % p->taps != 0 || (uint64_t)in->dims[2] != p->columns)
-        return cpu_fail(call->host, PARTITA_BAD_INPUT, "input is [%lld, %lld, %lld], the image needs [., . * %llu, %llu]",
-                        (long long)in->dims[0], (long long)in->dims[1], (long long)in->dims[2],
-                        (unsigned long long)p->taps, (unsigned long long)p->columns);
+        return cpu_fail(call->host, PARTITA_BAD_INPUT,
+                        "input is [%lld, %lld, %lld], the image needs [., . * %llu, %llu]", (long long)in->dims[0],
+                        (long long)in->dims[1], (long long)in->dims[2], (unsigned long long)p->taps,
+                        (unsigned long long)p->columns);
     int64_t dims[CPU_MAX_RANK] = {in->dims[0], in->dims[1] / (int64_t)p->taps};
     memcpy(dims + 2, p->image, n * sizeof(*dims));
     return cpu_expect(call, 0, n + 2, dims);
@@ -113,7 +116,15 @@ static partita_status col2im_run(const cpu_call *call, uint64_t begin, uint64_t 
 }
 
 const cpu_kernel cpu_kernels_col2im[] = {
-    {.op = "Col2Im", .domain = "", .since = 18, .until = CPU_NEWEST, .types = CPU_NUMBERS, .reference = true,
-     .prepare = col2im_prepare, .release = cpu_free, .items = col2im_items, .run = col2im_run},
+    {.op = "Col2Im",
+     .domain = "",
+     .since = 18,
+     .until = CPU_NEWEST,
+     .types = CPU_NUMBERS,
+     .reference = true,
+     .prepare = col2im_prepare,
+     .release = cpu_free,
+     .items = col2im_items,
+     .run = col2im_run},
 };
 const uint32_t cpu_kernels_col2im_count = sizeof(cpu_kernels_col2im) / sizeof(cpu_kernels_col2im[0]);

@@ -9,7 +9,13 @@
 /* ---- NonZero ---- */
 
 static bool element_is_set(const cpu_tensor *in, uint64_t i, const cpu_strings *strings) {
-    double value;
+    double value, imaginary;
+    if (in->dtype == PARTITA_COMPLEX64 || in->dtype == PARTITA_COMPLEX128) {
+        partita_dtype half = in->dtype == PARTITA_COMPLEX64 ? PARTITA_FLOAT32 : PARTITA_FLOAT64;
+        cpu_load_doubles(half, in->data, 2 * i, 1, &value);
+        cpu_load_doubles(half, in->data, 2 * i + 1, 1, &imaginary);
+        return value != 0 || imaginary != 0;
+    }
     if (in->dtype == PARTITA_STRING) return strings->offsets[i + 1] > strings->offsets[i];
     cpu_load_doubles(in->dtype, in->data, i, 1, &value);
     return value != 0;
@@ -119,7 +125,8 @@ static partita_status nms_class(const cpu_call *call, nms *n, int64_t batch, int
     for (size_t c = 0; c < candidates && kept < n->most; c++) {
         int64_t box = n->candidates[c].box;
         bool hidden = false;
-        for (int64_t k = 0; k < kept && !hidden; k++) hidden = boxes_overlap(n, boxes + n->kept[k] * 4, boxes + box * 4);
+        for (int64_t k = 0; k < kept && !hidden; k++)
+            hidden = boxes_overlap(n, boxes + n->kept[k] * 4, boxes + box * 4);
         if (hidden) continue;
         n->kept[kept++] = box;
         partita_status status = nms_keep(call, n, batch, class, box);
@@ -133,8 +140,12 @@ static partita_status nms_init(const cpu_call *call, nms *n) {
     if (boxes->rank != 3 || boxes->dims[2] != 4 || scores->rank != 3 || scores->dtype != PARTITA_FLOAT32 ||
         scores->dims[0] != boxes->dims[0] || scores->dims[2] != boxes->dims[1])
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "boxes must be [batch, n, 4] and scores [batch, class, n]");
-    *n = (nms){.boxes = boxes->data, .scores = scores->data, .batches = scores->dims[0], .classes = scores->dims[1],
-               .count = scores->dims[2], .center = *(const bool *)call->state};
+    *n = (nms){.boxes = boxes->data,
+               .scores = scores->data,
+               .batches = scores->dims[0],
+               .classes = scores->dims[1],
+               .count = scores->dims[2],
+               .center = *(const bool *)call->state};
     for (uint32_t i = 2; i < 5; i++) {
         if (!cpu_has_input(call, i)) continue;
         const cpu_tensor *in = &call->in[i];
@@ -166,9 +177,23 @@ static partita_status nms_run(const cpu_call *call, uint64_t begin, uint64_t end
 }
 
 const cpu_kernel cpu_kernels_detect[] = {
-    {.op = "NonZero", .domain = "", .since = 9, .until = CPU_NEWEST,
-     .types = CPU_NUMBERS | CPU_TYPE(BOOL) | CPU_TYPE(STRING), .reference = true, .run = nonzero_run, .emit = true},
-    {.op = "NonMaxSuppression", .domain = "", .since = 10, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),
-     .reference = true, .prepare = nms_prepare, .release = cpu_free, .run = nms_run, .emit = true},
+    {.op = "NonZero",
+     .domain = "",
+     .since = 9,
+     .until = CPU_NEWEST,
+     .types = CPU_NUMBERS | CPU_TYPE(BOOL) | CPU_TYPE(STRING) | CPU_TYPE(COMPLEX64) | CPU_TYPE(COMPLEX128),
+     .reference = true,
+     .run = nonzero_run,
+     .emit = true},
+    {.op = "NonMaxSuppression",
+     .domain = "",
+     .since = 10,
+     .until = CPU_NEWEST,
+     .types = CPU_TYPE(FLOAT32),
+     .reference = true,
+     .prepare = nms_prepare,
+     .release = cpu_free,
+     .run = nms_run,
+     .emit = true},
 };
 const uint32_t cpu_kernels_detect_count = sizeof(cpu_kernels_detect) / sizeof(cpu_kernels_detect[0]);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The element-wise operators again, compiled for AVX2 and FMA. The transcendental functions are written without branches
- * and without calls, so that the compiler turns each row's loop into vectors of eight; relative errors are below 5e-7.
+ * The element-wise operators again, compiled for AVX2 and FMA. The transcendental functions are written without
+ * branches and without calls, so that the compiler turns each row's loop into vectors of eight; relative errors are
+ * below 5e-7.
  */
 #include <math.h>
 #include <stdint.h>
@@ -18,7 +19,8 @@ static inline int32_t float_to_bits(float value) {
     return bits;
 }
 
-/* exp(x) = 2^n * exp(r), |r| <= ln(2)/2. 2^n in two factors, for results below the smallest normal and near the largest. */
+/* exp(x) = 2^n * exp(r), |r| <= ln(2)/2. 2^n in two factors, for results below the smallest normal and near the
+ * largest. */
 static inline float fast_exp(float x) {
     float bounded = x < -104.0f ? -104.0f : x;
     bounded = bounded > 89.0f ? 89.0f : bounded; /* a NaN stays */

@@ -88,7 +88,8 @@ static partita_status gather_elements_run(const cpu_call *call, uint64_t begin, 
     partita_status status = cpu_axis(call, state->axis, in->rank, &axis);
     if (status == PARTITA_OK) status = index_check(call, indices);
     if (status == PARTITA_OK && indices->rank != in->rank)
-        status = cpu_fail(call->host, PARTITA_BAD_INPUT, "indices of rank %u, data of rank %u", indices->rank, in->rank);
+        status =
+            cpu_fail(call->host, PARTITA_BAD_INPUT, "indices of rank %u, data of rank %u", indices->rank, in->rank);
     if (status == PARTITA_OK) status = cpu_expect_like(call, 0, indices);
     if (status != PARTITA_OK) return status;
     /* The position in the data without the gathered axis, which the index adds. */
@@ -213,9 +214,7 @@ static partita_status reverse_check(const cpu_call *call) {
     return cpu_expect_like(call, 0, in);
 }
 
-static uint64_t reverse_items(const cpu_call *call) {
-    return call->in[0].rank < 2 ? 1 : (uint64_t)call->in[0].dims[0];
-}
+static uint64_t reverse_items(const cpu_call *call) { return call->in[0].rank < 2 ? 1 : (uint64_t)call->in[0].dims[0]; }
 
 static partita_status reverse_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     (void)worker;
@@ -238,17 +237,33 @@ static partita_status reverse_run(const cpu_call *call, uint64_t begin, uint64_t
 }
 
 #define GATHER_ROWS(name, item, runs)                                                                                  \
-    {.op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FIXED, .reference = true,                 \
-     .prepare = gather_prepare, .release = cpu_free, .items = item, .run = runs},                                      \
-    CPU_CARRIED_PACKED(name, carried_prepare, 0), CPU_CARRIED_STRINGS(name, carried_prepare, 0, true)
+    {.op = name,                                                                                                       \
+     .domain = "",                                                                                                     \
+     .since = 1,                                                                                                       \
+     .until = CPU_NEWEST,                                                                                              \
+     .types = CPU_FIXED,                                                                                               \
+     .reference = true,                                                                                                \
+     .prepare = gather_prepare,                                                                                        \
+     .release = cpu_free,                                                                                              \
+     .items = item,                                                                                                    \
+     .run = runs},                                                                                                     \
+        CPU_CARRIED_PACKED(name, carried_prepare, 0), CPU_CARRIED_STRINGS(name, carried_prepare, 0, true)
 
 const cpu_kernel cpu_kernels_gather[] = {
     GATHER_ROWS("Gather", gather_items, gather_run),
     GATHER_ROWS("GatherElements", cpu_items_elements, gather_elements_run),
     GATHER_ROWS("GatherND", gather_nd_items, gather_nd_run),
     GATHER_ROWS("ReverseSequence", reverse_items, reverse_run),
-    {.op = "Compress", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FIXED, .reference = true,
-     .prepare = gather_prepare, .release = cpu_free, .run = compress_run, .emit = true},
+    {.op = "Compress",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_FIXED,
+     .reference = true,
+     .prepare = gather_prepare,
+     .release = cpu_free,
+     .run = compress_run,
+     .emit = true},
     CPU_CARRIED_STRINGS("Compress", carried_prepare, 0, false),
 };
 const uint32_t cpu_kernels_gather_count = sizeof(cpu_kernels_gather) / sizeof(cpu_kernels_gather[0]);

@@ -85,8 +85,10 @@ static partita_status range_run(const cpu_call *call, uint64_t begin, uint64_t e
     for (int64_t i = 0; status == PARTITA_OK && i < n; i++) {
         double real_value = numbers[0] + (double)i * numbers[2];
         int64_t int_value = ints[0] + i * ints[2];
-        if (real) cpu_store_doubles(out->dtype, out->data, (uint64_t)i, 1, &real_value);
-        else cpu_store_int64s(out->dtype, out->data, (uint64_t)i, 1, &int_value);
+        if (real)
+            cpu_store_doubles(out->dtype, out->data, (uint64_t)i, 1, &real_value);
+        else
+            cpu_store_int64s(out->dtype, out->data, (uint64_t)i, 1, &int_value);
     }
     return status;
 }
@@ -96,8 +98,10 @@ static partita_status range_run(const cpu_call *call, uint64_t begin, uint64_t e
 static partita_status k_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
     int64_t *k = cpu_alloc(host, sizeof(*k));
     if (k == NULL) return PARTITA_OUT_OF_MEMORY;
-    if (ptp_str_is(ptp_ref_str(node->block, node->row.op), "Trilu")) *k = cpu_attr_int(node, "upper", 1);
-    else *k = cpu_attr_int(node, "k", 0);
+    if (ptp_str_is(ptp_ref_str(node->block, node->row.op), "Trilu"))
+        *k = cpu_attr_int(node, "upper", 1);
+    else
+        *k = cpu_attr_int(node, "k", 0);
     *out_state = k;
     return PARTITA_OK;
 }
@@ -119,7 +123,7 @@ static partita_status eye_run(const cpu_call *call, uint64_t begin, uint64_t end
 
 /* ---- OneHot ---- */
 
-static partita_status one_hot_carried(const cpu_node *node, const ptp_host *host, void **out_state) {
+static partita_status carried_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
     return cpu_carry_prepare(node, host, cpu_kernels_generate, cpu_kernels_generate_count, out_state);
 }
 
@@ -193,24 +197,64 @@ static partita_status trilu_run(const cpu_call *call, uint64_t begin, uint64_t e
         const char *source = (const char *)in->data + item * (uint64_t)columns * size;
         uint64_t left = (uint64_t)edge * size, bytes = (uint64_t)columns * size;
         if (row != source) memcpy(row, source, bytes);
-        if (upper) memset(row, 0, left);
-        else memset(row + left, 0, bytes - left);
+        if (upper)
+            memset(row, 0, left);
+        else
+            memset(row + left, 0, bytes - left);
     }
     return PARTITA_OK;
 }
 
 const cpu_kernel cpu_kernels_generate[] = {
-    {.op = "ConstantOfShape", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(INT64),
-     .reference = true, .claim = constant_claim, .prepare = constant_prepare, .release = cpu_free,
-     .items = constant_items, .run = constant_run},
-    {.op = "Range", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_NUMBERS, .reference = true,
+    {.op = "ConstantOfShape",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_TYPE(INT64),
+     .reference = true,
+     .claim = constant_claim,
+     .prepare = constant_prepare,
+     .release = cpu_free,
+     .items = constant_items,
+     .run = constant_run},
+    {.op = "Range",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_NUMBERS,
+     .reference = true,
      .run = range_run},
-    {.op = "EyeLike", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_NUMBERS | CPU_TYPE(BOOL),
-     .reference = true, .prepare = k_prepare, .release = cpu_free, .run = eye_run},
-    {.op = "OneHot", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FIXED, .type_input = 2,
-     .reference = true, .prepare = axis_prepare, .release = cpu_free, .run = one_hot_run},
-    CPU_CARRIED_STRINGS("OneHot", one_hot_carried, 2, true),
-    {.op = "Trilu", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FIXED, .reference = true,
-     .prepare = k_prepare, .release = cpu_free, .items = trilu_items, .run = trilu_run, .in_place = true},
+    {.op = "EyeLike",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_NUMBERS | CPU_TYPE(BOOL),
+     .reference = true,
+     .prepare = k_prepare,
+     .release = cpu_free,
+     .run = eye_run},
+    {.op = "OneHot",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_FIXED,
+     .type_input = 2,
+     .reference = true,
+     .prepare = axis_prepare,
+     .release = cpu_free,
+     .run = one_hot_run},
+    CPU_CARRIED_STRINGS("OneHot", carried_prepare, 2, true),
+    {.op = "Trilu",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_FIXED,
+     .reference = true,
+     .prepare = k_prepare,
+     .release = cpu_free,
+     .items = trilu_items,
+     .run = trilu_run,
+     .in_place = true},
+    CPU_CARRIED_STRINGS("Trilu", carried_prepare, 0, true),
 };
 const uint32_t cpu_kernels_generate_count = sizeof(cpu_kernels_generate) / sizeof(cpu_kernels_generate[0]);

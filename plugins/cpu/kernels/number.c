@@ -9,10 +9,10 @@
 typedef struct minifloat {
     int mantissa; /* bits */
     int bias;
-    uint32_t largest;  /* code of the largest finite value */
-    uint32_t infinity; /* code, 0: none */
-    uint32_t nan;      /* code, 0: none */
-    uint32_t sign;     /* mask of the sign bit */
+    uint32_t largest;   /* code of the largest finite value */
+    uint32_t infinity;  /* code, 0: none */
+    uint32_t nan;       /* code, 0: none */
+    uint32_t sign;      /* mask of the sign bit */
     bool unsigned_zero; /* the code of -0 is NaN */
 } minifloat;
 
@@ -40,7 +40,8 @@ float cpu_float_from_minifloat(partita_dtype dtype, uint8_t code) {
     uint32_t body = code & (f->sign - 1), fraction = body & ((1u << f->mantissa) - 1);
     int exponent = (int)(body >> f->mantissa);
     if (f->unsigned_zero && code == f->sign) return NAN;
-    if (body > f->largest) return f->infinity != 0 && body == f->infinity ? (code & f->sign ? -INFINITY : INFINITY) : NAN;
+    if (body > f->largest)
+        return f->infinity != 0 && body == f->infinity ? (code & f->sign ? -INFINITY : INFINITY) : NAN;
     float value = exponent == 0 ? ldexpf((float)fraction, 1 - f->bias - f->mantissa)
                                 : ldexpf((float)(fraction | 1u << f->mantissa), exponent - f->bias - f->mantissa);
     return code & f->sign ? -value : value;
@@ -162,8 +163,8 @@ void cpu_load_doubles(partita_dtype dtype, const void *data, uint64_t first, uin
 #define LOAD_AS(x) ((double)(x))
         NUMBER_ROWS(LOAD_CASE)
 #undef LOAD_AS
-        default:
-            for (uint64_t i = 0; i < n; i++) out[i] = small_at(dtype, data, first + i);
+    default:
+        for (uint64_t i = 0; i < n; i++) out[i] = small_at(dtype, data, first + i);
     }
 }
 
@@ -172,27 +173,30 @@ void cpu_load_floats(partita_dtype dtype, const void *data, uint64_t first, uint
 #define LOAD_AS(x) ((float)(x))
         NUMBER_ROWS(LOAD_CASE)
 #undef LOAD_AS
-        default:
-            for (uint64_t i = 0; i < n; i++) out[i] = small_at(dtype, data, first + i);
+    default:
+        for (uint64_t i = 0; i < n; i++) out[i] = small_at(dtype, data, first + i);
     }
 }
 
 void cpu_load_int64s(partita_dtype dtype, const void *data, uint64_t first, uint64_t n, int64_t *out) {
     switch (dtype) {
-#define LOAD_AS(x) (_Generic((x), float: cpu_int64_from_double((double)(x)), double: cpu_int64_from_double((double)(x)),     \
-                             default: (int64_t)(x)))
+#define LOAD_AS(x)                                                                                                     \
+    (_Generic((x), float                                                                                               \
+              : cpu_int64_from_double((double)(x)), double                                                             \
+              : cpu_int64_from_double((double)(x)), default                                                            \
+              : (int64_t)(x)))
         NUMBER_ROWS(LOAD_CASE)
 #undef LOAD_AS
-        default:
-            for (uint64_t i = 0; i < n; i++) out[i] = (int64_t)small_at(dtype, data, first + i);
+    default:
+        for (uint64_t i = 0; i < n; i++) out[i] = (int64_t)small_at(dtype, data, first + i);
     }
 }
 
 void cpu_store_doubles(partita_dtype dtype, void *data, uint64_t first, uint64_t n, const double *in) {
     switch (dtype) {
         NUMBER_ROWS(STORE_CASE)
-        default:
-            for (uint64_t i = 0; i < n; i++) small_set(dtype, data, first + i, in[i]);
+    default:
+        for (uint64_t i = 0; i < n; i++) small_set(dtype, data, first + i, in[i]);
     }
 }
 
@@ -203,8 +207,8 @@ void cpu_store_doubles(partita_dtype dtype, void *data, uint64_t first, uint64_t
 void cpu_store_floats(partita_dtype dtype, void *data, uint64_t first, uint64_t n, const float *in) {
     switch (dtype) {
         NUMBER_ROWS(STORE_CASE)
-        default:
-            for (uint64_t i = 0; i < n; i++) small_set(dtype, data, first + i, (double)in[i]);
+    default:
+        for (uint64_t i = 0; i < n; i++) small_set(dtype, data, first + i, (double)in[i]);
     }
 }
 
@@ -222,8 +226,8 @@ void cpu_store_floats(partita_dtype dtype, void *data, uint64_t first, uint64_t 
 void cpu_store_int64s(partita_dtype dtype, void *data, uint64_t first, uint64_t n, const int64_t *in) {
     switch (dtype) {
         NUMBER_ROWS(STORE_CASE)
-        default:
-            for (uint64_t i = 0; i < n; i++) small_set(dtype, data, first + i, (double)in[i]);
+    default:
+        for (uint64_t i = 0; i < n; i++) small_set(dtype, data, first + i, (double)in[i]);
     }
 }
 

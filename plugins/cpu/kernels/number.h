@@ -22,7 +22,8 @@ static inline float cpu_bits_float(uint32_t bits) {
     return value;
 }
 
-/* Without branches, so that compilers vectorise loops over it: a subnormal half is normalised by a float subtraction. */
+/* Without branches, so that compilers vectorise loops over it: a subnormal half is normalised by a float subtraction.
+ */
 static inline float cpu_float_from_half(uint16_t half) {
     uint32_t sign = (uint32_t)(half & 0x8000u) << 16, body = (uint32_t)(half & 0x7fffu) << 13;
     float scaled = cpu_bits_float(body + (112u << 23));
@@ -56,7 +57,8 @@ static inline uint16_t cpu_bfloat_from_float(float value) {
     return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16 | 0x40u) : rounded);
 }
 
-/* A value out of range gives what the processor's conversion gives on x86: the smallest integer; narrower types wrap. */
+/* A value out of range gives what the processor's conversion gives on x86: the smallest integer; narrower types wrap.
+ */
 static inline int64_t cpu_int64_from_double(double value) {
     return value >= -9223372036854775808.0 && value < 9223372036854775808.0 ? (int64_t)value : INT64_MIN;
 }
@@ -91,8 +93,8 @@ void cpu_store_floats(partita_dtype dtype, void *data, uint64_t first, uint64_t 
 void cpu_store_doubles(partita_dtype dtype, void *data, uint64_t first, uint64_t n, const double *in);
 void cpu_store_int64s(partita_dtype dtype, void *data, uint64_t first, uint64_t n, const int64_t *in);
 
-/* Keys of n elements `stride` apart: unsigned numbers in the order of the elements. Zeros of both signs are equal, a NaN
- * is above all else. */
+/* Keys of n elements `stride` apart: unsigned numbers in the order of the elements. Zeros of both signs are equal, a
+ * NaN is above all else. */
 void cpu_load_keys(partita_dtype dtype, const void *data, uint64_t first, int64_t stride, uint64_t n, uint64_t *out);
 
 #endif

@@ -106,8 +106,7 @@ static partita_status pad_plan_init(const cpu_call *call, pad_plan *plan) {
         if (status == PARTITA_OK && !state->attributes) status = cpu_ints_input(call, 3, &axes);
         if (status != PARTITA_OK) return status;
         uint32_t n = axes.given ? axes.count : in->rank;
-        if (pads.count != 2 * n)
-            return cpu_fail(call->host, PARTITA_BAD_INPUT, "%u pads for %u axes", pads.count, n);
+        if (pads.count != 2 * n) return cpu_fail(call->host, PARTITA_BAD_INPUT, "%u pads for %u axes", pads.count, n);
         for (uint32_t i = 0; i < n && status == PARTITA_OK; i++) {
             uint32_t axis;
             status = cpu_axis(call, axes.given ? axes.at[i] : i, in->rank, &axis);
@@ -133,15 +132,15 @@ static int64_t pad_map(const pad_plan *plan, uint32_t d, int64_t at) {
     int64_t n = plan->length[d], i = at - plan->before[d];
     if (i >= 0 && i < n) return plan->start[d] + i;
     switch (plan->mode) {
-        case PAD_EDGE: i = i < 0 ? 0 : n - 1; break;
-        case PAD_WRAP: i = (i % n + n) % n; break;
-        case PAD_REFLECT: {
-            int64_t period = n > 1 ? 2 * (n - 1) : 1;
-            i = (i % period + period) % period;
-            if (i >= n) i = period - i;
-            break;
-        }
-        default: return -1;
+    case PAD_EDGE: i = i < 0 ? 0 : n - 1; break;
+    case PAD_WRAP: i = (i % n + n) % n; break;
+    case PAD_REFLECT: {
+        int64_t period = n > 1 ? 2 * (n - 1) : 1;
+        i = (i % period + period) % period;
+        if (i >= n) i = period - i;
+        break;
+    }
+    default: return -1;
     }
     return plan->start[d] + i;
 }
@@ -191,16 +190,26 @@ static partita_status pad_run(const cpu_call *call, uint64_t begin, uint64_t end
             outside |= from < 0;
             offset += from * plan.strides[d];
         }
-        if (outside) cpu_fill(row, plan.constant, size, (uint64_t)columns);
-        else pad_row(&plan, size, inner, (const char *)in->data + offset * size, row, columns);
+        if (outside)
+            cpu_fill(row, plan.constant, size, (uint64_t)columns);
+        else
+            pad_row(&plan, size, inner, (const char *)in->data + offset * size, row, columns);
     }
     return PARTITA_OK;
 }
 
 #define PAD_ROWS(name, first)                                                                                          \
-    {.op = name, .domain = "", .since = first, .until = CPU_NEWEST, .types = CPU_FIXED, .reference = true,             \
-     .prepare = pad_prepare, .release = cpu_free, .items = pad_items, .run = pad_run},                                 \
-    CPU_CARRIED_PACKED(name, carried_prepare, 0), CPU_CARRIED_STRINGS(name, carried_prepare, 0, true)
+    {.op = name,                                                                                                       \
+     .domain = "",                                                                                                     \
+     .since = first,                                                                                                   \
+     .until = CPU_NEWEST,                                                                                              \
+     .types = CPU_FIXED,                                                                                               \
+     .reference = true,                                                                                                \
+     .prepare = pad_prepare,                                                                                           \
+     .release = cpu_free,                                                                                              \
+     .items = pad_items,                                                                                               \
+     .run = pad_run},                                                                                                  \
+        CPU_CARRIED_PACKED(name, carried_prepare, 0), CPU_CARRIED_STRINGS(name, carried_prepare, 0, true)
 
 const cpu_kernel cpu_kernels_pad[] = {
     PAD_ROWS("Pad", 1),

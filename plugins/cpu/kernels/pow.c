@@ -94,7 +94,16 @@ static partita_status pow_run(const cpu_call *call, uint64_t begin, uint64_t end
 }
 
 const cpu_kernel cpu_kernels_pow[] = {
-    {.op = "Pow", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_NUMBERS, .reference = true,
-     .prepare = pow_prepare, .release = cpu_free, .items = cpu_items_elements, .run = pow_run, .in_place = true},
+    {.op = "Pow",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_NUMBERS,
+     .reference = true,
+     .prepare = pow_prepare,
+     .release = cpu_free,
+     .items = cpu_items_elements,
+     .run = pow_run,
+     .in_place = true},
 };
 const uint32_t cpu_kernels_pow_count = sizeof(cpu_kernels_pow) / sizeof(cpu_kernels_pow[0]);

@@ -122,8 +122,10 @@ static void quantise_store(const cpu_tensor *out, uint64_t first, uint64_t n, co
     }
     for (uint64_t i = 0; i < n; i++)
         codes[i] = small ? cpu_minifloat_from_float(out->dtype, x[i], saturate) : (uint8_t)(int32_t)x[i];
-    if (cpu_dtype_bits(out->dtype) == 8) memcpy((char *)out->data + first, codes, n);
-    else cpu_pack(out->dtype, codes, n, (char *)out->data + first * cpu_dtype_bits(out->dtype) / 8);
+    if (cpu_dtype_bits(out->dtype) == 8)
+        memcpy((char *)out->data + first, codes, n);
+    else
+        cpu_pack(out->dtype, codes, n, (char *)out->data + first * cpu_dtype_bits(out->dtype) / 8);
 }
 
 static partita_status quantise_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
@@ -147,8 +149,10 @@ static partita_status quantise_run(const cpu_call *call, uint64_t begin, uint64_
         grain_load(call, &g, first, n, scale, zero);
         for (uint64_t i = 0; i < n; i++) x[i] /= scale[i];
         round_to(precision, x, n);
-        if (ints) quantise_ints(x, zero, n, low, high);
-        else for (uint64_t i = 0; i < n; i++) x[i] += zero[i];
+        if (ints)
+            quantise_ints(x, zero, n, low, high);
+        else
+            for (uint64_t i = 0; i < n; i++) x[i] += zero[i];
         quantise_store(out, first, n, x, state->saturate);
     }
     return PARTITA_OK;
@@ -204,15 +208,33 @@ static partita_status dynamic_run(const cpu_call *call, uint64_t begin, uint64_t
 }
 
 const cpu_kernel cpu_kernels_quantise[] = {
-    {.op = "QuantizeLinear", .domain = "", .since = 10, .until = CPU_NEWEST,
-     .types = CPU_TYPE(FLOAT32) | CPU_HALVES | CPU_TYPE(INT32), .reference = true, .prepare = quantise_prepare,
-     .release = cpu_free, .items = cpu_items_elements, .run = quantise_run},
-    {.op = "DequantizeLinear", .domain = "", .since = 10, .until = CPU_NEWEST,
+    {.op = "QuantizeLinear",
+     .domain = "",
+     .since = 10,
+     .until = CPU_NEWEST,
+     .types = CPU_TYPE(FLOAT32) | CPU_HALVES | CPU_TYPE(INT32),
+     .reference = true,
+     .prepare = quantise_prepare,
+     .release = cpu_free,
+     .items = cpu_items_elements,
+     .run = quantise_run},
+    {.op = "DequantizeLinear",
+     .domain = "",
+     .since = 10,
+     .until = CPU_NEWEST,
      .types = CPU_TYPE(INT8) | CPU_TYPE(UINT8) | CPU_TYPE(INT16) | CPU_TYPE(UINT16) | CPU_TYPE(INT32) | CPU_FLOAT8 |
               CPU_PACKED,
-     .reference = true, .prepare = quantise_prepare, .release = cpu_free, .items = cpu_items_elements,
+     .reference = true,
+     .prepare = quantise_prepare,
+     .release = cpu_free,
+     .items = cpu_items_elements,
      .run = dequantise_run},
-    {.op = "DynamicQuantizeLinear", .domain = "", .since = 11, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),
-     .reference = true, .run = dynamic_run},
+    {.op = "DynamicQuantizeLinear",
+     .domain = "",
+     .since = 11,
+     .until = CPU_NEWEST,
+     .types = CPU_TYPE(FLOAT32),
+     .reference = true,
+     .run = dynamic_run},
 };
 const uint32_t cpu_kernels_quantise_count = sizeof(cpu_kernels_quantise) / sizeof(cpu_kernels_quantise[0]);

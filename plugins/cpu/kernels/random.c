@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Random numbers: a counter-based generator, so that element i depends on the seed and i alone, whoever computes it. A
- * node without a seed takes one from its name: the same model gives the same numbers. Dropout, which is one of them only
- * when it trains, stands here too.
+ * node without a seed takes one from its name: the same model gives the same numbers. Dropout, which is one of them
+ * only when it trains, stands here too.
  */
 #include "cpu/kernels/support.h"
 
@@ -37,10 +37,10 @@ static partita_status random_prepare(const cpu_node *node, const ptp_host *host,
     random_state *state = cpu_alloc(host, sizeof(*state));
     if (state == NULL) return PARTITA_OUT_OF_MEMORY;
     state->kind = op.size > 12 && memcmp(op.data, "RandomNormal", 12) == 0 ? NORMAL
-                  : ptp_str_is(op, "Bernoulli")                             ? BERNOULLI
-                  : ptp_str_is(op, "Multinomial")                           ? MULTINOMIAL
-                  : ptp_str_is(op, "Dropout")                               ? DROPOUT
-                                                                            : UNIFORM;
+                  : ptp_str_is(op, "Bernoulli")                            ? BERNOULLI
+                  : ptp_str_is(op, "Multinomial")                          ? MULTINOMIAL
+                  : ptp_str_is(op, "Dropout")                              ? DROPOUT
+                                                                           : UNIFORM;
     if (ptp_str_is(op, "RandomNormal")) state->kind = NORMAL;
     state->a = state->kind == NORMAL    ? cpu_attr_float(node, "mean", 0)
                : state->kind == DROPOUT ? cpu_attr_float(node, "ratio", 0.5f)
@@ -48,7 +48,8 @@ static partita_status random_prepare(const cpu_node *node, const ptp_host *host,
     state->b = state->kind == NORMAL ? cpu_attr_float(node, "scale", 1) : cpu_attr_float(node, "high", 1);
     state->ratio_input = node->row.since >= 12;
     state->seed = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < name.size; i++) state->seed = (state->seed ^ (uint8_t)name.data[i]) * UINT64_C(0x100000001b3);
+    for (size_t i = 0; i < name.size; i++)
+        state->seed = (state->seed ^ (uint8_t)name.data[i]) * UINT64_C(0x100000001b3);
     if (ptp_attribute_find(node->block, &node->row, "seed", &row)) {
         float real = cpu_attr_float(node, "seed", 0);
         state->seed = row.type == PTP_ATTRIBUTE_INT ? (uint64_t)cpu_attr_int(node, "seed", 0) : cpu_float_bits(real);
@@ -147,8 +148,10 @@ static partita_status dropout_run(const cpu_call *call, uint64_t begin, uint64_t
 }
 
 #define RANDOM_ROW(name, all, item, runs)                                                                              \
-    {.op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = all, .reference = true,                       \
-     .prepare = random_prepare, .release = cpu_free, .items = item, .run = runs}
+    {                                                                                                                  \
+        .op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = all, .reference = true,                    \
+        .prepare = random_prepare, .release = cpu_free, .items = item, .run = runs                                     \
+    }
 
 const cpu_kernel cpu_kernels_random[] = {
     RANDOM_ROW("RandomNormal", CPU_FLOATS, cpu_items_elements, random_run),
@@ -157,8 +160,16 @@ const cpu_kernel cpu_kernels_random[] = {
     RANDOM_ROW("RandomUniformLike", CPU_FIXED, cpu_items_elements, random_run),
     RANDOM_ROW("Bernoulli", CPU_FLOATS, cpu_items_elements, random_run),
     RANDOM_ROW("Multinomial", CPU_FLOATS, NULL, multinomial_run),
-    {.op = "Dropout", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS | CPU_FLOAT8,
-     .reference = true, .prepare = random_prepare, .release = cpu_free, .items = cpu_items_elements,
-     .run = dropout_run, .in_place = true},
+    {.op = "Dropout",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_FLOATS | CPU_FLOAT8,
+     .reference = true,
+     .prepare = random_prepare,
+     .release = cpu_free,
+     .items = cpu_items_elements,
+     .run = dropout_run,
+     .in_place = true},
 };
 const uint32_t cpu_kernels_random_count = sizeof(cpu_kernels_random) / sizeof(cpu_kernels_random[0]);

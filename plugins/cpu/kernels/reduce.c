@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reductions over axes. The input's dims are sorted into kept and reduced ones; an item is a run of up to COLUMNS output
- * elements that lie behind each other in the input too, or one element where the innermost dim is reduced. Floats are
- * summed in double, integers in 64 bits, so that the order does not show.
+ * Reductions over axes. The input's dims are sorted into kept and reduced ones; an item is a run of up to COLUMNS
+ * output elements that lie behind each other in the input too, or one element where the innermost dim is reduced.
+ * Floats are summed in double, integers in 64 bits, so that the order does not show.
  */
 #include "cpu/kernels/support.h"
 
@@ -11,8 +11,8 @@
 #define COLUMNS 64
 
 enum { SUM, MEAN, MAX, MIN, PROD, L1, L2, LOG_SUM, LOG_SUM_EXP, SUM_SQUARE };
-static const char *const names[] = {"ReduceSum",  "ReduceMean", "ReduceMax",    "ReduceMin",       "ReduceProd",
-                                    "ReduceL1",   "ReduceL2",   "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"};
+static const char *const names[] = {"ReduceSum", "ReduceMean", "ReduceMax",    "ReduceMin",       "ReduceProd",
+                                    "ReduceL1",  "ReduceL2",   "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"};
 
 typedef struct reduce_state {
     uint32_t kind;
@@ -68,8 +68,10 @@ static partita_status reduce_plan_init(const cpu_call *call, reduce_plan *plan) 
         cpu_view *group = (mask >> d & 1u) != 0 ? &plan->reduced : &plan->kept;
         group->dims[group->rank] = in->dims[d];
         group->strides[group->rank++] = strides[d];
-        if ((mask >> d & 1u) == 0) dims[rank++] = in->dims[d];
-        else if (state->keep) dims[rank++] = 1;
+        if ((mask >> d & 1u) == 0)
+            dims[rank++] = in->dims[d];
+        else if (state->keep)
+            dims[rank++] = 1;
     }
     status = cpu_expect(call, 0, rank, dims);
     plan->count = cpu_view_count(&plan->reduced);
@@ -96,12 +98,12 @@ static int64_t view_offset(const cpu_view *view, uint64_t element) {
 
 /* ---- one family of loops per type: accumulators a[0..m), element x ---- */
 
-#define ADD(a, x)    ((a) + (x))
-#define ADD_ABS(a, x) ((a) + ((x) < 0 ? -(x) : (x)))
+#define ADD(a, x)        ((a) + (x))
+#define ADD_ABS(a, x)    ((a) + ((x) < 0 ? -(x) : (x)))
 #define ADD_SQUARE(a, x) ((a) + (x) * (x))
-#define MULTIPLY(a, x) ((a) * (x))
-#define LARGER(a, x) ((a) != (a) || (a) > (x) ? (a) : (x))
-#define SMALLER(a, x) ((a) != (a) || (a) < (x) ? (a) : (x))
+#define MULTIPLY(a, x)   ((a) * (x))
+#define LARGER(a, x)     ((a) != (a) || (a) > (x) ? (a) : (x))
+#define SMALLER(a, x)    ((a) != (a) || (a) < (x) ? (a) : (x))
 
 /* `columns` neighbours into as many accumulators, or `n` elements `stride` apart into eight of them. */
 #define STEP_LOOP(type, acc, op)                                                                                       \
@@ -128,13 +130,13 @@ static int64_t view_offset(const cpu_view *view, uint64_t element) {
     static void step_##name(uint32_t kind, const void *data, int64_t stride, uint64_t n, uint64_t columns, acc *a) {   \
         const type *x = data;                                                                                          \
         switch (kind) {                                                                                                \
-            case MAX: STEP_LOOP(type, acc, LARGER) break;                                                              \
-            case MIN: STEP_LOOP(type, acc, SMALLER) break;                                                             \
-            case PROD: STEP_LOOP(type, acc, MULTIPLY) break;                                                           \
-            case L1: STEP_LOOP(type, acc, ADD_ABS) break;                                                              \
-            case L2:                                                                                                   \
-            case SUM_SQUARE: STEP_LOOP(type, acc, ADD_SQUARE) break;                                                   \
-            default: STEP_LOOP(type, acc, ADD) break;                                                                  \
+        case MAX: STEP_LOOP(type, acc, LARGER) break;                                                                  \
+        case MIN: STEP_LOOP(type, acc, SMALLER) break;                                                                 \
+        case PROD: STEP_LOOP(type, acc, MULTIPLY) break;                                                               \
+        case L1: STEP_LOOP(type, acc, ADD_ABS) break;                                                                  \
+        case L2:                                                                                                       \
+        case SUM_SQUARE: STEP_LOOP(type, acc, ADD_SQUARE) break;                                                       \
+        default: STEP_LOOP(type, acc, ADD) break;                                                                      \
         }                                                                                                              \
     }
 
@@ -171,8 +173,10 @@ static int64_t type_limit(partita_dtype dtype, bool low) {
 static void accumulators_start(accumulators *a, uint32_t kind, partita_dtype dtype) {
     bool real = cpu_dtype_is_float(dtype);
     for (uint32_t i = 0; i < COLUMNS; i++) {
-        if (real) a->real[i] = kind == MAX ? -INFINITY : kind == MIN ? INFINITY : kind == PROD ? 1 : 0;
-        else a->whole[i] = kind == MAX || kind == MIN ? type_limit(dtype, kind == MAX) : kind == PROD;
+        if (real)
+            a->real[i] = kind == MAX ? -INFINITY : kind == MIN ? INFINITY : kind == PROD ? 1 : 0;
+        else
+            a->whole[i] = kind == MAX || kind == MIN ? type_limit(dtype, kind == MAX) : kind == PROD;
     }
 }
 
@@ -181,18 +185,18 @@ static void accumulators_step(accumulators *a, uint32_t kind, partita_dtype dtyp
                               int64_t stride, uint64_t n, uint64_t columns) {
     const char *x = (const char *)data + at * (int64_t)(cpu_dtype_bits(dtype) / 8);
     switch (dtype) {
-        case PARTITA_FLOAT32: step_f32(kind, x, stride, n, columns, a->real); return;
-        case PARTITA_FLOAT64: step_f64(kind, x, stride, n, columns, a->real); return;
-        case PARTITA_INT8: step_i8(kind, x, stride, n, columns, a->whole); return;
-        case PARTITA_INT16: step_i16(kind, x, stride, n, columns, a->whole); return;
-        case PARTITA_INT32: step_i32(kind, x, stride, n, columns, a->whole); return;
-        case PARTITA_INT64: step_i64(kind, x, stride, n, columns, a->whole); return;
-        case PARTITA_BOOL:
-        case PARTITA_UINT8: step_u8(kind, x, stride, n, columns, a->natural); return;
-        case PARTITA_UINT16: step_u16(kind, x, stride, n, columns, a->natural); return;
-        case PARTITA_UINT32: step_u32(kind, x, stride, n, columns, a->natural); return;
-        case PARTITA_UINT64: step_u64(kind, x, stride, n, columns, a->natural); return;
-        default: break;
+    case PARTITA_FLOAT32: step_f32(kind, x, stride, n, columns, a->real); return;
+    case PARTITA_FLOAT64: step_f64(kind, x, stride, n, columns, a->real); return;
+    case PARTITA_INT8: step_i8(kind, x, stride, n, columns, a->whole); return;
+    case PARTITA_INT16: step_i16(kind, x, stride, n, columns, a->whole); return;
+    case PARTITA_INT32: step_i32(kind, x, stride, n, columns, a->whole); return;
+    case PARTITA_INT64: step_i64(kind, x, stride, n, columns, a->whole); return;
+    case PARTITA_BOOL:
+    case PARTITA_UINT8: step_u8(kind, x, stride, n, columns, a->natural); return;
+    case PARTITA_UINT16: step_u16(kind, x, stride, n, columns, a->natural); return;
+    case PARTITA_UINT32: step_u32(kind, x, stride, n, columns, a->natural); return;
+    case PARTITA_UINT64: step_u64(kind, x, stride, n, columns, a->natural); return;
+    default: break;
     }
     double wide[COLUMNS];
     for (uint64_t i = 0; i < n; i++) {
@@ -205,19 +209,22 @@ static void accumulators_step(accumulators *a, uint32_t kind, partita_dtype dtyp
 static void accumulators_join(accumulators *a, uint32_t kind, partita_dtype dtype) {
     uint32_t join = kind == MAX || kind == MIN || kind == PROD ? kind : SUM;
     for (uint32_t l = 1; l < 8; l++) {
-        if (cpu_dtype_is_float(dtype)) step_f64(join, &a->real[l], 1, 1, 1, a->real);
-        else if (is_natural(dtype)) step_u64(join, &a->natural[l], 1, 1, 1, a->natural);
-        else step_i64(join, &a->whole[l], 1, 1, 1, a->whole);
+        if (cpu_dtype_is_float(dtype))
+            step_f64(join, &a->real[l], 1, 1, 1, a->real);
+        else if (is_natural(dtype))
+            step_u64(join, &a->natural[l], 1, 1, 1, a->natural);
+        else
+            step_i64(join, &a->whole[l], 1, 1, 1, a->whole);
     }
 }
 
 static double finish_real(uint32_t kind, double a, double count) {
     switch (kind) {
-        case MEAN: return a / count;
-        case L2: return sqrt(a);
-        case LOG_SUM:
-        case LOG_SUM_EXP: return log(a);
-        default: return a;
+    case MEAN: return a / count;
+    case L2: return sqrt(a);
+    case LOG_SUM:
+    case LOG_SUM_EXP: return log(a);
+    default: return a;
     }
 }
 
@@ -296,14 +303,21 @@ static partita_status reduce_run(const cpu_call *call, uint64_t begin, uint64_t 
 }
 
 #define REDUCE_ROW(name, all)                                                                                          \
-    {.op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = all, .reference = true,                       \
-     .prepare = reduce_prepare, .release = cpu_free, .items = reduce_items, .run = reduce_run}
+    {                                                                                                                  \
+        .op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = all, .reference = true,                    \
+        .prepare = reduce_prepare, .release = cpu_free, .items = reduce_items, .run = reduce_run                       \
+    }
 
 const cpu_kernel cpu_kernels_reduce[] = {
-    REDUCE_ROW("ReduceSum", CPU_NUMBERS),        REDUCE_ROW("ReduceMean", CPU_NUMBERS),
-    REDUCE_ROW("ReduceMax", CPU_NUMBERS | CPU_TYPE(BOOL)), REDUCE_ROW("ReduceMin", CPU_NUMBERS | CPU_TYPE(BOOL)),
-    REDUCE_ROW("ReduceProd", CPU_NUMBERS),       REDUCE_ROW("ReduceL1", CPU_NUMBERS),
-    REDUCE_ROW("ReduceL2", CPU_NUMBERS),         REDUCE_ROW("ReduceLogSum", CPU_NUMBERS),
-    REDUCE_ROW("ReduceLogSumExp", CPU_NUMBERS),  REDUCE_ROW("ReduceSumSquare", CPU_NUMBERS),
+    REDUCE_ROW("ReduceSum", CPU_NUMBERS),
+    REDUCE_ROW("ReduceMean", CPU_NUMBERS),
+    REDUCE_ROW("ReduceMax", CPU_NUMBERS | CPU_TYPE(BOOL)),
+    REDUCE_ROW("ReduceMin", CPU_NUMBERS | CPU_TYPE(BOOL)),
+    REDUCE_ROW("ReduceProd", CPU_NUMBERS),
+    REDUCE_ROW("ReduceL1", CPU_NUMBERS),
+    REDUCE_ROW("ReduceL2", CPU_NUMBERS),
+    REDUCE_ROW("ReduceLogSum", CPU_NUMBERS),
+    REDUCE_ROW("ReduceLogSumExp", CPU_NUMBERS),
+    REDUCE_ROW("ReduceSumSquare", CPU_NUMBERS),
 };
 const uint32_t cpu_kernels_reduce_count = sizeof(cpu_kernels_reduce) / sizeof(cpu_kernels_reduce[0]);

@@ -74,11 +74,15 @@ static partita_status arg_run(const cpu_call *call, uint64_t begin, uint64_t end
     partita_status status = PARTITA_OK;
     /* A scalar is taken as one element of rank 1. */
     bool scalar = in->rank == 0 && (state->axis == 0 || state->axis == -1);
-    if (scalar) axis = 0;
-    else status = cpu_axis(call, state->axis, in->rank, &axis);
+    if (scalar)
+        axis = 0;
+    else
+        status = cpu_axis(call, state->axis, in->rank, &axis);
     for (uint32_t d = 0; status == PARTITA_OK && d < in->rank; d++) {
-        if (d != axis) dims[rank++] = in->dims[d];
-        else if (state->keep) dims[rank++] = 1;
+        if (d != axis)
+            dims[rank++] = in->dims[d];
+        else if (state->keep)
+            dims[rank++] = 1;
     }
     if (status == PARTITA_OK) status = cpu_expect(call, 0, rank, dims);
     if (status != PARTITA_OK || out->count == 0) return status;
@@ -88,8 +92,8 @@ static partita_status arg_run(const cpu_call *call, uint64_t begin, uint64_t end
         uint64_t first = item / inner * n * inner + item % inner;
         const float *line = (const float *)in->data + first;
         bool fast = in->dtype == PARTITA_FLOAT32 && inner == 1 && !has_nan(line, n);
-        ((int64_t *)out->data)[item] = fast ? arg_line_floats(state, line, n)
-                                            : arg_line(state, in, first, (int64_t)inner, n);
+        ((int64_t *)out->data)[item] =
+            fast ? arg_line_floats(state, line, n) : arg_line(state, in, first, (int64_t)inner, n);
     }
     return PARTITA_OK;
 }
@@ -129,15 +133,19 @@ static partita_status cum_run(const cpu_call *call, uint64_t begin, uint64_t end
     uint64_t n = (uint64_t)in->dims[axis], stride = cpu_extent(in->dims, axis + 1, in->rank);
     for (uint64_t line = 0; n > 0 && line < in->count / n; line++) {
         uint64_t first = line / stride * n * stride + line % stride;
-        if (cpu_dtype_is_float(in->dtype)) CUM_LINE(double, cpu_load_doubles, cpu_store_doubles)
-        else CUM_LINE(int64_t, cpu_load_int64s, cpu_store_int64s)
+        if (cpu_dtype_is_float(in->dtype))
+            CUM_LINE(double, cpu_load_doubles, cpu_store_doubles)
+        else
+            CUM_LINE(int64_t, cpu_load_int64s, cpu_store_int64s)
     }
     return PARTITA_OK;
 }
 
 #define SCAN_ROW(name, item, runs)                                                                                     \
-    {.op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_NUMBERS, .reference = true,               \
-     .prepare = scan_prepare, .release = cpu_free, .items = item, .run = runs}
+    {                                                                                                                  \
+        .op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_NUMBERS, .reference = true,            \
+        .prepare = scan_prepare, .release = cpu_free, .items = item, .run = runs                                       \
+    }
 
 const cpu_kernel cpu_kernels_scan[] = {
     SCAN_ROW("ArgMax", arg_items, arg_run),

@@ -69,7 +69,7 @@ static void combine(partita_dtype dtype, uint32_t reduction, void *target, const
         COMBINE_CASE(UINT16, uint16_t)
         COMBINE_CASE(UINT32, uint32_t)
         COMBINE_CASE(UINT64, uint64_t)
-        default: break;
+    default: break;
     }
     for (uint64_t i = 0; i < n; i++) {
         float a, b;
@@ -84,8 +84,10 @@ static void put(const cpu_call *call, uint32_t reduction, uint64_t at, uint64_t 
     uint32_t size = cpu_size(&call->out[0]);
     char *target = (char *)call->out[0].data + at * size;
     const char *source = (const char *)call->in[2].data + from * size;
-    if (reduction == REDUCE_NONE) memcpy(target, source, n * size);
-    else combine(call->out[0].dtype, reduction, target, source, n);
+    if (reduction == REDUCE_NONE)
+        memcpy(target, source, n * size);
+    else
+        combine(call->out[0].dtype, reduction, target, source, n);
 }
 
 /* The output starts as the data. */
@@ -172,7 +174,8 @@ static partita_status tensor_scatter_run(const cpu_call *call, uint64_t begin, u
     uint32_t axis;
     partita_status status = cpu_axis(call, state->axis, in->rank, &axis);
     if (status != PARTITA_OK) return status;
-    bool fits = axis > 0 && update->rank == in->rank && (write == NULL || (write->rank == 1 && write->dims[0] == in->dims[0]));
+    bool fits =
+        axis > 0 && update->rank == in->rank && (write == NULL || (write->rank == 1 && write->dims[0] == in->dims[0]));
     for (uint32_t d = 0; fits && d < in->rank; d++)
         fits = d == axis ? update->dims[d] <= in->dims[d] : update->dims[d] == in->dims[d];
     if (!fits) return cpu_fail(call->host, PARTITA_BAD_INPUT, "cache, update and write_indices do not fit");
@@ -193,15 +196,34 @@ static partita_status tensor_scatter_run(const cpu_call *call, uint64_t begin, u
 }
 
 #define SCATTER_ROWS(name, runs)                                                                                       \
-    {.op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FIXED, .reference = true,                 \
-     .claim = scatter_claim, .prepare = scatter_prepare, .release = cpu_free, .run = runs, .in_place = true},          \
-    CPU_CARRIED_STRINGS(name, carried_prepare, 0, true)
+    {.op = name,                                                                                                       \
+     .domain = "",                                                                                                     \
+     .since = 1,                                                                                                       \
+     .until = CPU_NEWEST,                                                                                              \
+     .types = CPU_FIXED,                                                                                               \
+     .reference = true,                                                                                                \
+     .claim = scatter_claim,                                                                                           \
+     .prepare = scatter_prepare,                                                                                       \
+     .release = cpu_free,                                                                                              \
+     .run = runs,                                                                                                      \
+     .in_place = true},                                                                                                \
+        CPU_CARRIED_STRINGS(name, carried_prepare, 0, true)
 
 const cpu_kernel cpu_kernels_scatter[] = {
     SCATTER_ROWS("Scatter", elements_run),
     SCATTER_ROWS("ScatterElements", elements_run),
     SCATTER_ROWS("ScatterND", nd_run),
-    {.op = "TensorScatter", .domain = "", .since = 24, .until = CPU_NEWEST, .types = CPU_FIXED, .reference = true,
-     .prepare = scatter_prepare, .release = cpu_free, .run = tensor_scatter_run, .in_place = true},
+    {.op = "TensorScatter",
+     .domain = "",
+     .since = 24,
+     .until = CPU_NEWEST,
+     .types = CPU_FIXED,
+     .reference = true,
+     .prepare = scatter_prepare,
+     .release = cpu_free,
+     .run = tensor_scatter_run,
+     .in_place = true},
+    CPU_CARRIED_PACKED("TensorScatter", carried_prepare, 0),
+    CPU_CARRIED_STRINGS("TensorScatter", carried_prepare, 0, true),
 };
 const uint32_t cpu_kernels_scatter_count = sizeof(cpu_kernels_scatter) / sizeof(cpu_kernels_scatter[0]);

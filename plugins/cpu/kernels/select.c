@@ -32,11 +32,11 @@ static void where_pick(uint32_t size, const cpu_walk *walk, const uint8_t *condi
         for (uint64_t i = 0; i < n; i++) out[i] = condition[i * sc] ? a[i * sx] : b[i * sy];                           \
     }
     switch (size) {
-        case 1: PICK(uint8_t) break;
-        case 2: PICK(uint16_t) break;
-        case 4: PICK(uint32_t) break;
-        case 8: PICK(uint64_t) break;
-        default: PICK(wide) break;
+    case 1: PICK(uint8_t) break;
+    case 2: PICK(uint16_t) break;
+    case 4: PICK(uint32_t) break;
+    case 8: PICK(uint64_t) break;
+    default: PICK(wide) break;
     }
 }
 
@@ -46,8 +46,7 @@ static partita_status where_run(const cpu_call *call, uint64_t begin, uint64_t e
     uint32_t size = cpu_size(out);
     uint64_t first, last, at[CPU_WALK_INPUTS];
     cpu_walk walk;
-    if (in[1]->dtype != in[2]->dtype)
-        return cpu_fail(call->host, PARTITA_BAD_INPUT, "X and Y are of different types");
+    if (in[1]->dtype != in[2]->dtype) return cpu_fail(call->host, PARTITA_BAD_INPUT, "X and Y are of different types");
     partita_status status = cpu_walk_init(call, out, in, 3, NULL, &walk);
     if (status != PARTITA_OK) return status;
     cpu_item_range(out, begin, end, &first, &last);
@@ -99,17 +98,17 @@ static partita_status clip_prepare(const cpu_node *node, const ptp_host *host, v
 static void clip_range(const cpu_tensor *in, const cpu_tensor *out, const void *low, const void *high, uint64_t first,
                        uint64_t n) {
     switch (in->dtype) {
-        case PARTITA_FLOAT32: CLIP_LOOP(float)
-        case PARTITA_FLOAT64: CLIP_LOOP(double)
-        case PARTITA_INT8: CLIP_LOOP(int8_t)
-        case PARTITA_INT16: CLIP_LOOP(int16_t)
-        case PARTITA_INT32: CLIP_LOOP(int32_t)
-        case PARTITA_INT64: CLIP_LOOP(int64_t)
-        case PARTITA_UINT8: CLIP_LOOP(uint8_t)
-        case PARTITA_UINT16: CLIP_LOOP(uint16_t)
-        case PARTITA_UINT32: CLIP_LOOP(uint32_t)
-        case PARTITA_UINT64: CLIP_LOOP(uint64_t)
-        default: break;
+    case PARTITA_FLOAT32: CLIP_LOOP(float)
+    case PARTITA_FLOAT64: CLIP_LOOP(double)
+    case PARTITA_INT8: CLIP_LOOP(int8_t)
+    case PARTITA_INT16: CLIP_LOOP(int16_t)
+    case PARTITA_INT32: CLIP_LOOP(int32_t)
+    case PARTITA_INT64: CLIP_LOOP(int64_t)
+    case PARTITA_UINT8: CLIP_LOOP(uint8_t)
+    case PARTITA_UINT16: CLIP_LOOP(uint16_t)
+    case PARTITA_UINT32: CLIP_LOOP(uint32_t)
+    case PARTITA_UINT64: CLIP_LOOP(uint64_t)
+    default: break;
     }
     float chunk[CHUNK], lo = -INFINITY, hi = INFINITY;
     if (low != NULL) cpu_load_floats(in->dtype, low, 0, 1, &lo);
@@ -182,8 +181,8 @@ static partita_status test_run(const cpu_call *call, uint64_t begin, uint64_t en
         cpu_load_doubles(in->dtype, in->data, first, n, chunk);
         for (uint64_t i = 0; i < n; i++) {
             double x = chunk[i];
-            out[first + i] = state->nan ? x != x
-                                        : (state->positive && x == INFINITY) || (state->negative && x == -INFINITY);
+            out[first + i] =
+                state->nan ? x != x : (state->positive && x == INFINITY) || (state->negative && x == -INFINITY);
         }
     }
     return PARTITA_OK;
@@ -213,16 +212,53 @@ static partita_status equal_strings_run(const cpu_call *call, uint64_t begin, ui
 }
 
 const cpu_kernel cpu_kernels_select[] = {
-    {.op = "Where", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FIXED, .type_input = 1,
-     .reference = true, .items = cpu_items_elements, .run = where_run},
+    {.op = "Where",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_FIXED,
+     .type_input = 1,
+     .reference = true,
+     .items = cpu_items_elements,
+     .run = where_run},
     CPU_CARRIED_STRINGS("Where", where_carried, 1, true),
-    {.op = "Clip", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_NUMBERS, .reference = true,
-     .prepare = clip_prepare, .release = cpu_free, .items = cpu_items_elements, .run = clip_run, .in_place = true},
-    {.op = "IsNaN", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS | CPU_FLOAT8, .reference = true,
-     .prepare = test_prepare, .release = cpu_free, .items = cpu_items_elements, .run = test_run},
-    {.op = "IsInf", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS | CPU_FLOAT8, .reference = true,
-     .prepare = test_prepare, .release = cpu_free, .items = cpu_items_elements, .run = test_run},
-    {.op = "Equal", .domain = "", .since = 19, .until = CPU_NEWEST, .types = CPU_TYPE(STRING), .reference = true,
+    {.op = "Clip",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_NUMBERS,
+     .reference = true,
+     .prepare = clip_prepare,
+     .release = cpu_free,
+     .items = cpu_items_elements,
+     .run = clip_run,
+     .in_place = true},
+    {.op = "IsNaN",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_FLOATS | CPU_FLOAT8,
+     .reference = true,
+     .prepare = test_prepare,
+     .release = cpu_free,
+     .items = cpu_items_elements,
+     .run = test_run},
+    {.op = "IsInf",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_FLOATS | CPU_FLOAT8,
+     .reference = true,
+     .prepare = test_prepare,
+     .release = cpu_free,
+     .items = cpu_items_elements,
+     .run = test_run},
+    {.op = "Equal",
+     .domain = "",
+     .since = 19,
+     .until = CPU_NEWEST,
+     .types = CPU_TYPE(STRING),
+     .reference = true,
      .run = equal_strings_run},
 };
 const uint32_t cpu_kernels_select_count = sizeof(cpu_kernels_select) / sizeof(cpu_kernels_select[0]);

@@ -79,8 +79,10 @@ static partita_status construct_run(const cpu_call *call, uint64_t begin, uint64
     const sequence_state *state = call->state;
     ptp_value **items = cpu_alloc(call->host, call->in_count * sizeof(*items));
     partita_status status = items == NULL ? PARTITA_OUT_OF_MEMORY : PARTITA_OK;
-    for (uint32_t i = 0; status == PARTITA_OK && i < call->in_count; i++) status = value_of(call, &call->in[i], &items[i]);
-    status = container_give(call, PARTITA_KIND_SEQUENCE, state->dtype, items, items != NULL ? call->in_count : 0, status);
+    for (uint32_t i = 0; status == PARTITA_OK && i < call->in_count; i++)
+        status = value_of(call, &call->in[i], &items[i]);
+    status =
+        container_give(call, PARTITA_KIND_SEQUENCE, state->dtype, items, items != NULL ? call->in_count : 0, status);
     cpu_free(call->host, items);
     return status;
 }
@@ -147,8 +149,8 @@ static partita_status length_run(const cpu_call *call, uint64_t begin, uint64_t 
 /* ---- ConcatFromSequence ---- */
 
 /* Dims of the whole; the pieces must agree in type and in all other dims. */
-static partita_status concat_dims(const cpu_call *call, const sequence_state *state, const cpu_tensor *pieces, uint64_t n,
-                                  uint32_t *out_axis, uint32_t *out_rank, int64_t *dims) {
+static partita_status concat_dims(const cpu_call *call, const sequence_state *state, const cpu_tensor *pieces,
+                                  uint64_t n, uint32_t *out_axis, uint32_t *out_rank, int64_t *dims) {
     uint32_t rank = pieces[0].rank, axis;
     if (rank + state->new_axis > CPU_MAX_RANK) return cpu_fail(call->host, PARTITA_BAD_INPUT, "rank %u", rank + 1);
     partita_status status = cpu_axis(call, state->axis, rank + state->new_axis, &axis);
@@ -159,7 +161,8 @@ static partita_status concat_dims(const cpu_call *call, const sequence_state *st
         bool fits = p->dtype == pieces[0].dtype && p->rank == rank && (p->dtype == PARTITA_STRING || cpu_size(p) > 0);
         for (uint32_t d = 0; fits && d < rank; d++)
             fits = (d == axis && !state->new_axis) || p->dims[d] == pieces[0].dims[d];
-        if (!fits) return cpu_fail(call->host, PARTITA_BAD_INPUT, "item %llu does not fit the first", (unsigned long long)i);
+        if (!fits)
+            return cpu_fail(call->host, PARTITA_BAD_INPUT, "item %llu does not fit the first", (unsigned long long)i);
         sum += state->new_axis ? 1 : p->dims[axis];
     }
     for (uint32_t d = 0; d < rank + state->new_axis; d++)
@@ -174,7 +177,8 @@ static partita_status concat_strings(const cpu_call *call, const cpu_tensor *pie
                                      uint32_t rank, const int64_t *dims) {
     const ptp_host *host = call->host;
     uint64_t count = cpu_extent(dims, 0, rank), total = 0, at = 0, outer = cpu_extent(dims, 0, axis);
-    uint64_t *offsets = cpu_alloc(host, (count + 1) * sizeof(*offsets)), *picks = cpu_alloc(host, (count + 1) * sizeof(*picks));
+    uint64_t *offsets = cpu_alloc(host, (count + 1) * sizeof(*offsets)),
+             *picks = cpu_alloc(host, (count + 1) * sizeof(*picks));
     char *bytes = NULL;
     partita_status status = offsets == NULL || picks == NULL ? PARTITA_OUT_OF_MEMORY : PARTITA_OK;
     cpu_strings s;
@@ -365,8 +369,10 @@ static partita_status get_element_run(const cpu_call *call, uint64_t begin, uint
 }
 
 #define SEQUENCE_ROW(name, runs, emits)                                                                                \
-    {.op = name, .domain = "", .since = 11, .until = CPU_NEWEST, .types = ~UINT64_C(0), .reference = true,             \
-     .prepare = sequence_prepare, .release = cpu_free, .run = runs, .emit = emits}
+    {                                                                                                                  \
+        .op = name, .domain = "", .since = 11, .until = CPU_NEWEST, .types = ~UINT64_C(0), .reference = true,          \
+        .prepare = sequence_prepare, .release = cpu_free, .run = runs, .emit = emits                                   \
+    }
 
 const cpu_kernel cpu_kernels_sequence[] = {
     SEQUENCE_ROW("SequenceConstruct", construct_run, true),

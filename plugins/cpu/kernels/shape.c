@@ -146,28 +146,69 @@ static partita_status constant_run(const cpu_call *call, uint64_t begin, uint64_
 
 /* Until which version: those whose text was read. */
 #define VIEW_ROW(name)                                                                                                 \
-    {.op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FIXED | CPU_PACKED, .reference = true,    \
-     .items = copy_items, .run = copy_run, .in_place = true, .view = true},                                            \
-    CPU_CARRIED_STRINGS(name, carried_prepare, 0, true)
+    {.op = name,                                                                                                       \
+     .domain = "",                                                                                                     \
+     .since = 1,                                                                                                       \
+     .until = CPU_NEWEST,                                                                                              \
+     .types = CPU_FIXED | CPU_PACKED,                                                                                  \
+     .reference = true,                                                                                                \
+     .items = copy_items,                                                                                              \
+     .run = copy_run,                                                                                                  \
+     .in_place = true,                                                                                                 \
+     .view = true},                                                                                                    \
+        CPU_CARRIED_STRINGS(name, carried_prepare, 0, true)
 #define PLAIN_ROW(name, prepares, runs)                                                                                \
-    {.op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_EVERY, .reference = true,                 \
-     .prepare = prepares, .release = cpu_free, .run = runs}
+    {                                                                                                                  \
+        .op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_EVERY, .reference = true,              \
+        .prepare = prepares, .release = cpu_free, .run = runs                                                          \
+    }
 
 const cpu_kernel cpu_kernels_shape[] = {
     VIEW_ROW("Reshape"),
     VIEW_ROW("Flatten"),
     VIEW_ROW("Squeeze"),
     VIEW_ROW("Unsqueeze"),
-    {.op = "BitCast", .domain = "", .since = 26, .until = CPU_NEWEST, .types = CPU_FIXED | CPU_PACKED,
-     .reference = true, .items = copy_items, .run = copy_run, .in_place = true, .view = true},
-    {.op = "Identity", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FIXED | CPU_PACKED,
-     .reference = true, .claim = claim_tensor, .items = copy_items, .run = copy_run, .in_place = true, .view = true},
-    {.op = "Identity", .domain = "", .since = 1, .until = CPU_NEWEST, .types = ~UINT64_C(0), .reference = true,
-     .claim = claim_handle, .run = handle_run, .emit = true},
+    {.op = "BitCast",
+     .domain = "",
+     .since = 26,
+     .until = CPU_NEWEST,
+     .types = CPU_FIXED | CPU_PACKED,
+     .reference = true,
+     .items = copy_items,
+     .run = copy_run,
+     .in_place = true,
+     .view = true},
+    {.op = "Identity",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_FIXED | CPU_PACKED,
+     .reference = true,
+     .claim = claim_tensor,
+     .items = copy_items,
+     .run = copy_run,
+     .in_place = true,
+     .view = true},
+    {.op = "Identity",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = ~UINT64_C(0),
+     .reference = true,
+     .claim = claim_handle,
+     .run = handle_run,
+     .emit = true},
     PLAIN_ROW("Shape", shape_prepare, shape_run),
     PLAIN_ROW("Size", NULL, size_run),
-    {.op = "Constant", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FIXED | CPU_PACKED,
-     .reference = true, .claim = constant_claim, .prepare = constant_prepare, .release = cpu_free,
+    {.op = "Constant",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_FIXED | CPU_PACKED,
+     .reference = true,
+     .claim = constant_claim,
+     .prepare = constant_prepare,
+     .release = cpu_free,
      .run = constant_run},
 };
 const uint32_t cpu_kernels_shape_count = sizeof(cpu_kernels_shape) / sizeof(cpu_kernels_shape[0]);

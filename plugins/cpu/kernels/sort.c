@@ -72,8 +72,10 @@ static void entries_select(entry *entries, uint64_t n, uint64_t k) {
         }
         uint64_t cut = j + 1;
         if (cut == k) return;
-        if (cut < k) low = cut;
-        else high = cut;
+        if (cut < k)
+            low = cut;
+        else
+            high = cut;
     }
     qsort(entries + low, high - low, sizeof(*entries), entry_less);
 }
@@ -184,9 +186,12 @@ static partita_status unique_keys(unique *u) {
     uint64_t *flat = cpu_alloc(host, in->count * sizeof(*flat));
     partita_status status = PARTITA_OK;
     u->keys = cpu_alloc(host, in->count * sizeof(*u->keys));
-    if (flat == NULL || u->keys == NULL) status = PARTITA_OUT_OF_MEMORY;
-    else if (in->dtype == PARTITA_STRING) status = unique_string_keys(u, flat);
-    else cpu_load_keys(in->dtype, in->data, 0, 1, in->count, flat);
+    if (flat == NULL || u->keys == NULL)
+        status = PARTITA_OUT_OF_MEMORY;
+    else if (in->dtype == PARTITA_STRING)
+        status = unique_string_keys(u, flat);
+    else
+        cpu_load_keys(in->dtype, in->data, 0, 1, in->count, flat);
     for (uint64_t i = 0; status == PARTITA_OK && i < in->count; i++) {
         uint64_t slice = i / u->inner % u->count, o = i / u->inner / u->count;
         u->keys[slice * u->size + o * u->inner + i % u->inner] = flat[i];
@@ -289,10 +294,25 @@ static partita_status unique_run(const cpu_call *call, uint64_t begin, uint64_t 
 }
 
 const cpu_kernel cpu_kernels_sort[] = {
-    {.op = "TopK", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_NUMBERS, .reference = true,
-     .prepare = topk_prepare, .release = cpu_free, .items = topk_items, .run = topk_run},
-    {.op = "Unique", .domain = "", .since = 11, .until = CPU_NEWEST,
-     .types = CPU_NUMBERS | CPU_TYPE(BOOL) | CPU_TYPE(STRING), .reference = true, .prepare = unique_prepare,
-     .release = cpu_free, .run = unique_run, .emit = true},
+    {.op = "TopK",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_NUMBERS,
+     .reference = true,
+     .prepare = topk_prepare,
+     .release = cpu_free,
+     .items = topk_items,
+     .run = topk_run},
+    {.op = "Unique",
+     .domain = "",
+     .since = 11,
+     .until = CPU_NEWEST,
+     .types = CPU_NUMBERS | CPU_TYPE(BOOL) | CPU_TYPE(STRING),
+     .reference = true,
+     .prepare = unique_prepare,
+     .release = cpu_free,
+     .run = unique_run,
+     .emit = true},
 };
 const uint32_t cpu_kernels_sort_count = sizeof(cpu_kernels_sort) / sizeof(cpu_kernels_sort[0]);

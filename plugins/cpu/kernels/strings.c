@@ -19,8 +19,10 @@ typedef struct texts {
 
 static void *grow(texts *t, void *old, uint64_t used, uint64_t bytes) {
     void *block = cpu_alloc(t->host, bytes);
-    if (block == NULL) t->failed = true;
-    else if (used > 0) memcpy(block, old, used);
+    if (block == NULL)
+        t->failed = true;
+    else if (used > 0)
+        memcpy(block, old, used);
     cpu_free(t->host, old);
     return block;
 }
@@ -293,11 +295,34 @@ out:
 }
 
 const cpu_kernel cpu_kernels_strings[] = {
-    {.op = "StringConcat", .domain = "", .since = 20, .until = CPU_NEWEST, .types = CPU_TYPE(STRING),
-     .reference = true, .run = concat_run, .emit = true, .shaped = true},
-    {.op = "StringSplit", .domain = "", .since = 20, .until = CPU_NEWEST, .types = CPU_TYPE(STRING), .reference = true,
-     .prepare = split_prepare, .release = cpu_free, .run = split_run, .emit = true},
-    {.op = "StringNormalizer", .domain = "", .since = 10, .until = CPU_NEWEST, .types = CPU_TYPE(STRING),
-     .reference = true, .prepare = normal_prepare, .release = normal_release, .run = normal_run, .emit = true},
+    {.op = "StringConcat",
+     .domain = "",
+     .since = 20,
+     .until = CPU_NEWEST,
+     .types = CPU_TYPE(STRING),
+     .reference = true,
+     .run = concat_run,
+     .emit = true,
+     .shaped = true},
+    {.op = "StringSplit",
+     .domain = "",
+     .since = 20,
+     .until = CPU_NEWEST,
+     .types = CPU_TYPE(STRING),
+     .reference = true,
+     .prepare = split_prepare,
+     .release = cpu_free,
+     .run = split_run,
+     .emit = true},
+    {.op = "StringNormalizer",
+     .domain = "",
+     .since = 10,
+     .until = CPU_NEWEST,
+     .types = CPU_TYPE(STRING),
+     .reference = true,
+     .prepare = normal_prepare,
+     .release = normal_release,
+     .run = normal_run,
+     .emit = true},
 };
 const uint32_t cpu_kernels_strings_count = sizeof(cpu_kernels_strings) / sizeof(cpu_kernels_strings[0]);

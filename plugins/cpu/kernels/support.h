@@ -13,12 +13,11 @@
 #define CPU_PACKED (CPU_TYPE(UINT4) | CPU_TYPE(INT4) | CPU_TYPE(FLOAT4E2M1) | CPU_TYPE(UINT2) | CPU_TYPE(INT2))
 #define CPU_HALVES (CPU_TYPE(FLOAT16) | CPU_TYPE(BFLOAT16))
 #define CPU_FLOAT8 (CPU_TYPE(FLOAT8E4M3FN) | CPU_TYPE(FLOAT8E4M3FNUZ) | CPU_TYPE(FLOAT8E5M2) | CPU_TYPE(FLOAT8E5M2FNUZ))
-#define CPU_INDEX (CPU_TYPE(INT32) | CPU_TYPE(INT64))
-#define CPU_EVERY (CPU_FIXED | CPU_PACKED | CPU_TYPE(STRING))
+#define CPU_INDEX  (CPU_TYPE(INT32) | CPU_TYPE(INT64))
+#define CPU_EVERY  (CPU_FIXED | CPU_PACKED | CPU_TYPE(STRING))
 
 /* Elements of one item of element-wise kernels. */
 #define CPU_ITEM 4096
-
 
 /* The node's attributes. */
 int64_t cpu_attr_int(const cpu_node *node, const char *name, int64_t otherwise);
@@ -96,7 +95,8 @@ typedef struct cpu_view {
 void cpu_view_collapse(cpu_view *view);
 uint64_t cpu_view_count(const cpu_view *view);
 /* Copies target elements [first, last) of a collapsed view; element of `size` bytes: 1, 2, 4, 8 or 16. */
-void cpu_view_copy(const cpu_view *view, uint32_t size, const void *source, void *target, uint64_t first, uint64_t last);
+void cpu_view_copy(const cpu_view *view, uint32_t size, const void *source, void *target, uint64_t first,
+                   uint64_t last);
 /* Row-major strides of dims. */
 void cpu_strides(const int64_t *dims, uint32_t rank, int64_t *strides);
 
@@ -117,12 +117,16 @@ partita_status cpu_carry_prepare(const cpu_node *node, const ptp_host *host, con
 void cpu_carry_release(const ptp_host *host, void *state);
 partita_status cpu_carry_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker);
 #define CPU_CARRIED_PACKED(name, prepares, input)                                                                      \
-    {.op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_PACKED, .type_input = input,              \
-     .reference = true, .prepare = prepares, .release = cpu_carry_release, .run = cpu_carry_run}
+    {                                                                                                                  \
+        .op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_PACKED, .type_input = input,           \
+        .reference = true, .prepare = prepares, .release = cpu_carry_release, .run = cpu_carry_run                     \
+    }
 #define CPU_CARRIED_STRINGS(name, prepares, input, is_shaped)                                                          \
-    {.op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(STRING), .type_input = input,        \
-     .reference = true, .prepare = prepares, .release = cpu_carry_release, .run = cpu_carry_run, .emit = true,         \
-     .shaped = is_shaped}
+    {                                                                                                                  \
+        .op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(STRING), .type_input = input,     \
+        .reference = true, .prepare = prepares, .release = cpu_carry_release, .run = cpu_carry_run, .emit = true,      \
+        .shaped = is_shaped                                                                                            \
+    }
 
 /* Strings of a tensor: string i is bytes[offsets[i] .. offsets[i + 1]). */
 typedef struct cpu_strings {

@@ -13,11 +13,11 @@ typedef struct wide {
 
 #define BY_SIZE(size, body)                                                                                            \
     switch (size) {                                                                                                    \
-        case 1: body(uint8_t); break;                                                                                  \
-        case 2: body(uint16_t); break;                                                                                 \
-        case 4: body(uint32_t); break;                                                                                 \
-        case 8: body(uint64_t); break;                                                                                 \
-        default: body(wide); break;                                                                                    \
+    case 1: body(uint8_t); break;                                                                                      \
+    case 2: body(uint16_t); break;                                                                                     \
+    case 4: body(uint32_t); break;                                                                                     \
+    case 8: body(uint64_t); break;                                                                                     \
+    default: body(wide); break;                                                                                        \
     }
 
 void cpu_strides(const int64_t *dims, uint32_t rank, int64_t *strides) {
@@ -62,9 +62,12 @@ static void copy_strided(uint32_t size, const char *source, int64_t stride, char
         type *out = (type *)(void *)target;                                                                            \
         for (uint64_t i = 0; i < n; i++) out[i] = in[(int64_t)i * stride];                                             \
     }
-    if (stride == 1) memcpy(target, source, n * size);
-    else if (stride == 0) cpu_fill(target, source, size, n);
-    else BY_SIZE(size, STRIDED)
+    if (stride == 1)
+        memcpy(target, source, n * size);
+    else if (stride == 0)
+        cpu_fill(target, source, size, n);
+    else
+        BY_SIZE(size, STRIDED)
 }
 
 /* Rows of `columns` elements whose neighbours in the source are `stride` apart, while rows are neighbours: by tiles, so

@@ -191,6 +191,12 @@ def write(case, rng):
             for r in range(2):
                 want[b, :, (at[b] + r) % 5] = rows[b, :, r]
         case("TensorScatter", 24, [cache, rows, i(*at)], {"mode": mode}, expect=[want])
+    for t in (INT4, object):
+        cache, rows = fill(rng, (1, 4, 3), t), fill(rng, (1, 2, 3), t)
+        want = cache.copy()
+        want[:, 1:3] = rows
+        case("TensorScatter", 24, [cache, rows, i(1)], expect=[want])
+    cache, rows = fill(rng, (2, 3, 5, 2), F), fill(rng, (2, 3, 2, 2), F)
     case("TensorScatter", 24, [cache, rows, i(4, 0)], expect=[cache], status=3, note="past the end")
 
 
@@ -249,6 +255,8 @@ def create(case, rng):
         case("Trilu", 14, [x], {"upper": upper}, expect=[f(x)])
         for k in (-3, -1, 1, 4, 100, -100):
             case("Trilu", 14, [x, np.array(k, I)], {"upper": upper}, expect=[f(x, max(min(k, 50), -50))], note=f"k {k}")
+    y = fill(rng, (3, 3), object)
+    case("Trilu", 14, [y], expect=[np.where(np.triu(np.ones((3, 3), bool)), y, "")])
     for t in (bool, I, H):
         y = fill(rng, (3, 3), t)
         case("Trilu", 14, [y], expect=[np.triu(y)])

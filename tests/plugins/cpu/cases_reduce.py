@@ -133,6 +133,7 @@ def finding(case, rng):
     for t in [F, D, H, bool] + INTS:
         x = rng.integers(0, 2, (3, 4, 2)).astype(t)
         case("NonZero", 13, [x], data_shaped=True, expect=[np.array(np.nonzero(x), I)])
+    case("NonZero", 13, [np.array([0, 1j, 1], np.complex64)], data_shaped=True, expect=[np.array([[1, 2]], I)])
     case("NonZero", 9, [np.zeros((2, 3), F)], data_shaped=True, expect=[np.zeros((2, 0), I)])
     case("NonZero", 13, [np.array(["", "a", "", "bc"], object)], data_shaped=True, expect=[np.array([[1, 3]], I)])
     boxes = np.concatenate([rng.uniform(0, 1, (2, 20, 2)), rng.uniform(1, 2, (2, 20, 2))], 2).astype(F)
