@@ -16,7 +16,7 @@ FILE_LIMIT = 600
 # What a room may include, besides itself and the SDK: dependencies point one way (docs/architecture.md).
 ROOMS = {
     "core/base": [], "core/graph": ["base"], "core/onnx": ["base", "graph"], "core/op": ["base", "graph"],
-    "core/pass": ["base", "graph", "op"], "core/plugin": ["base", "graph"],
+    "core/pass": ["base", "graph", "op"], "core/plugin": ["base", "graph", "op"],
     "core/plan": ["base", "graph", "op", "pass", "plugin", "partitioner"],
     "core/run": ["base", "graph", "onnx", "op", "pass", "plugin", "plan", "partitioner"],
     "partitioner": ["base"],

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A model, or a part of one, written as a relocatable block. Everything of variable length goes to one growing heap that
- * starts with the header; rows are collected apart and appended at the end, so that offsets never move.
- * Rows of values are given out when a value is first named, and filled when every node has its row.
+ * A model, or a part of one, written as a relocatable block. Everything of variable length goes to one growing heap
+ * that starts with the header; rows are collected apart and appended at the end, so that offsets never move. Rows of
+ * values are given out when a value is first named, and filled when every node has its row.
  */
 #include "plugin/block.h"
 #include "op/schema.h"
@@ -71,7 +71,8 @@ static partita_status heap_text(builder *b, partita_str text, ptp_ref *out_ref) 
     return heap_put(b, text.data, text.size, 1, 1, out_ref);
 }
 
-/* As heap_text, once per different text: names of operators, domains and attributes repeat. `text` outlives the builder. */
+/* As heap_text, once per different text: names of operators, domains and attributes repeat. `text` outlives the
+ * builder. */
 static partita_status heap_intern(builder *b, partita_str text, ptp_ref *out_ref) {
     uint32_t known = text.size ? pt_map_get(&b->texts, text) : PT_NONE;
     if (known != PT_NONE) {
@@ -124,7 +125,8 @@ static partita_status dim_name(builder *b, pt_dim dim, ptp_ref *out_ref) {
         ptp_ref ref = {0, 0};
         partita_status status = PARTITA_OK;
         pt_dim_print(&b->model->symbols, dim, &text);
-        if (text.failed) status = PT_OUT_OF_MEMORY();
+        if (text.failed)
+            status = PT_OUT_OF_MEMORY();
         else if (text.size && !memchr(text.data, '?', text.size)) {
             status = heap_text(b, (partita_str){text.data, text.size}, &ref);
         }
@@ -225,8 +227,10 @@ static partita_status write_value(builder *b, const value_item *item) {
         if (value->type.kind == PARTITA_KIND_TENSOR && value->type.rank < 0 && value->producer != PT_NONE) {
             row.flags |= PTP_VALUE_DATA_SHAPED;
         }
-        if (value->constant) PT_TRY(write_constant(b, item->id, value->constant, &row));
-        else PT_TRY(write_small(b, value, &row));
+        if (value->constant)
+            PT_TRY(write_constant(b, item->id, value->constant, &row));
+        else
+            PT_TRY(write_small(b, value, &row));
     }
     if (!pt_array_push(&b->value_table, row)) return PT_OUT_OF_MEMORY();
     return PARTITA_OK;
@@ -258,8 +262,10 @@ static partita_status write_rows(builder *b, const pt_attribute *attribute, uint
     PT_TRY(heap_take(b, attribute->count, sizeof(uint32_t), sizeof(uint32_t), out_ref, NULL));
     for (uint32_t i = 0; i < attribute->count; i++) {
         uint32_t row = PARTITA_NONE;
-        if (graphs) PT_TRY(graph_touch(b, attribute->graphs[i], node_row, &row));
-        else PT_TRY(tensor_touch(b, attribute->tensors[i], &row));
+        if (graphs)
+            PT_TRY(graph_touch(b, attribute->graphs[i], node_row, &row));
+        else
+            PT_TRY(tensor_touch(b, attribute->tensors[i], &row));
         ((uint32_t *)(void *)(b->heap.data + out_ref->offset))[i] = row;
     }
     return PARTITA_OK;
@@ -279,8 +285,7 @@ static partita_status write_attribute(builder *b, const pt_attribute *a, uint32_
     case PTP_ATTRIBUTE_TENSORS: PT_TRY(write_rows(b, a, node_row, false, &row.data)); break;
     case PTP_ATTRIBUTE_GRAPH:
     case PTP_ATTRIBUTE_GRAPHS: PT_TRY(write_rows(b, a, node_row, true, &row.data)); break;
-    default:
-        return pt_fail(PARTITA_INTERNAL, "attribute \"%.*s\" has type %u", PT_STR_ARG(a->name), a->type);
+    default: return pt_fail(PARTITA_INTERNAL, "attribute \"%.*s\" has type %u", PT_STR_ARG(a->name), a->type);
     }
     if (!pt_array_push(&b->attributes, row)) return PT_OUT_OF_MEMORY();
     return PARTITA_OK;

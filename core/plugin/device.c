@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One device of a plugin: its info before it is opened, its options checked against the rows, its tables once it is open.
+ * One device of a plugin: its info before it is opened, its options checked against the rows, its tables once it is
+ * open.
  */
 #include "plugin/internal.h"
 
@@ -39,7 +40,8 @@ static partita_status check_info(const pt_plugin *plugin, ptp_device_info *info)
         ptp_domain_info *domain = &info->domains[i];
         TERMINATE(domain->name);
         if (domain->alignment == 0) domain->alignment = 1;
-        if ((domain->alignment & (domain->alignment - 1)) || (domain->import_alignment & (domain->import_alignment - 1))) {
+        if ((domain->alignment & (domain->alignment - 1)) ||
+            (domain->import_alignment & (domain->import_alignment - 1))) {
             return pt_fail(PARTITA_DEVICE_FAILED, "memory domain %u: an alignment is no power of two", i);
         }
     }
@@ -121,9 +123,12 @@ static bool fits_type(const char *type, const char *value) {
     errno = 0;
     if (strcmp(type, "string") == 0) return true;
     if (strcmp(type, "bool") == 0) return is_one_of("0|1|true|false", value);
-    if (strcmp(type, "int") == 0) (void)strtoll(value, &end, 10);
-    else if (strcmp(type, "float") == 0) (void)strtod(value, &end);
-    else return is_one_of(type, value);
+    if (strcmp(type, "int") == 0)
+        (void)strtoll(value, &end, 10);
+    else if (strcmp(type, "float") == 0)
+        (void)strtod(value, &end);
+    else
+        return is_one_of(type, value);
     return end != value && *end == '\0' && errno == 0;
 }
 
@@ -134,9 +139,12 @@ static partita_status fail_unknown(pt_plugin *plugin, uint32_t device, const cha
     for (uint32_t i = 0; pt_plugin_option_row(plugin, device, i, &row); i++) {
         pt_text_printf(&names, "%s%s", i ? ", " : "", row.name);
     }
-    if (names.failed) status = PT_OUT_OF_MEMORY();
-    else if (!names.size) status = pt_fail(PARTITA_INVALID_ARGUMENT, "has no option \"%s\"; it has none", key);
-    else status = pt_fail(PARTITA_INVALID_ARGUMENT, "has no option \"%s\"; it has %s", key, names.data);
+    if (names.failed)
+        status = PT_OUT_OF_MEMORY();
+    else if (!names.size)
+        status = pt_fail(PARTITA_INVALID_ARGUMENT, "has no option \"%s\"; it has none", key);
+    else
+        status = pt_fail(PARTITA_INVALID_ARGUMENT, "has no option \"%s\"; it has %s", key, names.data);
     pt_text_deinit(&names);
     return status;
 }
@@ -171,7 +179,8 @@ static partita_status collect_options(pt_plugin *plugin, pt_device_slot *slot, p
         ptp_option option = {dot ? dot + 1 : "", registry->options[i].value};
         uint32_t at = 0;
         if (!dot) continue;
-        if (!names_slot((partita_str){registry->options[i].name, (size_t)(dot - registry->options[i].name)}, slot)) continue;
+        if (!names_slot((partita_str){registry->options[i].name, (size_t)(dot - registry->options[i].name)}, slot))
+            continue;
         PT_TRY(check_option(plugin, slot_index(plugin, slot), &option));
         while (at < *out_count && strcmp((*out_options)[at].name, option.name) != 0) at++;
         (*out_options)[at] = option;
@@ -212,8 +221,10 @@ partita_status pt_slot_open(pt_plugin *plugin, pt_device_slot *slot) {
         return PT_OUT_OF_MEMORY();
     }
     status = collect_options(plugin, slot, &options, &count);
-    if (status != PARTITA_OK) pt_annotate(status, "%s", slot->name);
-    else status = open_handle(plugin, slot_index(plugin, slot), slot->name, options, count, &handle);
+    if (status != PARTITA_OK)
+        pt_annotate(status, "%s", slot->name);
+    else
+        status = open_handle(plugin, slot_index(plugin, slot), slot->name, options, count, &handle);
     if (status == PARTITA_OK) status = read_info(plugin, handle, slot->name, &info);
     if (status == PARTITA_OK && strcmp(info.kind, slot->info.kind) != 0) {
         status = pt_fail(PARTITA_DEVICE_FAILED, "%s: is of kind \"%s\" once it's opened", slot->name, info.kind);

@@ -47,11 +47,13 @@ static uint32_t host_workers(void *self) {
     return pool ? pt_pool_workers(pool) : 1;
 }
 
-static void host_parallel(void *self, void (*fn)(void *user, uint64_t begin, uint64_t end, uint32_t worker),
-                          void *user, uint64_t n, uint64_t grain) {
+static void host_parallel(void *self, void (*fn)(void *user, uint64_t begin, uint64_t end, uint32_t worker), void *user,
+                          uint64_t n, uint64_t grain) {
     pt_pool *pool = ((pt_plugin *)self)->registry->pool;
-    if (pool) pt_pool_parallel(pool, fn, user, n, grain);
-    else if (n) fn(user, 0, n, 0);
+    if (pool)
+        pt_pool_parallel(pool, fn, user, n, grain);
+    else if (n)
+        fn(user, 0, n, 0);
 }
 
 typedef struct team_call {
@@ -68,8 +70,10 @@ static void host_team(void *self, void (*fn)(void *user, ptp_team *team, uint32_
                       uint32_t n) {
     pt_pool *pool = ((pt_plugin *)self)->registry->pool;
     team_call call = {fn, user};
-    if (pool) pt_pool_team(pool, team_enter, &call, n);
-    else fn(user, NULL, 0, 1);
+    if (pool)
+        pt_pool_team(pool, team_enter, &call, n);
+    else
+        fn(user, NULL, 0, 1);
 }
 
 static void host_team_barrier(ptp_team *team) {

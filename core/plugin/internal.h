@@ -16,10 +16,10 @@ typedef struct pt_device_slot {
     pthread_mutex_t calls; /* serialises calls of a device that is not CONCURRENT */
     bool has_calls;
     bool opened;
-    bool peeked;           /* `info` is there */
-    uint32_t number;       /* among the devices of its kind */
+    bool peeked;     /* `info` is there */
+    uint32_t number; /* among the devices of its kind */
     bool numbered;
-    char name[48];         /* "" until it's named */
+    char name[48]; /* "" until it's named */
     ptp_device_info info;
 } pt_device_slot;
 
@@ -48,7 +48,8 @@ bool pt_plugin_name_is_valid(partita_str name);
 /* manifest.c: reads every manifest of the search path; a bad one is a plugin that did not load. */
 partita_status pt_registry_scan(pt_registry *registry, const pt_registry_options *options);
 
-/* load.c: opens the library and asks for its tables; on success `vtable`, `info` and the tables of devices are there. */
+/* load.c: opens the library and asks for its tables; on success `vtable`, `info` and the tables of devices are there.
+ */
 partita_status pt_plugin_load(pt_plugin *plugin);
 /* Copies a table whatever the writer's size is: what is missing is zero, what is beyond is ignored. */
 void pt_table_copy(void *to, uint32_t to_size, const void *from);

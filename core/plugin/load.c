@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define HOST_ABI_MIN 1u
-#define HOST_ABI_MAX 1u
+#define HOST_ABI_MIN    1u
+#define HOST_ABI_MAX    1u
 #define MOST_EXTENSIONS 1024
 
 void pt_table_copy(void *to, uint32_t to_size, const void *from) {
@@ -31,15 +31,24 @@ static const struct {
     const char *name;
     size_t offset;
 } required_slots[] = {
-#define REQUIRED(kind, type, slot) {TABLE_##kind, #type "." #slot, offsetof(ptp_##type##_vtable, slot)}
-    REQUIRED(PLUGIN, plugin, start),        REQUIRED(PLUGIN, plugin, stop),
-    REQUIRED(PLUGIN, plugin, device_count), REQUIRED(PLUGIN, plugin, open),
-    REQUIRED(PLUGIN, plugin, close),        REQUIRED(DEVICE, device, info),
-    REQUIRED(DEVICE, device, ask),          REQUIRED(DEVICE, device, compile),
-    REQUIRED(EXECUTABLE, executable, destroy), REQUIRED(EXECUTABLE, executable, ports),
-    REQUIRED(EXECUTABLE, executable, resize),  REQUIRED(EXECUTABLE, executable, release),
-    REQUIRED(EXECUTABLE, executable, exec), REQUIRED(MEMORY, memory, alloc),
-    REQUIRED(MEMORY, memory, free),         REQUIRED(MEMORY, memory, copy),
+#define REQUIRED(kind, type, slot)                                                                                     \
+    { TABLE_##kind, #type "." #slot, offsetof(ptp_##type##_vtable, slot) }
+    REQUIRED(PLUGIN, plugin, start),
+    REQUIRED(PLUGIN, plugin, stop),
+    REQUIRED(PLUGIN, plugin, device_count),
+    REQUIRED(PLUGIN, plugin, open),
+    REQUIRED(PLUGIN, plugin, close),
+    REQUIRED(DEVICE, device, info),
+    REQUIRED(DEVICE, device, ask),
+    REQUIRED(DEVICE, device, compile),
+    REQUIRED(EXECUTABLE, executable, destroy),
+    REQUIRED(EXECUTABLE, executable, ports),
+    REQUIRED(EXECUTABLE, executable, resize),
+    REQUIRED(EXECUTABLE, executable, release),
+    REQUIRED(EXECUTABLE, executable, exec),
+    REQUIRED(MEMORY, memory, alloc),
+    REQUIRED(MEMORY, memory, free),
+    REQUIRED(MEMORY, memory, copy),
 #undef REQUIRED
 };
 
@@ -130,8 +139,11 @@ static void take_refusal(void *self, const char *message) {
 
 static partita_status negotiate(pt_plugin *plugin) {
     refusal refused = {""};
-    const ptp_query query = {.size = sizeof(query), .abi_min = HOST_ABI_MIN, .abi_max = HOST_ABI_MAX,
-                             .self = &refused, .refuse = take_refusal};
+    const ptp_query query = {.size = sizeof(query),
+                             .abi_min = HOST_ABI_MIN,
+                             .abi_max = HOST_ABI_MAX,
+                             .self = &refused,
+                             .refuse = take_refusal};
     const ptp_plugin_info *given;
     ptp_plugin_info *info;
     ptp_query_fn fn = NULL;

@@ -58,9 +58,7 @@ static partita_status read_texts(pt_registry *registry, const json_t *root, cons
 
 static partita_status read_version(const json_t *root, const char *key, uint32_t *out_version) {
     json_int_t value = json_integer_value(json_object_get(root, key));
-    if (value < 1 || value > UINT32_MAX) {
-        return pt_fail(PARTITA_DEVICE_FAILED, "\"%s\" is no ABI version", key);
-    }
+    if (value < 1 || value > UINT32_MAX) { return pt_fail(PARTITA_DEVICE_FAILED, "\"%s\" is no ABI version", key); }
     *out_version = (uint32_t)value;
     return PARTITA_OK;
 }
@@ -119,8 +117,10 @@ static partita_status load_json(const char *path, json_t **out_root) {
     *out_root = NULL;
     if (!text) return PT_OUT_OF_MEMORY();
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) size = -1;
-    else size = read(fd, text, MANIFEST_BYTES + 1);
+    if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
+        size = -1;
+    else
+        size = read(fd, text, MANIFEST_BYTES + 1);
     if (fd >= 0) close(fd);
     if (size >= 0 && size <= MANIFEST_BYTES) *out_root = json_loadb(text, (size_t)size, JSON_REJECT_DUPLICATES, &error);
     pt_free(text);
@@ -207,8 +207,10 @@ static partita_status scan_environment(pt_registry *registry) {
         if (size > 0 && size < sizeof(folder)) {
             memcpy(folder, rest, size);
             folder[size] = '\0';
-            if (folder[0] == '/') PT_TRY(scan_folder(registry, folder));
-            else pt_log(PARTITA_LOG_WARNING, "plugin-path: \"%s\" is passed over: it is no absolute path", folder);
+            if (folder[0] == '/')
+                PT_TRY(scan_folder(registry, folder));
+            else
+                pt_log(PARTITA_LOG_WARNING, "plugin-path: \"%s\" is passed over: it is no absolute path", folder);
         }
         rest += size + (rest[size] == ':');
     }

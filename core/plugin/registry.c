@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The registry: plugins by name, devices by the name people write. Only plugins whose manifest may have a kind are opened
- * for it, and all of those, because a number among devices of one kind must not depend on who asked first.
+ * The registry: plugins by name, devices by the name people write. Only plugins whose manifest may have a kind are
+ * opened for it, and all of those, because a number among devices of one kind must not depend on who asked first.
  */
 #include "plugin/internal.h"
 
@@ -136,8 +136,10 @@ static partita_status start_plugin(pt_plugin *plugin) {
     PT_TRY(status);
     if (!plugin->handle) return pt_fail(PARTITA_DEVICE_FAILED, "started, but gave no plugin");
     status = plugin->info->device ? make_slots(plugin) : PARTITA_OK;
-    if (status == PARTITA_OK) plugin->registry->started.data[plugin->registry->started.size++] = plugin;
-    else stop_quietly(plugin);
+    if (status == PARTITA_OK)
+        plugin->registry->started.data[plugin->registry->started.size++] = plugin;
+    else
+        stop_quietly(plugin);
     return status;
 }
 
@@ -179,8 +181,8 @@ static bool lists_kind(const pt_plugin *plugin, partita_str kind) {
     return false;
 }
 
-/* True when the plugin is to be opened for a device of this kind. One whose manifest says nothing about devices is, only
- * when no other plugin lists the kind. */
+/* True when the plugin is to be opened for a device of this kind. One whose manifest says nothing about devices is,
+ * only when no other plugin lists the kind. */
 static bool may_have(const pt_registry *registry, const pt_plugin *plugin, partita_str kind) {
     if (plugin->lists_devices) return lists_kind(plugin, kind);
     for (size_t i = 0; i < registry->plugins.size; i++) {
@@ -251,8 +253,10 @@ static void give_names(pt_registry *registry, partita_str kind, uint32_t count) 
     pt_plugin *plugin;
     for (pt_device_slot *slot; (slot = next_of_kind(registry, kind, &walk, &plugin)) != NULL;) {
         if (slot->name[0]) continue;
-        if (count > 1) snprintf(slot->name, sizeof(slot->name), "%s:%u", slot->info.kind, slot->number);
-        else snprintf(slot->name, sizeof(slot->name), "%s", slot->info.kind);
+        if (count > 1)
+            snprintf(slot->name, sizeof(slot->name), "%s:%u", slot->info.kind, slot->number);
+        else
+            snprintf(slot->name, sizeof(slot->name), "%s", slot->info.kind);
     }
 }
 
@@ -283,10 +287,9 @@ static partita_status fail_no_such(pt_registry *registry, partita_str name, part
             pt_text_printf(&known, "%s%s", known.size ? ", " : "", plugin->kinds[k]);
         }
     }
-    for (uint32_t i = 0; i < count; i++) {
-        pt_text_printf(&known, "%s%.*s:%u", i ? ", " : "", PT_STR_ARG(kind), i);
-    }
-    if (known.failed) status = PT_OUT_OF_MEMORY();
+    for (uint32_t i = 0; i < count; i++) { pt_text_printf(&known, "%s%.*s:%u", i ? ", " : "", PT_STR_ARG(kind), i); }
+    if (known.failed)
+        status = PT_OUT_OF_MEMORY();
     else {
         status = pt_fail(PARTITA_DEVICE_ABSENT, "there is no device \"%.*s\"; there %s %s", PT_STR_ARG(name),
                          count == 1 ? "is" : "are", known.size ? known.data : "none, for there are no plugins");
@@ -356,7 +359,8 @@ static pt_device *fallback_of(pt_plugin *plugin) {
     const char *name;
     if (pt_plugin_open(plugin) != PARTITA_OK) return NULL;
     for (uint32_t i = 0; i < plugin->device_count; i++) {
-        if (pt_plugin_device_info(plugin, i, &info, &name) != PARTITA_OK || !(info.flags & PTP_DEVICE_FALLBACK)) continue;
+        if (pt_plugin_device_info(plugin, i, &info, &name) != PARTITA_OK || !(info.flags & PTP_DEVICE_FALLBACK))
+            continue;
         if (pt_registry_device(plugin->registry, pt_str(name), &device) == PARTITA_OK) return device;
     }
     return NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a device says before a run: which units it takes and for how long, what it thinks of a cluster, what a route costs.
- * The same times are what a run takes.
+ * What a device says before a run: which units it takes and for how long, what it thinks of a cluster, what a route
+ * costs. The same times are what a run takes.
  */
 #include "sim/sim.h"
 
@@ -32,8 +32,8 @@ static bool value_fits(const ptp_device *device, const ptp_block *block, uint32_
     value = ptp_value_at(block, index);
     name = ptp_ref_str(block, value.name);
     if (!config->all_kinds && (value.kind > PARTITA_KIND_TENSOR || value.dtype == PARTITA_STRING)) {
-        return cpu_refuse(answer, PARTITA_REASON_KIND, "value \"%.*s\" is no dense tensor of numbers",
-                          (int)name.size, name.data);
+        return cpu_refuse(answer, PARTITA_REASON_KIND, "value \"%.*s\" is no dense tensor of numbers", (int)name.size,
+                          name.data);
     }
     if (config->max_buffer && value.bytes > (uint64_t)config->max_buffer) {
         return cpu_refuse(answer, PARTITA_REASON_MEMORY, "value \"%.*s\" has %llu bytes, a buffer at most %lld",
@@ -44,8 +44,11 @@ static bool value_fits(const ptp_device *device, const ptp_block *block, uint32_
 
 static bool node_fits(const ptp_device *device, const ptp_ask *ask, uint32_t index, ptp_answer *answer) {
     const sim_config *config = &device->config;
-    cpu_node node = {.block = ask->block, .row = ptp_node_at(ask->block, index), .row_index = index,
-                     .level = device->plugin->level, .precision = ask->precision};
+    cpu_node node = {.block = ask->block,
+                     .row = ptp_node_at(ask->block, index),
+                     .row_index = index,
+                     .level = device->plugin->level,
+                     .precision = ask->precision};
     partita_str op = ptp_ref_str(ask->block, node.row.op);
     if (node.row.bodies.count) return cpu_refuse(answer, PARTITA_REASON_CONTROL_FLOW, "nested graphs are not run");
     if ((config->ops[0] && !sim_list_has(config->ops, op)) || sim_list_has(config->not_ops, op)) {

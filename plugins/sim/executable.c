@@ -33,8 +33,10 @@ static _Thread_local size_t lane_message_size;
 static _Thread_local const ptp_host *calling_host;
 
 static void program_fail(void *self, partita_status code, const char *message) {
-    if (lane_message) snprintf(lane_message, lane_message_size, "%s", message ? message : "");
-    else if (calling_host) calling_host->fail(self, code, message);
+    if (lane_message)
+        snprintf(lane_message, lane_message_size, "%s", message ? message : "");
+    else if (calling_host)
+        calling_host->fail(self, code, message);
 }
 
 static int32_t program_run_stopped(void *self, ptp_run *run) {
@@ -43,8 +45,8 @@ static int32_t program_run_stopped(void *self, ptp_run *run) {
 }
 
 /* The host allocates in the device's memory; the program works at the device's address. */
-static partita_status program_alloc_output(void *self, ptp_run *run, uint32_t index, partita_dtype dtype,
-                                           uint32_t rank, const int64_t *dims, ptp_tensor *out) {
+static partita_status program_alloc_output(void *self, ptp_run *run, uint32_t index, partita_dtype dtype, uint32_t rank,
+                                           const int64_t *dims, ptp_tensor *out) {
     const sim_run *r = (const sim_run *)(const void *)run;
     partita_status status = r->device->host->run_alloc_output(self, r->run, index, dtype, rank, dims, out);
     if (status == PARTITA_OK && out->buffer) out->data = sim_address(out->buffer, out->offset);
@@ -143,8 +145,8 @@ static partita_status look(ptp_executable *executable) {
 
 static partita_status build(ptp_executable *executable, ptp_compile *compile, ptp_weight *weights) {
     ptp_device *device = executable->device;
-    const cpu_program_config config = {.host = &device->plugin->program_host, .level = device->plugin->level,
-                                       .workers = 1};
+    const cpu_program_config config = {
+        .host = &device->plugin->program_host, .level = device->plugin->level, .workers = 1};
     ptp_compile mine = {.size = sizeof(mine)};
     partita_status status = look(executable);
     if (status == PARTITA_OK) status = upload(executable, compile, weights);
@@ -336,8 +338,8 @@ static partita_status executable_exec(ptp_executable *executable, ptp_instance *
     if (sim_is_lost(device)) return PARTITA_DEVICE_LOST;
     e = cpu_alloc(device->host, sizeof(*e));
     if (!e) return PARTITA_OUT_OF_MEMORY;
-    e->work = (sim_work){.device = device, .run = exec_run, .destroy = exec_destroy, .us = executable->us,
-                         .done = exec->done};
+    e->work = (sim_work){
+        .device = device, .run = exec_run, .destroy = exec_destroy, .us = executable->us, .done = exec->done};
     e->executable = executable;
     e->frame = (const cpu_frame *)(const void *)instance;
     e->fails = run_fails(&device->config, number);

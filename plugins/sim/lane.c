@@ -26,8 +26,7 @@ void sim_sleep_until(uint64_t ns) {
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &wake, NULL);
         now = sim_now_ns();
     }
-    while (sim_now_ns() < ns) {
-    }
+    while (sim_now_ns() < ns) {}
 }
 
 /* ---- what must come first -------------------------------------------------------------------- */
@@ -71,10 +70,14 @@ bool sim_wait_range(ptp_device *device, sim_range range) {
 /* ---- running --------------------------------------------------------------------------------- */
 
 static void pending_remove(ptp_device *device, sim_work *work) {
-    if (work->older) work->older->newer = work->newer;
-    else device->oldest = work->newer;
-    if (work->newer) work->newer->older = work->older;
-    else device->newest = work->older;
+    if (work->older)
+        work->older->newer = work->newer;
+    else
+        device->oldest = work->newer;
+    if (work->newer)
+        work->newer->older = work->older;
+    else
+        device->newest = work->older;
 }
 
 static uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
@@ -104,8 +107,10 @@ static uint64_t work_pass(sim_work *work, sim_lane *lane) {
     for (uint32_t i = 0; i < resources; i++) begin = later(begin, device->resources[i]->free_ns);
     end = begin + (uint64_t)(work->us * 1e3);
     if (work->status == PARTITA_OK) work->status = work->run(work, work->message, sizeof(work->message));
-    if (sim_now_ns() < end) sim_sleep_until(end);
-    else end = sim_now_ns();
+    if (sim_now_ns() < end)
+        sim_sleep_until(end);
+    else
+        end = sim_now_ns();
     for (uint32_t i = resources; i-- > 0;) {
         device->resources[i]->free_ns = end;
         pthread_mutex_unlock(&device->resources[i]->lock);
@@ -114,8 +119,8 @@ static uint64_t work_pass(sim_work *work, sim_lane *lane) {
     return end;
 }
 
-/* Tells whoever waits, takes the work out. The news goes first, so that nobody hears of later work before it. The device's
- * lock is held when it returns. */
+/* Tells whoever waits, takes the work out. The news goes first, so that nobody hears of later work before it. The
+ * device's lock is held when it returns. */
 static void work_finish(sim_lane *lane, sim_work *work, uint64_t end) {
     ptp_device *device = work->device;
     const ptp_host *host = device->host;
@@ -177,12 +182,16 @@ static void queue(ptp_device *device, uint32_t lane_index, sim_work *work) {
     work->lane = lane_index;
     work->ready_ns = sim_now_ns();
     pthread_mutex_lock(&device->lock);
-    if (lane->last) lane->last->next = work;
-    else lane->first = work;
+    if (lane->last)
+        lane->last->next = work;
+    else
+        lane->first = work;
     lane->last = work;
     work->older = device->newest;
-    if (device->newest) device->newest->newer = work;
-    else device->oldest = work;
+    if (device->newest)
+        device->newest->newer = work;
+    else
+        device->oldest = work;
     device->newest = work;
     pthread_cond_broadcast(&device->changed);
     pthread_mutex_unlock(&device->lock);
@@ -201,7 +210,8 @@ partita_status sim_enqueue(ptp_device *device, uint32_t lane, sim_work *work) {
     while (!work->finished) pthread_cond_wait(&device->changed, &device->lock);
     pthread_mutex_unlock(&device->lock);
     status = work->status;
-    if (status != PARTITA_OK) host->fail(host->self, status, work->message);
+    if (status != PARTITA_OK)
+        host->fail(host->self, status, work->message);
     else if (work->done.timeline) {
         host->timeline_signal(host->self, work->done.timeline, work->done.value, PARTITA_OK, NULL);
     }

@@ -53,7 +53,8 @@ static const struct {
     int kind;
     size_t offset, size;
 } key_rows[] = {
-#define X(key, kind, type, otherwise, text) {#key, KEY_##kind, offsetof(sim_config, key), sizeof(((sim_config *)0)->key)},
+#define X(key, kind, type, otherwise, text)                                                                            \
+    {#key, KEY_##kind, offsetof(sim_config, key), sizeof(((sim_config *)0)->key)},
     KEYS(X)
 #undef X
 };

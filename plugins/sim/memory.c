@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory of a simulated device: shared memory that the device maps for itself at an address the host is never told. What
- * map() gives is another mapping, gone with unmap(), so that a host access outside of it faults.
+ * Memory of a simulated device: shared memory that the device maps for itself at an address the host is never told.
+ * What map() gives is another mapping, gone with unmap(), so that a host access outside of it faults.
  */
 #include "sim/sim.h"
 
@@ -72,8 +72,10 @@ static partita_status map_for_device(ptp_buffer *buffer) {
 /* Counts the bytes if the device's memory has them. */
 static partita_status reserve(ptp_device *device, uint64_t bytes) {
     const sim_config *config = &device->config;
-    uint64_t used = atomic_fetch_add(&device->counters.buffer_bytes, bytes) + atomic_load(&device->counters.weight_bytes);
-    if (config->memory_bytes && (bytes > (uint64_t)config->memory_bytes || used > (uint64_t)config->memory_bytes - bytes)) {
+    uint64_t used =
+        atomic_fetch_add(&device->counters.buffer_bytes, bytes) + atomic_load(&device->counters.weight_bytes);
+    if (config->memory_bytes &&
+        (bytes > (uint64_t)config->memory_bytes || used > (uint64_t)config->memory_bytes - bytes)) {
         atomic_fetch_sub(&device->counters.buffer_bytes, bytes);
         return cpu_fail(device->host, PARTITA_OUT_OF_MEMORY, "%llu bytes asked for, %llu of %lld in use",
                         (unsigned long long)bytes, (unsigned long long)used, (long long)config->memory_bytes);
@@ -262,8 +264,10 @@ static partita_status export_pointer(ptp_device *device, ptp_buffer *buffer, int
     pthread_mutex_lock(&device->lock);
     if (!address && !buffer->exported) {
         void *mapped = mmap(NULL, buffer->mapped, PROT_READ | PROT_WRITE, MAP_SHARED, buffer->fd, 0);
-        if (mapped == MAP_FAILED) status = PARTITA_OUT_OF_MEMORY;
-        else buffer->exported = mapped;
+        if (mapped == MAP_FAILED)
+            status = PARTITA_OUT_OF_MEMORY;
+        else
+            buffer->exported = mapped;
     }
     if (!address) address = buffer->exported;
     pthread_mutex_unlock(&device->lock);
@@ -272,8 +276,7 @@ static partita_status export_pointer(ptp_device *device, ptp_buffer *buffer, int
     return PARTITA_OK;
 }
 
-static partita_status memory_export(ptp_device *device, ptp_buffer *buffer, uint32_t handle_kind,
-                                    int64_t *out_handle) {
+static partita_status memory_export(ptp_device *device, ptp_buffer *buffer, uint32_t handle_kind, int64_t *out_handle) {
     bool pointer = handle_kind == PTP_HANDLE_HOST_POINTER;
     if (handle_kind >= PTP_HANDLE_COUNT || !(device->info.domains[0].export_mask & 1u << handle_kind) ||
         (buffer->fd < 0 && !pointer)) {
@@ -307,8 +310,8 @@ static partita_status memory_import(ptp_device *device, uint32_t domain, uint32_
     } else {
         buffer->fd = fcntl((int)handle, F_DUPFD_CLOEXEC, 0);
         if (buffer->fd < 0) {
-            status = cpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "the handle is no open file: %s",
-                              strerror(errno));
+            status =
+                cpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "the handle is no open file: %s", strerror(errno));
         } else {
             status = map_for_device(buffer);
         }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Simulated devices: real numbers by the kernels of plugins/cpu in memory of their own, at a declared speed, on lanes of
- * their own. What a test must know of a machine - speed, links, memory, handles, failures - is a key of machine.c.
+ * Simulated devices: real numbers by the kernels of plugins/cpu in memory of their own, at a declared speed, on lanes
+ * of their own. What a test must know of a machine - speed, links, memory, handles, failures - is a key of machine.c.
  *
- * A device has three lanes, each a thread with a queue: compute, copies in, copies out. Work of a later call starts after
- * earlier work that touches the same memory, which is what IN_ORDER promises.
+ * A device has three lanes, each a thread with a queue: compute, copies in, copies out. Work of a later call starts
+ * after earlier work that touches the same memory, which is what IN_ORDER promises.
  */
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
@@ -15,7 +15,7 @@
 #include <stdatomic.h>
 
 #define SIM_MOST_DEVICES 16
-#define SIM_TEXT 512 /* bytes of a key's text */
+#define SIM_TEXT         512 /* bytes of a key's text */
 
 /* ---- machine.c ------------------------------------------------------------------------------- */
 
@@ -74,21 +74,21 @@ enum { SIM_COMPUTE = 0, SIM_IN = 1, SIM_OUT = 2, SIM_LANES = 3 };
 
 /* One piece of work in a lane. */
 typedef struct sim_work {
-    struct sim_work *next;         /* in its lane */
+    struct sim_work *next;          /* in its lane */
     struct sim_work *older, *newer; /* among all pending work of the device, by age */
     ptp_device *device;
     uint32_t lane;
     partita_status (*run)(struct sim_work *work, char *message, size_t size);
     void (*destroy)(struct sim_work *work);
-    double us;                     /* simulated time */
+    double us; /* simulated time */
     sim_range *ranges;
     uint32_t range_count;
     ptp_point *waits;
     uint32_t wait_count;
     ptp_point done;
-    uint64_t ready_ns;             /* simulated time from which it may run: enqueued, or the end of what it waited for */
-    bool sync;                     /* the caller waits: `finished`, `status` and `message` are for it */
-    bool told;                     /* its end is being signalled */
+    uint64_t ready_ns; /* simulated time from which it may run: enqueued, or the end of what it waited for */
+    bool sync;         /* the caller waits: `finished`, `status` and `message` are for it */
+    bool told;         /* its end is being signalled */
     bool finished;
     partita_status status;
     char message[256];
@@ -132,13 +132,13 @@ typedef struct sim_mapping {
 
 struct ptp_buffer {
     ptp_device *device;
-    int fd;             /* of the shared memory; -1: an imported host pointer */
-    char *address;      /* the device's own mapping; the host is never told */
+    int fd;        /* of the shared memory; -1: an imported host pointer */
+    char *address; /* the device's own mapping; the host is never told */
     uint64_t bytes;
-    size_t mapped;      /* bytes of `address`; 0 of an imported host pointer */
-    uint64_t identity;  /* inode: two buffers of one memory have the same */
-    bool own;           /* counts towards the device's memory */
-    void *exported;     /* mapping for HOST_POINTER exports; NULL */
+    size_t mapped;         /* bytes of `address`; 0 of an imported host pointer */
+    uint64_t identity;     /* inode: two buffers of one memory have the same */
+    bool own;              /* counts towards the device's memory */
+    void *exported;        /* mapping for HOST_POINTER exports; NULL */
     sim_mapping *mappings; /* under the device's lock */
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A plugin that takes values of every kind: Echo takes one apart by the host's accessors and builds it anew, NonZero and
- * NonMaxSuppression have outputs whose shape depends on data, Mapped wants a weight that lies in a file, Fail fails.
- * Everything runs on a thread of the plugin's own, so that nothing borrowed during a call may be used later.
+ * A plugin that takes values of every kind: Echo takes one apart by the host's accessors and builds it anew, NonZero
+ * and NonMaxSuppression have outputs whose shape depends on data, Mapped wants a weight that lies in a file, Fail
+ * fails. Everything runs on a thread of the plugin's own, so that nothing borrowed during a call may be used later.
  */
 #include <partita/block.h>
 
@@ -94,7 +94,8 @@ static partita_status rebuild_sparse(const ptp_host *host, const ptp_value *from
     return status;
 }
 
-static partita_status rebuild_container(const ptp_host *host, const ptp_value *from, partita_kind kind, ptp_value **out) {
+static partita_status rebuild_container(const ptp_host *host, const ptp_value *from, partita_kind kind,
+                                        ptp_value **out) {
     uint64_t count = HOST(value_count, from), made = 0;
     ptp_value **items = calloc((size_t)count + 1, sizeof(*items));
     partita_status status = items ? PARTITA_OK : PARTITA_OUT_OF_MEMORY;
@@ -133,8 +134,12 @@ static partita_status tensor_of(const ptp_host *host, const ptp_value *value, pt
 static partita_status new_indices(const ptp_host *host, uint32_t rows, uint32_t columns, const int64_t *data,
                                   ptp_value **out) {
     const int64_t dims[] = {rows, columns};
-    const ptp_tensor tensor = {.size = sizeof(tensor), .dtype = PARTITA_INT64, .rank = 2, .dims = dims,
-                               .data = (void *)(uintptr_t)data, .bytes = (uint64_t)rows * columns * sizeof(*data)};
+    const ptp_tensor tensor = {.size = sizeof(tensor),
+                               .dtype = PARTITA_INT64,
+                               .rank = 2,
+                               .dims = dims,
+                               .data = (void *)(uintptr_t)data,
+                               .bytes = (uint64_t)rows * columns * sizeof(*data)};
     return new_dense(host, &tensor, out);
 }
 
@@ -146,7 +151,8 @@ static partita_status non_zero(task *t, const ptp_node_row *node, ptp_value **ou
     uint32_t n = 0, count;
     partita_status status = tensor_of(host, input_of(t, node, 0), &x);
     if (status != PARTITA_OK) return status;
-    if (x.rank != 2 || x.dtype != PARTITA_FLOAT32 || x.bytes > 64 * sizeof(float)) return task_fail(t, PARTITA_BAD_INPUT, "NonZero");
+    if (x.rank != 2 || x.dtype != PARTITA_FLOAT32 || x.bytes > 64 * sizeof(float))
+        return task_fail(t, PARTITA_BAD_INPUT, "NonZero");
     count = (uint32_t)(x.bytes / sizeof(float));
     for (uint32_t i = 0; i < count; i++) n += ((const float *)x.data)[i] != 0;
     for (uint32_t i = 0, k = 0; i < count; i++) {
@@ -171,9 +177,10 @@ static partita_status suppress(task *t, const ptp_node_row *node, ptp_value **ou
     int64_t kept[3 * 16];
     uint32_t n = 0, count;
     int taken[16] = {0};
-    if (tensor_of(host, input_of(t, node, 0), &boxes) != PARTITA_OK || tensor_of(host, input_of(t, node, 1), &scores) != PARTITA_OK ||
-        tensor_of(host, input_of(t, node, 2), &most) != PARTITA_OK || tensor_of(host, input_of(t, node, 3), &threshold) != PARTITA_OK ||
-        scores.bytes > 16 * sizeof(float)) {
+    if (tensor_of(host, input_of(t, node, 0), &boxes) != PARTITA_OK ||
+        tensor_of(host, input_of(t, node, 1), &scores) != PARTITA_OK ||
+        tensor_of(host, input_of(t, node, 2), &most) != PARTITA_OK ||
+        tensor_of(host, input_of(t, node, 3), &threshold) != PARTITA_OK || scores.bytes > 16 * sizeof(float)) {
         return task_fail(t, PARTITA_BAD_INPUT, "NonMaxSuppression");
     }
     count = (uint32_t)(scores.bytes / sizeof(float));
@@ -181,7 +188,8 @@ static partita_status suppress(task *t, const ptp_node_row *node, ptp_value **ou
         uint32_t best = count;
         int stays = 1;
         for (uint32_t i = 0; i < count; i++) {
-            if (!taken[i] && (best == count || ((const float *)scores.data)[i] > ((const float *)scores.data)[best])) best = i;
+            if (!taken[i] && (best == count || ((const float *)scores.data)[i] > ((const float *)scores.data)[best]))
+                best = i;
         }
         taken[best] = 1;
         for (uint32_t i = 0; i < n; i++) {
@@ -209,8 +217,8 @@ static partita_status fail_later(task *t, const ptp_node_row *node, ptp_value **
 static const struct {
     const char *op;
     partita_status (*run)(task *t, const ptp_node_row *node, ptp_value **out);
-} operators[] = {{"Echo", echo}, {"Mapped", echo}, {"Fail", fail_later}, {"NonZero", non_zero},
-                 {"NonMaxSuppression", suppress}};
+} operators[] = {
+    {"Echo", echo}, {"Mapped", echo}, {"Fail", fail_later}, {"NonZero", non_zero}, {"NonMaxSuppression", suppress}};
 
 static int operator_of(const ptp_block *block, const ptp_node_row *node) {
     for (size_t i = 0; i < sizeof(operators) / sizeof(operators[0]); i++) {
@@ -298,8 +306,11 @@ static void executable_destroy(ptp_executable *executable) {
 /* A weight is kept as a value, made of its bytes or the handle that it comes as. */
 static partita_status take_weight(const ptp_host *host, const ptp_value_row *row, const ptp_block *block,
                                   ptp_weight *weight, ptp_value **out) {
-    ptp_tensor tensor = {.size = sizeof(tensor), .dtype = row->dtype, .rank = (uint32_t)row->rank,
-                         .dims = ptp_ref_data(block, row->dims), .data = (void *)(uintptr_t)weight->data,
+    ptp_tensor tensor = {.size = sizeof(tensor),
+                         .dtype = row->dtype,
+                         .rank = (uint32_t)row->rank,
+                         .dims = ptp_ref_data(block, row->dims),
+                         .data = (void *)(uintptr_t)weight->data,
                          .bytes = weight->bytes};
     weight->mode = PTP_WEIGHT_UPLOAD;
     if (!weight->value) return new_dense(host, &tensor, out);
@@ -398,7 +409,8 @@ static partita_status executable_exec(ptp_executable *executable, ptp_instance *
     t->values = calloc(executable->block->values.count + 1u, sizeof(*t->values));
     if (!t->values) status = fail(host, PARTITA_OUT_OF_MEMORY, "out of memory");
     for (uint32_t i = 0; i < exec->input_count && status == PARTITA_OK; i++) {
-        const ptp_tensor *tensor = (const ptp_tensor *)(const void *)((const char *)exec->inputs + (size_t)i * exec->inputs->size);
+        const ptp_tensor *tensor =
+            (const ptp_tensor *)(const void *)((const char *)exec->inputs + (size_t)i * exec->inputs->size);
         ptp_value **value = &t->values[ptp_ref_id(executable->block, graph.inputs, i)];
         if (!tensor->value) {
             status = new_dense(host, tensor, value);
@@ -412,8 +424,10 @@ static partita_status executable_exec(ptp_executable *executable, ptp_instance *
         return status;
     }
     pthread_mutex_lock(&device->lock);
-    if (device->last) device->last->next = t;
-    else device->first = t;
+    if (device->last)
+        device->last->next = t;
+    else
+        device->first = t;
     device->last = t;
     pthread_cond_signal(&device->changed);
     pthread_mutex_unlock(&device->lock);
@@ -430,9 +444,11 @@ static void out(void *to, const void *from, uint32_t size) {
 }
 
 static partita_status device_info(ptp_device *device, ptp_device_info *out_info) {
-    ptp_device_info info = {.size = sizeof(info), .kind = "echo", .description = "values of every kind", .resources = {{"echo"}}};
+    ptp_device_info info = {
+        .size = sizeof(info), .kind = "echo", .description = "values of every kind", .resources = {{"echo"}}};
     (void)device;
-    info.flags = PTP_DEVICE_SIMULATED | PTP_DEVICE_ALL_KINDS | PTP_DEVICE_ASYNC | PTP_DEVICE_IN_ORDER | PTP_DEVICE_CONCURRENT;
+    info.flags =
+        PTP_DEVICE_SIMULATED | PTP_DEVICE_ALL_KINDS | PTP_DEVICE_ASYNC | PTP_DEVICE_IN_ORDER | PTP_DEVICE_CONCURRENT;
     info.flops_per_us = info.bytes_per_us = 1000;
     out(out_info, &info, sizeof(info));
     return PARTITA_OK;

@@ -53,8 +53,8 @@ static int32_t run_stopped(void *self, ptp_run *run) {
     return ((stub_run *)(void *)run)->stopped;
 }
 
-static partita_status run_alloc_output(void *self, ptp_run *handle, uint32_t index, partita_dtype dtype,
-                                       uint32_t rank, const int64_t *dims, ptp_tensor *out) {
+static partita_status run_alloc_output(void *self, ptp_run *handle, uint32_t index, partita_dtype dtype, uint32_t rank,
+                                       const int64_t *dims, ptp_tensor *out) {
     stub_run *run = (stub_run *)(void *)handle;
     uint64_t count, bytes;
     PT_UNUSED(self);
@@ -62,8 +62,13 @@ static partita_status run_alloc_output(void *self, ptp_run *handle, uint32_t ind
         return pt_fail(PARTITA_INTERNAL, "stub: no such output");
     }
     if (rank) memcpy(run->dims[index], dims, rank * sizeof(*dims));
-    *out = (ptp_tensor){.size = sizeof(*out), .kind = PARTITA_KIND_TENSOR, .dtype = dtype, .rank = rank,
-                        .dims = run->dims[index], .domain = 0, .bytes = bytes};
+    *out = (ptp_tensor){.size = sizeof(*out),
+                        .kind = PARTITA_KIND_TENSOR,
+                        .dtype = dtype,
+                        .rank = rank,
+                        .dims = run->dims[index],
+                        .domain = 0,
+                        .bytes = bytes};
     PT_TRY(pt_device_call(run->device, run->device->memory.alloc(run->device->handle, 0, bytes, &out->buffer)));
     run->outputs[index] = *out;
     return PARTITA_OK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A plugin of two devices that does one thing wrong: which one, HOSTILE_<CASE> says at build time. Without a case it's a
- * well-behaved one. The kind of its devices is the case's name.
+ * A plugin of two devices that does one thing wrong: which one, HOSTILE_<CASE> says at build time. Without a case it's
+ * a well-behaved one. The kind of its devices is the case's name.
  */
 #include <partita/plugin.h>
 
@@ -102,7 +102,8 @@ static partita_status open_device(ptp_plugin *plugin, uint32_t index, const ptp_
     device->plugin = plugin;
     device->index = index;
     for (uint32_t i = 0; i < option_count; i++) {
-        if (strcmp(options[i].name, "mode") == 0) snprintf(device->option, sizeof(device->option), "%s", options[i].value);
+        if (strcmp(options[i].name, "mode") == 0)
+            snprintf(device->option, sizeof(device->option), "%s", options[i].value);
     }
     plugin->open++;
     *out_device = device;
@@ -194,22 +195,23 @@ typedef struct later_plugin_vtable {
 } later_plugin_vtable;
 
 static const later_plugin_vtable plugin_table = {
-    .known = {
+    .known =
+        {
 #if defined(HOSTILE_LARGE)
-        .size = sizeof(later_plugin_vtable),
+            .size = sizeof(later_plugin_vtable),
 #elif defined(HOSTILE_SMALL) || defined(HOSTILE_NO_PEEK)
-        .size = offsetof(ptp_plugin_vtable, peek), /* of a header that had no peek and no options yet */
+            .size = offsetof(ptp_plugin_vtable, peek), /* of a header that had no peek and no options yet */
 #else
-        .size = sizeof(ptp_plugin_vtable),
+            .size = sizeof(ptp_plugin_vtable),
 #endif
-        .start = start,
-        .stop = stop,
-        .device_count = device_count,
-        .open = open_device,
-        .close = close_device,
-        .peek = peek,
-        .options = options_of,
-    },
+            .start = start,
+            .stop = stop,
+            .device_count = device_count,
+            .open = open_device,
+            .close = close_device,
+            .peek = peek,
+            .options = options_of,
+        },
     .later = {(void *)1, (void *)1},
 };
 
@@ -219,25 +221,26 @@ typedef struct later_device_vtable {
 } later_device_vtable;
 
 static const later_device_vtable device_table = {
-    .known = {
+    .known =
+        {
 #if defined(HOSTILE_LARGE)
-        .size = sizeof(later_device_vtable),
+            .size = sizeof(later_device_vtable),
 #elif defined(HOSTILE_SMALL)
-        .size = offsetof(ptp_device_vtable, route),
+            .size = offsetof(ptp_device_vtable, route),
 #elif defined(HOSTILE_SHORT_DEVICE)
-        .size = offsetof(ptp_device_vtable, compile),
+            .size = offsetof(ptp_device_vtable, compile),
 #elif defined(HOSTILE_ZERO_SIZE)
-        .size = 0,
+            .size = 0,
 #else
-        .size = sizeof(ptp_device_vtable),
+            .size = sizeof(ptp_device_vtable),
 #endif
-        .info = info,
+            .info = info,
 #ifndef HOSTILE_NO_ASK
-        .ask = ask,
+            .ask = ask,
 #endif
-        .compile = compile,
-        .usage = usage,
-    },
+            .compile = compile,
+            .usage = usage,
+        },
     .later = {(void *)1, (void *)1},
 };
 
@@ -264,20 +267,22 @@ static partita_status memory_map(ptp_device *d, ptp_buffer *b, uint64_t at, uint
     *out = NULL;
     return PARTITA_INTERNAL;
 }
-static const ptp_memory_vtable memory_table = {.size = sizeof(ptp_memory_vtable), .alloc = memory_alloc,
-                                               .free = memory_free, .copy = memory_copy, .map = memory_map};
+static const ptp_memory_vtable memory_table = {.size = sizeof(ptp_memory_vtable),
+                                               .alloc = memory_alloc,
+                                               .free = memory_free,
+                                               .copy = memory_copy,
+                                               .map = memory_map};
 #define MEMORY_TABLE &memory_table
 #else
 #define MEMORY_TABLE NULL
 #endif
 
-static const ptp_extension extension = {
-    sizeof(ptp_extension),
+static const ptp_extension extension = {sizeof(ptp_extension),
 #ifdef HOSTILE_EXTENSION_REQUIRED
-    PTP_EXTENSION_REQUIRED |
+                                        PTP_EXTENSION_REQUIRED |
 #endif
-        0x77u,
-    NULL};
+                                            0x77u,
+                                        NULL};
 
 static const ptp_plugin_info tables = {
     .size = sizeof(ptp_plugin_info),
@@ -318,7 +323,7 @@ PTP_EXPORT const ptp_plugin_info *partita_plugin_query(const ptp_query *query) {
     (void)query;
     return NULL;
 #else
-    (void)query;
-    return &tables;
+(void)query;
+return &tables;
 #endif
 }

@@ -21,7 +21,7 @@ typedef struct row {
 } row;
 
 static const row rows[] = {
-#define STRUCT(type) {#type, NULL, 0, sizeof(type)},
+#define STRUCT(type)       {#type, NULL, 0, sizeof(type)},
 #define FIELD(type, field) {#type, #field, offsetof(type, field), sizeof(((type *)0)->field)},
 #include "abi_layout.inc"
 #undef STRUCT
@@ -30,8 +30,10 @@ static const row rows[] = {
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
 static void print_row(const row *r, char *line, size_t size) {
-    if (!r->field) snprintf(line, size, "%s %zu\n", r->name, r->size);
-    else snprintf(line, size, "%s.%s %zu %zu\n", r->name, r->field, r->offset, r->size);
+    if (!r->field)
+        snprintf(line, size, "%s %zu\n", r->name, r->size);
+    else
+        snprintf(line, size, "%s.%s %zu %zu\n", r->name, r->field, r->offset, r->size);
 }
 
 static char *read_text(const char *folder, const char *file) {

@@ -13,9 +13,9 @@
 
 #include <cmocka.h>
 
-#define OK(call)                                                                                \
-    do {                                                                                        \
-        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, pt_last_message());                 \
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, pt_last_message());                                        \
     } while (0)
 
 static const char *const hostile_paths[] = {HOSTILE_FOLDER};
@@ -189,8 +189,11 @@ static void options_are_checked(void **state) {
         {{"good.depth", ""}, "option depth is int"},
         {{"good.depth", "99999999999999999999"}, "option depth is int"},
     };
-    const ptp_option fine[] = {{"good:1.mode", "fast"}, {"good.depth", "-3"}, {"good.mode", "fast"},
-                               {"good.mode", "slow"}, {"nobody.at", "all"}};
+    const ptp_option fine[] = {{"good:1.mode", "fast"},
+                               {"good.depth", "-3"},
+                               {"good.mode", "fast"},
+                               {"good.mode", "slow"},
+                               {"nobody.at", "all"}};
     pt_registry *registry;
     pt_device *device;
     PT_UNUSED(state);
@@ -272,7 +275,8 @@ static const struct {
     {"b.json", "[]", "b", "manifest is no JSON object"},
     {"c.json", "{\"name\": \"C C\"}", "c", "\"name\" is not"},
     {"d.json", "{\"name\": \"d\", \"abi_min\": 0}", "d", "\"abi_min\" is no ABI version"},
-    {"e.json", "{\"name\": \"e\", \"abi_min\": 1, \"abi_max\": 1, \"library\": \"../x.so\"}", "e", "\"library\" is neither"},
+    {"e.json", "{\"name\": \"e\", \"abi_min\": 1, \"abi_max\": 1, \"library\": \"../x.so\"}", "e",
+     "\"library\" is neither"},
     {"f.json", "{\"name\": \"f\", \"abi_min\": 1, \"abi_max\": 1, \"library\": \"x.so\", \"devices\": [3]}", "f",
      "\"devices\" is no list of names"},
     {"g.json", "{\"name\": \"g\", \"abi_min\": 1, \"abi_max\": 1, \"library\": \"x.so\", \"devices\": [\"G!\"]}", "g",
@@ -284,7 +288,8 @@ static const struct {
     {"j.json", "{\"name\": \"j\", \"abi_min\": 1, \"abi_max\": 1, \"library\": \"a.json\", \"devices\": [\"j\"]}", "j",
      "a.json"},
     {"k.json",
-     "{\"name\": \"k\", \"abi_min\": 1, \"abi_max\": 1, \"library\": \"x.so\", \"devices\": [\"k\"], \"sanitizer\": \"memory\"}",
+     "{\"name\": \"k\", \"abi_min\": 1, \"abi_max\": 1, \"library\": \"x.so\", \"devices\": [\"k\"], \"sanitizer\": "
+     "\"memory\"}",
      "k", "built with the memory sanitizer"},
     {"l.json", "{\"name\": \"l\", \"name\": \"l\"}", "l", "manifest is no JSON"},
 };
@@ -363,8 +368,10 @@ static void folders_have_an_order(void **state) {
     OK(pt_registry_create(&options, &registry));
     assert_int_equal(pt_plugin_open(plugin_of(registry, "good")), PARTITA_DEVICE_ABSENT);
     pt_registry_destroy(registry);
-    if (before) setenv("PARTITA_PLUGIN_PATH", before, 1);
-    else unsetenv("PARTITA_PLUGIN_PATH");
+    if (before)
+        setenv("PARTITA_PLUGIN_PATH", before, 1);
+    else
+        unsetenv("PARTITA_PLUGIN_PATH");
     free(before);
     remove_folder(folder);
 
@@ -378,7 +385,8 @@ static void folders_have_an_order(void **state) {
 
 static void every_allocation_may_fail(void **state) {
     static const ptp_option options[] = {{"good.mode", "slow"}};
-    const pt_registry_options request = {.paths = hostile_paths, .path_count = 1, .options = options, .option_count = 1};
+    const pt_registry_options request = {
+        .paths = hostile_paths, .path_count = 1, .options = options, .option_count = 1};
     partita_status status = PARTITA_OUT_OF_MEMORY;
     PT_UNUSED(state);
     for (int64_t k = 0; status != PARTITA_OK; k++) {
@@ -400,12 +408,12 @@ static void every_allocation_may_fail(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_plugins_say_why),    cmocka_unit_test(bad_devices_say_why),
-        cmocka_unit_test(absent_is_no_failure),   cmocka_unit_test(devices_have_names),
-        cmocka_unit_test(tables_of_other_sizes),  cmocka_unit_test(options_are_checked),
+        cmocka_unit_test(bad_plugins_say_why),       cmocka_unit_test(bad_devices_say_why),
+        cmocka_unit_test(absent_is_no_failure),      cmocka_unit_test(devices_have_names),
+        cmocka_unit_test(tables_of_other_sizes),     cmocka_unit_test(options_are_checked),
         cmocka_unit_test(calls_carry_their_message), cmocka_unit_test(host_services_are_there),
-        cmocka_unit_test(fallback_is_found),      cmocka_unit_test(bad_manifests_say_why),
-        cmocka_unit_test(folders_have_an_order),  cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(fallback_is_found),         cmocka_unit_test(bad_manifests_say_why),
+        cmocka_unit_test(folders_have_an_order),     cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

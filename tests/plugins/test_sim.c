@@ -16,9 +16,9 @@
 
 #include <cmocka.h>
 
-#define OK(call)                                                                                \
-    do {                                                                                        \
-        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, pt_last_message());                 \
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, pt_last_message());                                        \
     } while (0)
 
 enum { COUNT = 1024, BYTES = COUNT * 4 };
@@ -44,8 +44,8 @@ static void machine_open(machine *m, const char *const *options) {
     OK(pt_registry_device(m->registry, PT_STR("sim:0"), &m->device[0]));
     OK(pt_registry_device(m->registry, PT_STR("sim:1"), &m->device[1]));
 }
-#define MACHINE(m, ...)                                                                         \
-    machine m;                                                                                  \
+#define MACHINE(m, ...)                                                                                                \
+    machine m;                                                                                                         \
     machine_open(&m, (const char *const[]){__VA_ARGS__, NULL})
 
 static void machine_close(machine *m) {
@@ -63,8 +63,12 @@ static void release(pt_device *device, ptp_buffer *buffer) { device->memory.free
 
 static partita_status copy(machine *m, uint32_t d, ptp_buffer *source, const void *source_data, ptp_buffer *target,
                            void *target_data, uint64_t bytes) {
-    const ptp_copy row = {.size = sizeof(row), .source = source, .source_data = source_data, .target = target,
-                          .target_data = target_data, .bytes = bytes};
+    const ptp_copy row = {.size = sizeof(row),
+                          .source = source,
+                          .source_data = source_data,
+                          .target = target,
+                          .target_data = target_data,
+                          .bytes = bytes};
     pt_device *device = m->device[d];
     return pt_device_call(device, device->memory.copy(device->handle, &row, 1, stub_point(&m->timeline, ++m->at)));
 }
@@ -112,8 +116,8 @@ static void bytes_go_there_and_back(void **state) {
     OK(copy(&m, 0, buffer, NULL, NULL, back, BYTES));
     OK(stub_wait(&m.timeline, m.at));
     assert_memory_equal(there, back, BYTES);
-    OK(pt_device_call(device, device->memory.map(device->handle, buffer, 4 * 100, 16, PTP_MAP_READ | PTP_MAP_WRITE,
-                                                 (void **)&seen)));
+    OK(pt_device_call(
+        device, device->memory.map(device->handle, buffer, 4 * 100, 16, PTP_MAP_READ | PTP_MAP_WRITE, (void **)&seen)));
     assert_true(seen[0] == 101);
     seen[0] = -5;
     OK(pt_device_call(device, device->memory.unmap(device->handle, buffer, seen)));
@@ -228,23 +232,28 @@ static void host_memory_is_imported(void **state) {
     OK(stub_wait(&m.timeline, m.at));
     assert_memory_equal(memory, back, BYTES);
     release(device, buffer);
-    assert_int_equal(pt_device_call(device, device->memory.import_handle(device->handle, 0, PTP_HANDLE_HOST_POINTER,
-                                                                         (int64_t)(intptr_t)(memory + 1), 4096, &buffer)),
-                     PARTITA_INVALID_ARGUMENT);
+    assert_int_equal(
+        pt_device_call(device, device->memory.import_handle(device->handle, 0, PTP_HANDLE_HOST_POINTER,
+                                                            (int64_t)(intptr_t)(memory + 1), 4096, &buffer)),
+        PARTITA_INVALID_ARGUMENT);
     assert_message("multiples of 4096");
-    assert_int_equal(pt_device_call(device, device->memory.import_handle(device->handle, 0, PTP_HANDLE_CUDA_IPC, 0, 1,
-                                                                         &buffer)),
-                     PARTITA_UNSUPPORTED);
-    assert_int_equal(pt_device_call(device, device->memory.import_handle(device->handle, 0, PTP_HANDLE_MEMFD, 12345, 1,
-                                                                         &buffer)),
-                     PARTITA_INVALID_ARGUMENT);
+    assert_int_equal(
+        pt_device_call(device, device->memory.import_handle(device->handle, 0, PTP_HANDLE_CUDA_IPC, 0, 1, &buffer)),
+        PARTITA_UNSUPPORTED);
+    assert_int_equal(
+        pt_device_call(device, device->memory.import_handle(device->handle, 0, PTP_HANDLE_MEMFD, 12345, 1, &buffer)),
+        PARTITA_INVALID_ARGUMENT);
     pt_free(memory);
     machine_close(&m);
 }
 
 static uint32_t route_answer(pt_device *device, uint32_t outgoing, uint32_t route, uint32_t handle,
                              const ptp_device_info *peer, double *out_us) {
-    ptp_route row = {.size = sizeof(row), .outgoing = outgoing, .route = route, .handle = handle, .peer = peer,
+    ptp_route row = {.size = sizeof(row),
+                     .outgoing = outgoing,
+                     .route = route,
+                     .handle = handle,
+                     .peer = peer,
                      .peer_memory = peer ? PTP_MEMORY_DEVICE : PTP_MEMORY_HOST};
     OK(pt_device_call(device, device->device.route(device->handle, &row)));
     *out_us = row.us + 1000 * row.us_per_byte;
@@ -262,7 +271,8 @@ static void routes_have_prices(void **state) {
     assert_int_equal(route_answer(m.device[0], 1, PTP_ROUTE_IMPORT, PTP_HANDLE_DMA_BUF, &m.device[1]->info, &us),
                      PTP_ROUTE_IMPORT);
     assert_true(us == 3);
-    assert_int_equal(route_answer(m.device[0], 1, PTP_ROUTE_IMPORT, PTP_HANDLE_DMA_BUF, &stranger, &us), PTP_ROUTE_NONE);
+    assert_int_equal(route_answer(m.device[0], 1, PTP_ROUTE_IMPORT, PTP_HANDLE_DMA_BUF, &stranger, &us),
+                     PTP_ROUTE_NONE);
     assert_int_equal(route_answer(m.device[0], 1, PTP_ROUTE_IMPORT, PTP_HANDLE_MEMFD, &stranger, &us),
                      PTP_ROUTE_IMPORT);
     assert_int_equal(route_answer(m.device[1], 0, PTP_ROUTE_IMPORT, PTP_HANDLE_DMA_BUF, &m.device[0]->info, &us),
@@ -340,20 +350,30 @@ static partita_status part_compile(part *p, pt_device *device) {
     if (status != PARTITA_OK) return status;
     assert_int_equal(weight.mode, PTP_WEIGHT_UPLOAD);
     for (uint32_t i = 0; i < p->block->data->values.count; i++) p->shapes[i] = (ptp_shape){1, 0, dims};
-    p->resize = (ptp_resize){.size = sizeof(p->resize), .shape_count = p->block->data->values.count,
-                             .shapes = p->shapes};
+    p->resize =
+        (ptp_resize){.size = sizeof(p->resize), .shape_count = p->block->data->values.count, .shapes = p->shapes};
     return pt_device_call(device, device->executable.resize(p->executable, &p->resize, &p->instance));
 }
 
 static partita_status part_exec(part *p, machine *m, ptp_buffer *x, ptp_buffer *y, ptp_buffer *scratch) {
     static const int64_t dims[] = {COUNT};
     stub_run run = {.device = p->device};
-    ptp_tensor input = {.size = sizeof(input), .kind = PARTITA_KIND_TENSOR, .dtype = PARTITA_FLOAT32, .rank = 1,
-                        .dims = dims, .buffer = x, .bytes = BYTES};
+    ptp_tensor input = {.size = sizeof(input),
+                        .kind = PARTITA_KIND_TENSOR,
+                        .dtype = PARTITA_FLOAT32,
+                        .rank = 1,
+                        .dims = dims,
+                        .buffer = x,
+                        .bytes = BYTES};
     ptp_tensor output = input;
     output.buffer = y;
-    const ptp_exec exec = {.size = sizeof(exec), .input_count = 1, .inputs = &input, .outputs = &output,
-                           .output_count = 1, .done = stub_point(&m->timeline, ++m->at), .scratch = scratch,
+    const ptp_exec exec = {.size = sizeof(exec),
+                           .input_count = 1,
+                           .inputs = &input,
+                           .outputs = &output,
+                           .output_count = 1,
+                           .done = stub_point(&m->timeline, ++m->at),
+                           .scratch = scratch,
                            .scratch_bytes = p->resize.scratch_bytes};
     PT_UNUSED(run);
     return pt_device_call(p->device, p->device->executable.exec(p->executable, p->instance, &exec));
@@ -405,7 +425,8 @@ static void parts_compute_in_order(void **state) {
     static const char *const modes[] = {"1", "0"};
     PT_UNUSED(state);
     for (size_t i = 0; i < PT_COUNT_OF(modes); i++) {
-        MACHINE(m, "sim:0.us", "Add:2000,*:1000", "sim:0.launch_us", "500", "sim:0.async", modes[i], "sim:0.copy_us", "0");
+        MACHINE(m, "sim:0.us", "Add:2000,*:1000", "sim:0.launch_us", "500", "sim:0.async", modes[i], "sim:0.copy_us",
+                "0");
         float x[COUNT], y[COUNT];
         part p;
         uint64_t begin, took;
@@ -579,7 +600,8 @@ static void answers_follow_the_description(void **state) {
     pt_block *block;
     part p;
     part_build(&p);
-    const pt_block_unit units[] = {{PTP_UNIT_NODE, 0, &p.add, 1, PARTITA_NONE}, {PTP_UNIT_NODE, 0, &p.relu, 1, PARTITA_NONE}};
+    const pt_block_unit units[] = {{PTP_UNIT_NODE, 0, &p.add, 1, PARTITA_NONE},
+                                   {PTP_UNIT_NODE, 0, &p.relu, 1, PARTITA_NONE}};
     const uint32_t rows[] = {0, 1};
     OK(pt_block_create_model(p.model, p.symbols, units, 2, &block));
     const ptp_ask ask = {.size = sizeof(ask), .block = block->data, .units = rows, .count = 2};

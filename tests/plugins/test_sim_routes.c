@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every route that simulated devices can execute, in a session: what the plan announces is what the devices counted, and
- * the numbers are right.
+ * Every route that simulated devices can execute, in a session: what the plan announces is what the devices counted,
+ * and the numbers are right.
  */
 #include "world.h"
 
@@ -67,7 +67,8 @@ static void check_case(const route_case *c) {
         announced += edge.bytes_moved;
         if (strncmp(edge.value, "first", 5) != 0) continue; /* the writer numbers names of inner values */
         found = true;
-        if (strcmp(edge.route, c->route) != 0) fail_msg("%s to %s is by %s, not %s", c->first, c->second, edge.route, c->route);
+        if (strcmp(edge.route, c->route) != 0)
+            fail_msg("%s to %s is by %s, not %s", c->first, c->second, edge.route, c->route);
         assert_int_equal(edge.bytes_moved, RUNS * c->bytes);
     }
     assert_true(found);
@@ -85,9 +86,12 @@ static void routes_move_what_they_announce(void **state) {
 /* Devices of every habit: synchronous, without order, without memory, taking values of every kind. */
 static void habits_make_no_difference(void **state) {
     static const partita_option rows[][2] = {
-        {{"sim:0.async", "0"}, {"sim:1.async", "1"}},      {{"sim:0.async", "0"}, {"sim:1.async", "0"}},
-        {{"sim:0.in_order", "0"}, {"sim:1.in_order", "0"}}, {{"sim:0.memory", "host"}, {"sim:1.memory", "unified"}},
-        {{"sim:0.memory", "host"}, {"sim:1.memory", "host"}}, {{"sim:0.all_kinds", "1"}, {"sim:1.alignment", "4096"}},
+        {{"sim:0.async", "0"}, {"sim:1.async", "1"}},
+        {{"sim:0.async", "0"}, {"sim:1.async", "0"}},
+        {{"sim:0.in_order", "0"}, {"sim:1.in_order", "0"}},
+        {{"sim:0.memory", "host"}, {"sim:1.memory", "unified"}},
+        {{"sim:0.memory", "host"}, {"sim:1.memory", "host"}},
+        {{"sim:0.all_kinds", "1"}, {"sim:1.alignment", "4096"}},
         {{"sim:1.import_alignment", "4096"}, {"sim:0.export", "host-pointer"}},
         {{"sim:0.resource", "same"}, {"sim:1.resource", "same"}},
     };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sessions over two simulated devices of separate resources: a run takes hardly longer than the plan's makespan, and many
- * threads reach most of the rate that the slowest stage allows. Times are large beside what a busy machine adds.
+ * Sessions over two simulated devices of separate resources: a run takes hardly longer than the plan's makespan, and
+ * many threads reach most of the rate that the slowest stage allows. Times are large beside what a busy machine adds.
  */
 #include "world.h"
 
@@ -24,8 +24,8 @@ static uint64_t run(world *w, float factor, bool *out_right) {
 
 /* x goes through two branches of four nodes each, and both are added. */
 static void runs_take_the_makespan(void **state) {
-    static const partita_option options[] = {{"sim:0.us", "*:5000"}, {"sim:1.us", "*:4000"},
-                                             {"sim:0.copy_us", "500"}, {"sim:1.copy_us", "500"},
+    static const partita_option options[] = {{"sim:0.us", "*:5000"},     {"sim:1.us", "*:4000"},
+                                             {"sim:0.copy_us", "500"},   {"sim:1.copy_us", "500"},
                                              {"sim:0.launch_us", "200"}, {"sim:1.launch_us", "200"}};
     static const partita_pin pins[] = {{"left.*", "sim:0"}, {"right.*", "sim:1"}, {"sum", "sim:0"}};
     uint64_t best = UINT64_MAX;
@@ -40,7 +40,8 @@ static void runs_take_the_makespan(void **state) {
         snprintf(name, sizeof(name), "right%d", i);
         right = world_node(&w, "Abs", name, right, PT_NONE);
     }
-    world_load(&w, world_node(&w, "Add", "sum", left, right), "sim:0,sim:1", options, PT_COUNT_OF(options), pins, PT_COUNT_OF(pins));
+    world_load(&w, world_node(&w, "Add", "sum", left, right), "sim:0,sim:1", options, PT_COUNT_OF(options), pins,
+               PT_COUNT_OF(pins));
     estimate = partita_plan_estimate_us(w.plan);
     for (int i = 0; i < 5; i++) {
         bool right_numbers;
@@ -87,7 +88,7 @@ static double rate_of(world *w, double stage_us) {
 
 /* A chain over both devices and back: the first computes 6 ms a run, the second 4. */
 static void threads_fill_the_slowest_stage(void **state) {
-    static const partita_option options[] = {{"sim:0.us", "*:3000"}, {"sim:1.us", "*:4000"},
+    static const partita_option options[] = {{"sim:0.us", "*:3000"},   {"sim:1.us", "*:4000"},
                                              {"sim:0.copy_us", "100"}, {"sim:1.copy_us", "100"},
                                              {"sim:0.launch_us", "0"}, {"sim:1.launch_us", "0"}};
     static const partita_pin pins[] = {{"first|last", "sim:0"}, {"middle", "sim:1"}};
@@ -96,7 +97,8 @@ static void threads_fill_the_slowest_stage(void **state) {
     PT_UNUSED(state);
     pt_id x = world_begin(&w, COUNT), y = world_node(&w, "Abs", "first", x, PT_NONE);
     y = world_node(&w, "Neg", "middle", y, PT_NONE);
-    world_load(&w, world_node(&w, "Abs", "last", y, PT_NONE), "sim:0,sim:1", options, PT_COUNT_OF(options), pins, PT_COUNT_OF(pins));
+    world_load(&w, world_node(&w, "Abs", "last", y, PT_NONE), "sim:0,sim:1", options, PT_COUNT_OF(options), pins,
+               PT_COUNT_OF(pins));
     /* A busy machine may be slow once. */
     for (int i = 0; i < 3 && rate < 0.8; i++) rate = PT_MAX(rate, rate_of(&w, 6000));
     if (rate < 0.8) fail_msg("%.2f of the rate of the slowest stage", rate);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the ABI has to carry before it counts as usable: outputs whose shape depends on data, values of every kind, packed
- * types, a weight in a mapping, an error inside an asynchronous run. The other side is echo_plugin.c.
+ * What the ABI has to carry before it counts as usable: outputs whose shape depends on data, values of every kind,
+ * packed types, a weight in a mapping, an error inside an asynchronous run. The other side is echo_plugin.c.
  */
 #include "graph/model.h"
 #include "onnx/writer.h"
@@ -16,9 +16,9 @@
 
 #include <cmocka.h>
 
-#define OK(call)                                                                                \
-    do {                                                                                        \
-        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, partita_last_error());              \
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, partita_last_error());                                     \
     } while (0)
 
 enum { MOST = 8, LARGE = 3000 };
@@ -337,8 +337,8 @@ static void asynchronous_errors_arrive(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind_crosses),      cmocka_unit_test(data_gives_the_shape),
-        cmocka_unit_test(nothing_is_found),        cmocka_unit_test(weights_lie_in_the_file),
+        cmocka_unit_test(every_kind_crosses),         cmocka_unit_test(data_gives_the_shape),
+        cmocka_unit_test(nothing_is_found),           cmocka_unit_test(weights_lie_in_the_file),
         cmocka_unit_test(asynchronous_errors_arrive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

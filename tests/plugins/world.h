@@ -15,9 +15,9 @@
 
 #include <cmocka.h>
 
-#define OK(call)                                                                                \
-    do {                                                                                        \
-        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, partita_last_error());              \
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, partita_last_error());                                     \
     } while (0)
 
 typedef struct world {

@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#define OK(call)                                                                                \
-    do {                                                                                        \
-        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, pt_last_message());                 \
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, pt_last_message());                                        \
     } while (0)
 
 /* x [N, 3] -> Relu a; b = If(cond) { Neg(a) + small }; y = Concat(b, large) with attributes of every type. */
@@ -82,8 +82,9 @@ static void set_body(built *t) {
     t->neg = add_node(m, t->body, "Neg", "branch/then_branch/neg", (pt_id[]){t->a, t->small}, 2, t->body_out);
     OK(pt_graph_add_output(m, t->body, t->body_out));
     *graphs = t->body;
-    OK(pt_node_set_attribute(m, t->branch, &(pt_attribute){.name = PT_STR("then_branch"), .type = PTP_ATTRIBUTE_GRAPH,
-                                                           .count = 1, .graphs = graphs}));
+    OK(pt_node_set_attribute(
+        m, t->branch,
+        &(pt_attribute){.name = PT_STR("then_branch"), .type = PTP_ATTRIBUTE_GRAPH, .count = 1, .graphs = graphs}));
 }
 
 static void build(built *t) {
