@@ -16,8 +16,8 @@ from onnx import shape_inference
 HERE = os.path.dirname(os.path.abspath(__file__))
 # cpu>opencl>vulkan>cpu crosses three directions, cpu>vulkan>opencl>cpu the other three.
 ROUND = ["cpu", "opencl", "vulkan", "cpu", "vulkan", "opencl"]
-MODELS = [("ch_PP-OCRv4_det_infer.onnx", "detector.pins", [1, 3, 480, 960], 3),
-          ("ch_PP-OCRv4_rec_infer.onnx", "recogniser.pins", [1, 3, 48, 320], 2)]
+MODELS = [("ch_PP-OCRv4_det_infer.onnx", "detector.pins", [1, 3, 480, 960], (2, 3, 4)),
+          ("ch_PP-OCRv4_rec_infer.onnx", "recogniser.pins", [1, 3, 48, 320], (2, 3))]
 
 
 def flops(node, shapes, constants):
@@ -38,7 +38,8 @@ def flops(node, shapes, constants):
     return size
 
 
-def make(path, target, shape, rounds):
+def nodes_with_work(path, shape):
+    """The nodes with float outputs, and the FLOPs of each at this input shape."""
     model = onnx.load(path)
     for dim, value in zip(model.graph.input[0].type.tensor_type.shape.dim, shape):
         dim.ClearField("dim_param")
@@ -54,16 +55,33 @@ def make(path, target, shape, rounds):
     nodes = [n for n in model.graph.node
              if n.op_type != "Constant" and n.output[0] in types
              and types[n.output[0]].elem_type == onnx.TensorProto.FLOAT]
-    work = [flops(n, shapes, constants) for n in nodes]
-    runs = len(ROUND) * rounds + 1
-    total, done = sum(work), 0
+    return nodes, [flops(n, shapes, constants) for n in nodes]
+
+
+def deal(work, runs, offset):
+    """Device of each node when run after run of equal work is dealt; `offset` moves the cuts within big nodes."""
+    total, done, devices = sum(work), 0, []
+    for cost in work:
+        run = min(int((done + cost * offset) * runs / total), runs - 1)
+        done += cost
+        devices.append(ROUND[run % len(ROUND)])
+    return devices
+
+
+def shares(work, devices):
+    return {d: sum(w for w, e in zip(work, devices) if e == d) / sum(work) for d in ("cpu", "opencl", "vulkan")}
+
+
+def make(path, target, shape, rounds):
+    nodes, work = nodes_with_work(path, shape)
+    deals = [deal(work, len(ROUND) * r + 1, k / 20) for r in rounds for k in range(20)]
+    best = max(deals, key=lambda d: min(shares(work, d).values()))
+    print(target, {d: round(s, 3) for d, s in shares(work, best).items()})
     with open(os.path.join(HERE, target), "w") as file:
         file.write("# Made by make_pins.py.\n")
-        for node, cost in zip(nodes, work):
-            run = min(int((done + cost / 2) * runs / total), runs - 1)
-            done += cost
+        for node, device in zip(nodes, best):
             name = node.name.replace(".", "\\.")
-            file.write(f"{name}={ROUND[run % len(ROUND)]}\n")
+            file.write(f"{name}={device}\n")
 
 
 if __name__ == "__main__":
