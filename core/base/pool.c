@@ -55,6 +55,8 @@ typedef struct job {
 struct pt_pool {
     uint32_t workers; /* threads started and the caller */
     uint64_t spin_ns;
+    pt_pool_run_fn borrowed; /* the application's threads run the jobs; NULL: own ones do */
+    void *borrowed_user;
     pthread_t *threads;
     pthread_mutex_t turn;
     job job;
@@ -174,6 +176,30 @@ static void run_job(pt_pool *pool) {
     }
 }
 
+/* One member on a thread of the application's. */
+static void run_borrowed(void *argument, uint32_t worker) {
+    pt_pool *pool = argument;
+    const pt_pool *outer_pool = current.pool;
+    uint32_t outer_worker = current.worker;
+    current.pool = pool;
+    current.worker = worker;
+    run_member(pool, worker);
+    current.pool = outer_pool;
+    current.worker = outer_worker;
+}
+
+/* Runs the job on all members there are to be; a caller that is left alone does it alone. The turn is held. */
+static void run_members(pt_pool *pool) {
+    if (!pool->borrowed) {
+        run_job(pool);
+        return;
+    }
+    atomic_store(&pool->next_piece, 0);
+    if (pool->borrowed(pool->borrowed_user, run_borrowed, pool, pool->job.tickets + 1)) return;
+    if (pool->job.team) pool->job.team->count = 1;
+    run_borrowed(pool, 0);
+}
+
 /* The worker id for code that runs inline: the one this thread has in the pool already. */
 static uint32_t inline_worker(const pt_pool *pool) { return current.pool == pool ? current.worker : 0; }
 
@@ -187,7 +213,7 @@ void pt_pool_parallel(pt_pool *pool, pt_range_fn fn, void *user, uint64_t n, uin
     pthread_mutex_lock(&pool->turn);
     uint32_t tickets = (uint32_t)PT_MIN(pieces, (uint64_t)pool->workers) - 1;
     pool->job = (job){.range_fn = fn, .user = user, .n = n, .pieces = pieces, .tickets = tickets};
-    run_job(pool);
+    run_members(pool);
     pthread_mutex_unlock(&pool->turn);
 }
 
@@ -199,7 +225,7 @@ void pt_pool_team(pt_pool *pool, pt_team_fn fn, void *user, uint32_t n) {
         return;
     }
     pool->job = (job){.team_fn = fn, .user = user, .team = &team, .tickets = team.count - 1};
-    run_job(pool);
+    run_members(pool);
     pthread_mutex_unlock(&pool->turn);
 }
 
@@ -229,9 +255,7 @@ static uint32_t start_threads(pt_pool *pool, uint32_t wanted) {
     return started;
 }
 
-partita_status pt_pool_create(uint32_t threads, pt_pool **out_pool) {
-    uint32_t cpus = pt_cpu_count();
-    uint32_t workers = PT_MIN(threads ? threads : cpus, (uint32_t)MOST_WORKERS);
+static partita_status create_pool(uint32_t workers, pt_pool **out_pool) {
     pt_pool *pool = pt_malloc_aligned(sizeof *pool, CACHE_LINE);
     if (!pool) return PT_OUT_OF_MEMORY();
     memset(pool, 0, sizeof *pool);
@@ -242,7 +266,15 @@ partita_status pt_pool_create(uint32_t threads, pt_pool **out_pool) {
     }
     pthread_mutex_init(&pool->turn, NULL);
     /* Spinning takes the core from the thread that is waited for when there are more threads than cores. */
-    pool->spin_ns = workers <= cpus ? SPIN_NS : 0;
+    pool->spin_ns = workers <= pt_cpu_count() ? SPIN_NS : 0;
+    *out_pool = pool;
+    return PARTITA_OK;
+}
+
+partita_status pt_pool_create(uint32_t threads, pt_pool **out_pool) {
+    uint32_t workers = PT_MIN(threads ? threads : pt_cpu_count(), (uint32_t)MOST_WORKERS);
+    pt_pool *pool;
+    PT_TRY(create_pool(workers, &pool));
     uint32_t started = start_threads(pool, workers - 1);
     pool->workers = started + 1;
     if (pool->workers < workers) {
@@ -253,11 +285,21 @@ partita_status pt_pool_create(uint32_t threads, pt_pool **out_pool) {
     return PARTITA_OK;
 }
 
+partita_status pt_pool_create_over(uint32_t workers, pt_pool_run_fn run, void *user, pt_pool **out_pool) {
+    pt_pool *pool;
+    PT_TRY(create_pool(PT_MIN(PT_MAX(workers, 1u), (uint32_t)MOST_WORKERS), &pool));
+    pool->workers = PT_MIN(PT_MAX(workers, 1u), (uint32_t)MOST_WORKERS);
+    pool->borrowed = run;
+    pool->borrowed_user = user;
+    *out_pool = pool;
+    return PARTITA_OK;
+}
+
 void pt_pool_destroy(pt_pool *pool) {
     if (!pool) return;
     atomic_store(&pool->ending, true);
     event_signal(&pool->posted);
-    for (uint32_t i = 0; i + 1 < pool->workers; i++) pthread_join(pool->threads[i], NULL);
+    for (uint32_t i = 0; !pool->borrowed && i + 1 < pool->workers; i++) pthread_join(pool->threads[i], NULL);
     pthread_mutex_destroy(&pool->turn);
     pt_free(pool->threads);
     pt_free(pool);

@@ -15,6 +15,12 @@ typedef struct pt_team pt_team;
 uint32_t pt_cpu_count(void);
 /* `threads`: workers in all, the caller's thread included; 0: pt_cpu_count(). */
 partita_status pt_pool_create(uint32_t threads, pt_pool **out_pool);
+/*
+ * A pool over the application's threads: `run` runs fn(arg, worker) for worker 0 .. count - 1 at once, worker 0 on the
+ * calling thread, and returns when all did; 0 and none is run when it cannot. `workers`: the most it runs.
+ */
+typedef int32_t (*pt_pool_run_fn)(void *user, void (*fn)(void *arg, uint32_t worker), void *arg, uint32_t count);
+partita_status pt_pool_create_over(uint32_t workers, pt_pool_run_fn run, void *user, pt_pool **out_pool);
 /* Joins the workers. Accepts NULL. */
 void pt_pool_destroy(pt_pool *pool);
 uint32_t pt_pool_workers(const pt_pool *pool);

@@ -185,6 +185,68 @@ static void creation_survives_failed_allocations(void **state) {
     pt_pool_destroy(pool);
 }
 
+/* ---- threads of the application ------------------------------------------------------------------ */
+
+typedef struct lent {
+    void (*fn)(void *arg, uint32_t worker);
+    void *arg;
+    uint32_t worker;
+} lent;
+
+static void *run_lent(void *user) {
+    lent *l = user;
+    l->fn(l->arg, l->worker);
+    return NULL;
+}
+
+/* user: 1 lends threads, 0 has none to lend. */
+static int32_t lend(void *user, void (*fn)(void *arg, uint32_t worker), void *arg, uint32_t count) {
+    pthread_t threads[WORKERS];
+    lent rows[WORKERS];
+    if (!*(int *)user) return 0;
+    for (uint32_t i = 1; i < count; i++) {
+        rows[i] = (lent){fn, arg, i};
+        if (pthread_create(&threads[i], NULL, run_lent, &rows[i]) != 0) abort();
+    }
+    fn(arg, 0);
+    for (uint32_t i = 1; i < count; i++) pthread_join(threads[i], NULL);
+    return 1;
+}
+
+typedef struct lent_team {
+    atomic_uint arrived, early, count;
+} lent_team;
+
+static void meet(void *user, pt_team *team, uint32_t worker, uint32_t count) {
+    lent_team *t = user;
+    PT_UNUSED(worker);
+    atomic_store(&t->count, count);
+    atomic_fetch_add(&t->arrived, 1);
+    pt_team_barrier(team);
+    if (atomic_load(&t->arrived) != count) atomic_fetch_add(&t->early, 1);
+}
+
+static void threads_of_the_application_run_jobs(void **state) {
+    PT_UNUSED(state);
+    for (int lends = 0; lends < 2; lends++) {
+        pt_pool *pool;
+        lent_team team = {0};
+        assert_int_equal(pt_pool_create_over(WORKERS, lend, &lends, &pool), PARTITA_OK);
+        assert_int_equal(pt_pool_workers(pool), WORKERS);
+        marks *m = calloc(1, sizeof *m);
+        *m = (marks){.pool = pool, .grain = 1, .n = 1000};
+        pt_pool_parallel(pool, mark, m, 1000, 1);
+        for (uint32_t i = 0; i < 1000; i++) assert_int_equal(m->count[i], 1);
+        assert_int_equal(m->wrong, 0);
+        free(m);
+        pt_pool_team(pool, meet, &team, WORKERS);
+        assert_int_equal(team.count, lends ? WORKERS : 1);
+        assert_int_equal(team.arrived, team.count);
+        assert_int_equal(team.early, 0);
+        pt_pool_destroy(pool);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parallel_covers_every_index_once),
@@ -192,6 +254,7 @@ int main(void) {
         cmocka_unit_test(calls_from_inside_run_inline),
         cmocka_unit_test(several_threads_call_at_once),
         cmocka_unit_test(parked_workers_wake),
+        cmocka_unit_test(threads_of_the_application_run_jobs),
         cmocka_unit_test(creation_survives_failed_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
