@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Answers to the host's question: a unit is taken when every node of it has a kernel, the same look-up that compile does.
+ * Answers to the host's question: a unit is taken when every node of it has a kernel, the same look-up that compile
+ * does.
  */
 #include "cpu/device.h"
 
@@ -28,8 +29,11 @@ static void unit_answer(const ptp_device *device, const ptp_ask *ask, const ptp_
     }
     for (uint32_t i = 0; i < unit->nodes.count; i++) {
         uint32_t index = ptp_ref_id(ask->block, unit->nodes, i);
-        cpu_node node = {.block = ask->block, .row = ptp_node_at(ask->block, index), .row_index = index,
-                         .level = device->config.level, .precision = ask->precision};
+        cpu_node node = {.block = ask->block,
+                         .row = ptp_node_at(ask->block, index),
+                         .row_index = index,
+                         .level = device->config.level,
+                         .precision = ask->precision};
         partita_str domain = ptp_ref_str(ask->block, node.row.domain), op = ptp_ref_str(ask->block, node.row.op);
         if (domain.size == 0 && node.row.bodies.count > 0) {
             cpu_refuse(answer, PARTITA_REASON_CONTROL_FLOW, "%.*s: nested graphs are run by the host", (int)op.size,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The plugin `cpu`: every operator on the host's cores and in the host's memory. Compiling and running is the program's.
+ * The plugin `cpu`: every operator on the host's cores and in the host's memory. Compiling and running is the
+ * program's.
  */
 #include "cpu/device.h"
 
@@ -64,10 +65,13 @@ static void info_fill(const ptp_host *host, uint32_t level, bool reference, uint
     double rate = level == CPU_LEVEL_BASELINE ? 12e3 : 45e3;
     uint32_t size = out->size;
     if (workers == 0) workers = host->workers(host->self);
-    info.flags = PTP_DEVICE_ALL_KINDS | PTP_DEVICE_CONCURRENT | (reference ? PTP_DEVICE_REFERENCE : PTP_DEVICE_FALLBACK);
+    info.flags =
+        PTP_DEVICE_ALL_KINDS | PTP_DEVICE_CONCURRENT | (reference ? PTP_DEVICE_REFERENCE : PTP_DEVICE_FALLBACK);
     snprintf(info.kind, sizeof(info.kind), "%s", reference ? "reference" : "cpu");
-    if (reference) snprintf(info.description, sizeof(info.description), "scalar kernels, one worker per node");
-    else snprintf(info.description, sizeof(info.description), "%u host cores, %s", workers, level_name(level));
+    if (reference)
+        snprintf(info.description, sizeof(info.description), "scalar kernels, one worker per node");
+    else
+        snprintf(info.description, sizeof(info.description), "%u host cores, %s", workers, level_name(level));
     snprintf(info.vendor, sizeof(info.vendor), "Partita");
     snprintf(info.driver, sizeof(info.driver), "0.1");
     snprintf(info.resources[0], sizeof(info.resources[0]), "host-cores");
@@ -118,8 +122,8 @@ static partita_status plugin_open(ptp_plugin *plugin, uint32_t index, const ptp_
     if (device == NULL) return PARTITA_OUT_OF_MEMORY;
     device->plugin = plugin;
     device->host = plugin->host;
-    device->config = (cpu_program_config){.host = plugin->host, .level = plugin->level,
-                                          .reference = index == DEVICE_REFERENCE};
+    device->config =
+        (cpu_program_config){.host = plugin->host, .level = plugin->level, .reference = index == DEVICE_REFERENCE};
     for (uint32_t i = 0; i < option_count && status == PARTITA_OK; i++)
         status = option_apply(plugin->host, &device->config, &options[i]);
     if (status != PARTITA_OK) {

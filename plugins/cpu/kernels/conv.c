@@ -10,8 +10,10 @@ static partita_status conv_prepare(const cpu_node *node, const ptp_host *host, v
     *out_state = NULL;
     if (state == NULL) return PARTITA_OUT_OF_MEMORY;
     partita_status status = cpu_window_attrs_read(node, host, state);
-    if (status == PARTITA_OK) *out_state = state;
-    else cpu_free(host, state);
+    if (status == PARTITA_OK)
+        *out_state = state;
+    else
+        cpu_free(host, state);
     return status;
 }
 
@@ -95,8 +97,10 @@ static partita_status transpose_reference(const cpu_call *call, uint64_t begin, 
     partita_status status = cpu_window_make_transposed(call, attrs, x, y, w->dims + 2, &g);
     if (status != PARTITA_OK) return status;
     int64_t channels = x->dims[1], each = w->dims[1], group = attrs->group, features = each * group;
-    if (group < 1 || channels % group != 0 || w->dims[0] != channels || y->dims[1] != features || y->dims[0] != x->dims[0])
-        return cpu_fail(call->host, PARTITA_BAD_INPUT, "channels of X, W and Y do not fit group %lld", (long long)group);
+    if (group < 1 || channels % group != 0 || w->dims[0] != channels || y->dims[1] != features ||
+        y->dims[0] != x->dims[0])
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "channels of X, W and Y do not fit group %lld",
+                        (long long)group);
     status = bias_check(call, features);
     if (status != PARTITA_OK) return status;
     cpu_doubles_load(call, &doubles);
@@ -115,7 +119,9 @@ static partita_status transpose_reference(const cpu_call *call, uint64_t begin, 
 }
 
 #define ROW(operator, function)                                                                                        \
-    {.op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,            \
-     .prepare = conv_prepare, .release = conv_release, .scratch = cpu_doubles_scratch, .run = function}
+    {                                                                                                                  \
+        .op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,         \
+        .prepare = conv_prepare, .release = conv_release, .scratch = cpu_doubles_scratch, .run = function              \
+    }
 const cpu_kernel cpu_kernels_conv[] = {ROW("Conv", conv_reference), ROW("ConvTranspose", transpose_reference)};
 const uint32_t cpu_kernels_conv_count = sizeof(cpu_kernels_conv) / sizeof(cpu_kernels_conv[0]);

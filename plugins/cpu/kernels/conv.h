@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The geometry of windows that slide over up to three spatial dims: Conv, ConvTranspose, pooling and their kin. Fewer dims
- * are filled up in front with dims of 1.
+ * The geometry of windows that slide over up to three spatial dims: Conv, ConvTranspose, pooling and their kin. Fewer
+ * dims are filled up in front with dims of 1.
  */
 #ifndef CPU_KERNELS_CONV_H
 #define CPU_KERNELS_CONV_H
@@ -23,9 +23,9 @@ typedef struct cpu_window_attrs {
 partita_status cpu_window_attrs_read(const cpu_node *node, const ptp_host *host, cpu_window_attrs *out);
 
 typedef struct cpu_window {
-    uint32_t spatial;                  /* dims of the tensors, 1 to 3 */
+    uint32_t spatial; /* dims of the tensors, 1 to 3 */
     int64_t in[CPU_SPATIAL], out[CPU_SPATIAL], kernel[CPU_SPATIAL], stride[CPU_SPATIAL], dilation[CPU_SPATIAL];
-    int64_t pad[CPU_SPATIAL];          /* in front */
+    int64_t pad[CPU_SPATIAL]; /* in front */
     int64_t pad_end[CPU_SPATIAL];
     int64_t in_size, out_size, kernel_size; /* products */
 } cpu_window;

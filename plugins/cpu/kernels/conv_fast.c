@@ -6,9 +6,9 @@
 #include "cpu/kernels/conv.h"
 #include "cpu/kernels/gemm.h"
 
-#define TILE_FLOATS  65536 /* of a packed tile */
+#define TILE_FLOATS   65536 /* of a packed tile */
 #define DIRECT_REACH  256   /* rows or columns under a window of the direct way */
-#define FEATURE_LEAST 48   /* features of an item, below which packing is not paid back */
+#define FEATURE_LEAST 48    /* features of an item, below which packing is not paid back */
 
 typedef struct conv_state {
     cpu_window_attrs attrs;
@@ -19,8 +19,8 @@ typedef struct conv_state {
 typedef struct conv_layout {
     cpu_conv conv;
     bool direct;
-    int64_t k;              /* rows of B */
-    int64_t tile, tiles;    /* positions of an item, and how many tiles cover the output; rows when direct */
+    int64_t k;           /* rows of B */
+    int64_t tile, tiles; /* positions of an item, and how many tiles cover the output; rows when direct */
     int64_t features, feature_blocks;
 } conv_layout;
 
@@ -62,7 +62,8 @@ static partita_status layout_of(const cpu_call *call, conv_layout *out) {
            conv->group_features / (out->feature_blocks * 2) >= FEATURE_LEAST)
         out->feature_blocks *= 2;
     out->features = (int64_t)cpu_blocks(cpu_blocks((uint64_t)conv->group_features, (uint64_t)out->feature_blocks),
-                                        state->micro->rows) * state->micro->rows;
+                                        state->micro->rows) *
+                    state->micro->rows;
     out->feature_blocks = (int64_t)cpu_blocks((uint64_t)conv->group_features, (uint64_t)out->features);
     return PARTITA_OK;
 }
@@ -75,21 +76,32 @@ static partita_status conv_prepare(const cpu_node *node, const ptp_host *host, v
     state->micro = cpu_gemm_micro_of(node->level);
     state->depthwise = cpu_depthwise_baseline;
 #if defined(__x86_64__)
-    if (node->level >= CPU_LEVEL_AVX512) state->depthwise = cpu_depthwise_avx512;
-    else if (node->level >= CPU_LEVEL_AVX2) state->depthwise = cpu_depthwise_avx2;
+    if (node->level >= CPU_LEVEL_AVX512)
+        state->depthwise = cpu_depthwise_avx512;
+    else if (node->level >= CPU_LEVEL_AVX2)
+        state->depthwise = cpu_depthwise_avx2;
 #endif
-    if (status == PARTITA_OK) *out_state = state;
-    else cpu_free(host, state);
+    if (status == PARTITA_OK)
+        *out_state = state;
+    else
+        cpu_free(host, state);
     return status;
 }
 
 static void conv_release(const ptp_host *host, void *state) { cpu_free(host, state); }
 
 static cpu_depthwise direct_of(const cpu_window *g) {
-    return (cpu_depthwise){.in_rows = g->in[1], .in_columns = g->in[2], .out_columns = g->out[2],
-                           .kernel_rows = g->kernel[1], .kernel_columns = g->kernel[2], .stride_rows = g->stride[1],
-                           .stride_columns = g->stride[2], .dilation_rows = g->dilation[1],
-                           .dilation_columns = g->dilation[2], .pad_rows = g->pad[1], .pad_columns = g->pad[2]};
+    return (cpu_depthwise){.in_rows = g->in[1],
+                           .in_columns = g->in[2],
+                           .out_columns = g->out[2],
+                           .kernel_rows = g->kernel[1],
+                           .kernel_columns = g->kernel[2],
+                           .stride_rows = g->stride[1],
+                           .stride_columns = g->stride[2],
+                           .dilation_rows = g->dilation[1],
+                           .dilation_columns = g->dilation[2],
+                           .pad_rows = g->pad[1],
+                           .pad_columns = g->pad[2]};
 }
 
 /* Of one worker: the packed tile, or the padded rows. */
@@ -163,8 +175,10 @@ static void panel_pack(const cpu_window *g, int64_t channels, const float *x, in
                     for (int64_t kx = 0; kx < g->kernel[2]; kx++) {
                         float *piece = to + kx * width + runs[r].first;
                         if (inside)
-                            run_copy(piece, from, runs[r].x + kx * g->dilation[2], runs[r].count, g->stride[2], g->in[2]);
-                        else memset(piece, 0, runs[r].count * sizeof(float));
+                            run_copy(piece, from, runs[r].x + kx * g->dilation[2], runs[r].count, g->stride[2],
+                                     g->in[2]);
+                        else
+                            memset(piece, 0, runs[r].count * sizeof(float));
                     }
                 }
             }
@@ -174,12 +188,13 @@ static void panel_pack(const cpu_window *g, int64_t channels, const float *x, in
 
 static bool is_pointwise(const cpu_window *g) {
     bool plain = g->kernel_size == 1;
-    for (uint32_t i = 0; i < CPU_SPATIAL; i++) plain = plain && g->stride[i] == 1 && g->pad[i] == 0 && g->in[i] == g->out[i];
+    for (uint32_t i = 0; i < CPU_SPATIAL; i++)
+        plain = plain && g->stride[i] == 1 && g->pad[i] == 0 && g->in[i] == g->out[i];
     return plain;
 }
 
-static void tile_pack(const conv_layout *layout, const cpu_gemm_micro *micro, const float *x, int64_t first, int64_t last,
-                      float *packed) {
+static void tile_pack(const conv_layout *layout, const cpu_gemm_micro *micro, const float *x, int64_t first,
+                      int64_t last, float *packed) {
     const cpu_window *g = &layout->conv.window;
     if (is_pointwise(g)) {
         cpu_gemm_pack(micro, (uint64_t)layout->k, (uint64_t)(last - first), x + first, g->in_size, 1, packed);
@@ -230,17 +245,25 @@ static partita_status conv_run(const cpu_call *call, uint64_t begin, uint64_t en
         int64_t block = item % layout.feature_blocks, rest = item / layout.feature_blocks;
         int64_t tile = rest % layout.tiles, plane = rest / layout.tiles; /* image and group */
         int64_t group = plane % conv->group, image = plane / conv->group;
-        int64_t first = tile * layout.tile, last = first + layout.tile < g->out_size ? first + layout.tile : g->out_size;
-        const float *x = (const float *)call->in[0].data +
-                         (image * conv->channels + group * conv->group_channels) * g->in_size;
+        int64_t first = tile * layout.tile,
+                last = first + layout.tile < g->out_size ? first + layout.tile : g->out_size;
+        const float *x =
+            (const float *)call->in[0].data + (image * conv->channels + group * conv->group_channels) * g->in_size;
         if (packed_for != rest) tile_pack(&layout, state->micro, x, first, last, room);
         packed_for = rest;
         int64_t feature = group * conv->group_features;
         int64_t m0 = block * layout.features;
         int64_t m1 = m0 + layout.features < conv->group_features ? m0 + layout.features : conv->group_features;
-        cpu_gemm gemm = {.micro = state->micro, .m = (uint64_t)conv->group_features, .n = (uint64_t)(last - first),
-                         .k = (uint64_t)layout.k, .a = (const float *)call->in[1].data + feature * layout.k,
-                         .a_row = layout.k, .a_column = 1, .packed = room, .c_row = g->out_size, .alpha = 1,
+        cpu_gemm gemm = {.micro = state->micro,
+                         .m = (uint64_t)conv->group_features,
+                         .n = (uint64_t)(last - first),
+                         .k = (uint64_t)layout.k,
+                         .a = (const float *)call->in[1].data + feature * layout.k,
+                         .a_row = layout.k,
+                         .a_column = 1,
+                         .packed = room,
+                         .c_row = g->out_size,
+                         .alpha = 1,
                          .row_bias = bias != NULL ? bias + feature : NULL};
         gemm.c = (float *)call->out[0].data + (image * conv->features + feature) * g->out_size + first;
         cpu_gemm_run(&gemm, (uint64_t)m0, (uint64_t)m1, 0, cpu_blocks(gemm.n, state->micro->columns));
@@ -249,7 +272,15 @@ static partita_status conv_run(const cpu_call *call, uint64_t begin, uint64_t en
 }
 
 const cpu_kernel cpu_kernels_conv_fast[] = {
-    {.op = "Conv", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32), .prepare = conv_prepare,
-     .release = conv_release, .scratch = conv_scratch, .items = conv_items, .run = conv_run},
+    {.op = "Conv",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_TYPE(FLOAT32),
+     .prepare = conv_prepare,
+     .release = conv_release,
+     .scratch = conv_scratch,
+     .items = conv_items,
+     .run = conv_run},
 };
 const uint32_t cpu_kernels_conv_fast_count = sizeof(cpu_kernels_conv_fast) / sizeof(cpu_kernels_conv_fast[0]);

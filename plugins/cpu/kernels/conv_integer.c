@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ConvInteger and QLinearConv: exact sums in 32 bits, one output plane at a time, one tap after the other along its rows.
+ * ConvInteger and QLinearConv: exact sums in 32 bits, one output plane at a time, one tap after the other along its
+ * rows.
  */
 #include "cpu/kernels/conv.h"
 #include "cpu/kernels/integer.h"
@@ -13,7 +14,10 @@ typedef struct operands {
 
 static operands operands_of(const cpu_call *call) {
     bool quantised = call->in_count >= 8;
-    return (operands){.x = &call->in[0], .w = &call->in[quantised ? 3 : 1], .x_zero = 2, .w_zero = quantised ? 5 : 3,
+    return (operands){.x = &call->in[0],
+                      .w = &call->in[quantised ? 3 : 1],
+                      .x_zero = 2,
+                      .w_zero = quantised ? 5 : 3,
                       .quantised = quantised};
 }
 
@@ -38,8 +42,10 @@ static partita_status conv_prepare(const cpu_node *node, const ptp_host *host, v
     *out_state = NULL;
     if (state == NULL) return PARTITA_OUT_OF_MEMORY;
     partita_status status = cpu_window_attrs_read(node, host, state);
-    if (status == PARTITA_OK) *out_state = state;
-    else cpu_free(host, state);
+    if (status == PARTITA_OK)
+        *out_state = state;
+    else
+        cpu_free(host, state);
     return status;
 }
 
@@ -83,9 +89,11 @@ static void channel_add(const cpu_window *g, const operands *o, uint64_t plane, 
             uint64_t from = plane + (uint64_t)((z * g->in[1] + y) * g->in[2]);
             int32_t *to = sums + row * g->out[2];
             if (o->x->dtype == PARTITA_INT8)
-                tap_signed(to, (const int8_t *)o->x->data + from, at, g->out[2], g->stride[2], g->in[2], weight, x_zero);
+                tap_signed(to, (const int8_t *)o->x->data + from, at, g->out[2], g->stride[2], g->in[2], weight,
+                           x_zero);
             else
-                tap_unsigned(to, (const uint8_t *)o->x->data + from, at, g->out[2], g->stride[2], g->in[2], weight, x_zero);
+                tap_unsigned(to, (const uint8_t *)o->x->data + from, at, g->out[2], g->stride[2], g->in[2], weight,
+                             x_zero);
         }
     }
 }
@@ -97,7 +105,8 @@ static partita_status conv_run(const cpu_call *call, uint64_t begin, uint64_t en
     if (status != PARTITA_OK) return status;
     const cpu_window *g = &conv.window;
     uint64_t size = (uint64_t)g->out_size;
-    int32_t *sums = (int32_t *)call->scratch + worker * ((size + 15) / 16 * 16), x_zero = cpu_zero_at(call, o.x_zero, 0);
+    int32_t *sums = (int32_t *)call->scratch + worker * ((size + 15) / 16 * 16),
+            x_zero = cpu_zero_at(call, o.x_zero, 0);
     for (uint64_t item = begin; item < end; item++) {
         int64_t image = (int64_t)item / conv.features, feature = (int64_t)item % conv.features;
         int64_t channel = image * conv.channels + feature / conv.group_features * conv.group_channels;
@@ -119,7 +128,10 @@ static partita_status conv_run(const cpu_call *call, uint64_t begin, uint64_t en
 }
 
 #define ROW(operator)                                                                                                  \
-    {.op = operator, .domain = "", .since = 10, .until = CPU_NEWEST, .types = CPU_BYTES, .reference = true,            \
-     .prepare = conv_prepare, .release = conv_release, .scratch = conv_scratch, .items = conv_items, .run = conv_run}
+    {                                                                                                                  \
+        .op = operator, .domain = "", .since = 10, .until = CPU_NEWEST, .types = CPU_BYTES, .reference = true,         \
+        .prepare = conv_prepare, .release = conv_release, .scratch = conv_scratch, .items = conv_items,                \
+        .run = conv_run                                                                                                \
+    }
 const cpu_kernel cpu_kernels_conv_integer[] = {ROW("ConvInteger"), ROW("QLinearConv")};
 const uint32_t cpu_kernels_conv_integer_count = sizeof(cpu_kernels_conv_integer) / sizeof(cpu_kernels_conv_integer[0]);

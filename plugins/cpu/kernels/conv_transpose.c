@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ConvTranspose of float32: the taps of a block of features for a tile of input positions are one product; they are then
- * added to the outputs around each position. An item has its features to itself, so nothing is added twice at once.
+ * ConvTranspose of float32: the taps of a block of features for a tile of input positions are one product; they are
+ * then added to the outputs around each position. An item has its features to itself, so nothing is added twice at
+ * once.
  */
 #include "cpu/kernels/conv.h"
 #include "cpu/kernels/gemm.h"
@@ -38,8 +39,8 @@ static partita_status layout_of(const cpu_call *call, transpose_layout *out) {
     out->group_channels = out->channels / out->group;
     int64_t wanted = call->workers > 1 ? 2 * (int64_t)call->workers : 1;
     out->block = out->group_features > 0 ? out->group_features : 1;
-    while (out->block > 1 && out->images * out->group * (int64_t)cpu_blocks((uint64_t)out->group_features,
-                                                                            (uint64_t)out->block) < wanted)
+    while (out->block > 1 &&
+           out->images * out->group * (int64_t)cpu_blocks((uint64_t)out->group_features, (uint64_t)out->block) < wanted)
         out->block = (out->block + 1) / 2;
     out->blocks = (int64_t)cpu_blocks((uint64_t)out->group_features, (uint64_t)out->block);
     int64_t width = state->micro->columns, rows = out->block * out->window.kernel_size;
@@ -54,8 +55,10 @@ static partita_status transpose_prepare(const cpu_node *node, const ptp_host *ho
     if (state == NULL) return PARTITA_OUT_OF_MEMORY;
     state->micro = cpu_gemm_micro_of(node->level);
     partita_status status = cpu_window_attrs_read(node, host, &state->attrs);
-    if (status == PARTITA_OK) *out_state = state;
-    else cpu_free(host, state);
+    if (status == PARTITA_OK)
+        *out_state = state;
+    else
+        cpu_free(host, state);
     return status;
 }
 
@@ -103,11 +106,12 @@ static void item_run(const cpu_call *call, const transpose_layout *layout, int64
     int64_t group = plane % layout->group, image = plane / layout->group, taps = g->kernel_size;
     int64_t f0 = block * layout->block;
     int64_t f1 = f0 + layout->block < layout->group_features ? f0 + layout->block : layout->group_features;
-    const float *x = (const float *)call->in[0].data +
-                     (image * layout->channels + group * layout->group_channels) * g->in_size;
-    const float *w = (const float *)call->in[1].data +
-                     (group * layout->group_channels * layout->group_features + f0) * taps;
-    float *y = (float *)call->out[0].data + (image * layout->features + group * layout->group_features + f0) * g->out_size;
+    const float *x =
+        (const float *)call->in[0].data + (image * layout->channels + group * layout->group_channels) * g->in_size;
+    const float *w =
+        (const float *)call->in[1].data + (group * layout->group_channels * layout->group_features + f0) * taps;
+    float *y =
+        (float *)call->out[0].data + (image * layout->features + group * layout->group_features + f0) * g->out_size;
     float *columns = room + layout->tile * layout->group_channels;
     for (int64_t f = f0; f < f1; f++) {
         float bias = cpu_has_input(call, 2) ? ((const float *)call->in[2].data)[group * layout->group_features + f] : 0;
@@ -116,9 +120,16 @@ static void item_run(const cpu_call *call, const transpose_layout *layout, int64
     for (int64_t first = 0; first < g->in_size; first += layout->tile) {
         int64_t last = first + layout->tile < g->in_size ? first + layout->tile : g->in_size, count = last - first;
         cpu_gemm_pack(state->micro, (uint64_t)layout->group_channels, (uint64_t)count, x + first, g->in_size, 1, room);
-        cpu_gemm gemm = {.micro = state->micro, .m = (uint64_t)((f1 - f0) * taps), .n = (uint64_t)count,
-                         .k = (uint64_t)layout->group_channels, .a = w, .a_row = 1,
-                         .a_column = layout->group_features * taps, .packed = room, .c = columns, .c_row = count,
+        cpu_gemm gemm = {.micro = state->micro,
+                         .m = (uint64_t)((f1 - f0) * taps),
+                         .n = (uint64_t)count,
+                         .k = (uint64_t)layout->group_channels,
+                         .a = w,
+                         .a_row = 1,
+                         .a_column = layout->group_features * taps,
+                         .packed = room,
+                         .c = columns,
+                         .c_row = count,
                          .alpha = 1};
         cpu_gemm_run(&gemm, 0, gemm.m, 0, cpu_blocks(gemm.n, state->micro->columns));
         for (int64_t row = 0; row < (f1 - f0) * taps; row++)
@@ -136,8 +147,16 @@ static partita_status transpose_run(const cpu_call *call, uint64_t begin, uint64
 }
 
 const cpu_kernel cpu_kernels_conv_transpose[] = {
-    {.op = "ConvTranspose", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),
-     .prepare = transpose_prepare, .release = transpose_release, .scratch = transpose_scratch, .items = transpose_items,
+    {.op = "ConvTranspose",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_TYPE(FLOAT32),
+     .prepare = transpose_prepare,
+     .release = transpose_release,
+     .scratch = transpose_scratch,
+     .items = transpose_items,
      .run = transpose_run},
 };
-const uint32_t cpu_kernels_conv_transpose_count = sizeof(cpu_kernels_conv_transpose) / sizeof(cpu_kernels_conv_transpose[0]);
+const uint32_t cpu_kernels_conv_transpose_count =
+    sizeof(cpu_kernels_conv_transpose) / sizeof(cpu_kernels_conv_transpose[0]);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Einsum: the equation becomes one stride per operand and label; the output is walked label by label, and for each of its
- * elements the labels that it lacks are summed over. In double, so integers are exact up to 2^53.
+ * Einsum: the equation becomes one stride per operand and label; the output is walked label by label, and for each of
+ * its elements the labels that it lacks are summed over. In double, so integers are exact up to 2^53.
  */
 #include "cpu/kernels/reference.h"
 
-#define LABELS 68 /* 52 letters, then the dims of the ellipsis counted from the last */
-#define ELLIPSIS 52
+#define LABELS        68 /* 52 letters, then the dims of the ellipsis counted from the last */
+#define ELLIPSIS      52
 #define ELLIPSIS_DIMS 16
 
 /* One term of the equation: labels in order; ELLIPSIS stands for what the ellipsis covers. */
@@ -109,7 +109,8 @@ static partita_status operand_bind(const cpu_call *call, const term *named_by, u
     const cpu_tensor *x = &call->in[operand];
     uint32_t named = named_by->count - named_by->ellipsis;
     if (x->rank < named || (!named_by->ellipsis && x->rank != named))
-        return cpu_fail(call->host, PARTITA_BAD_INPUT, "operand %u has rank %u, its term %u labels", operand, x->rank, named);
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "operand %u has rank %u, its term %u labels", operand, x->rank,
+                        named);
     uint32_t covered = x->rank - named, dim = x->rank;
     int64_t step = 1;
     if (covered > ELLIPSIS_DIMS) return cpu_fail(call->host, PARTITA_BAD_INPUT, "the ellipsis covers %u dims", covered);
@@ -120,8 +121,8 @@ static partita_status operand_bind(const cpu_call *call, const term *named_by, u
             int64_t size = x->dims[--dim];
             if (l->size[label] < 0 || l->size[label] == 1) l->size[label] = size;
             if (size != 1 && size != l->size[label])
-                return cpu_fail(call->host, PARTITA_BAD_INPUT, "operand %u: a dim of %lld where another has %lld", operand,
-                                (long long)size, (long long)l->size[label]);
+                return cpu_fail(call->host, PARTITA_BAD_INPUT, "operand %u: a dim of %lld where another has %lld",
+                                operand, (long long)size, (long long)l->size[label]);
             if (size != 1) l->stride[operand][label] += step;
             step *= size;
         }
@@ -142,7 +143,8 @@ static partita_status loops_make(const cpu_call *call, loops *l) {
     for (uint32_t i = 0; i < state->out.count; i++) {
         uint32_t label = state->out.labels[i];
         if (label != ELLIPSIS) {
-            if (l->size[label] < 0) return cpu_fail(call->host, PARTITA_BAD_INPUT, "the output has a label that no input has");
+            if (l->size[label] < 0)
+                return cpu_fail(call->host, PARTITA_BAD_INPUT, "the output has a label that no input has");
             l->out[l->out_count++] = (uint8_t)label;
         }
         for (uint32_t r = ELLIPSIS_DIMS; label == ELLIPSIS && r-- > 0;)
@@ -160,7 +162,8 @@ static partita_status loops_make(const cpu_call *call, loops *l) {
 }
 
 /* Moves the counters of `labels` on by one and the offsets with them; false behind the last. */
-static bool advance(const loops *l, const uint8_t *labels, uint32_t count, int64_t *at, uint32_t operands, int64_t *offsets) {
+static bool advance(const loops *l, const uint8_t *labels, uint32_t count, int64_t *at, uint32_t operands,
+                    int64_t *offsets) {
     for (uint32_t i = count; i-- > 0;) {
         uint8_t label = labels[i];
         at[i]++;
@@ -200,8 +203,16 @@ static partita_status einsum_run(const cpu_call *call, uint64_t begin, uint64_t 
 }
 
 const cpu_kernel cpu_kernels_einsum[] = {
-    {.op = "Einsum", .domain = "", .since = 12, .until = CPU_NEWEST, .types = CPU_NUMBERS, .reference = true,
-     .claim = einsum_claim, .prepare = einsum_prepare, .release = einsum_release, .scratch = cpu_doubles_scratch,
+    {.op = "Einsum",
+     .domain = "",
+     .since = 12,
+     .until = CPU_NEWEST,
+     .types = CPU_NUMBERS,
+     .reference = true,
+     .claim = einsum_claim,
+     .prepare = einsum_prepare,
+     .release = einsum_release,
+     .scratch = cpu_doubles_scratch,
      .run = einsum_run},
 };
 const uint32_t cpu_kernels_einsum_count = sizeof(cpu_kernels_einsum) / sizeof(cpu_kernels_einsum[0]);

@@ -32,8 +32,7 @@ void cpu_gemm_pack(const cpu_gemm_micro *micro, uint64_t k, uint64_t n, const fl
             for (uint64_t p = 0; p < k; p++, to += width, from += b_row) memcpy(to, from, columns * sizeof(float));
         } else {
             for (uint64_t j = 0; j < columns; j++)
-                for (uint64_t p = 0; p < k; p++)
-                    to[p * width + j] = from[(int64_t)p * b_row + (int64_t)j * b_column];
+                for (uint64_t p = 0; p < k; p++) to[p * width + j] = from[(int64_t)p * b_row + (int64_t)j * b_column];
         }
     }
 }
@@ -46,8 +45,10 @@ static void tile_scalar(const cpu_gemm_tile *t) {
             for (uint64_t p = 0; p < t->k; p++)
                 sum += t->a[(int64_t)i * t->a_row + (int64_t)p * t->a_column] * t->b[(int64_t)p * t->b_row + j];
             sum *= t->alpha;
-            if (t->accumulate) sum += *c;
-            else sum += (t->row_bias != NULL ? t->row_bias[i] : 0) + (t->column_bias != NULL ? t->column_bias[j] : 0);
+            if (t->accumulate)
+                sum += *c;
+            else
+                sum += (t->row_bias != NULL ? t->row_bias[i] : 0) + (t->column_bias != NULL ? t->column_bias[j] : 0);
             *c = sum;
         }
     }
@@ -64,8 +65,10 @@ static void tile_run(const cpu_gemm *gemm, uint64_t m, uint64_t m1, uint64_t p, 
     tile->c = gemm->c + (int64_t)m * gemm->c_row + (int64_t)column;
     tile->row_bias = gemm->row_bias != NULL ? gemm->row_bias + m : NULL;
     tile->column_bias = gemm->column_bias != NULL ? gemm->column_bias + column : NULL;
-    if (gemm->packed == NULL && tile->columns < micro->columns) tile_scalar(tile);
-    else micro->run(tile);
+    if (gemm->packed == NULL && tile->columns < micro->columns)
+        tile_scalar(tile);
+    else
+        micro->run(tile);
 }
 
 void cpu_gemm_run(const cpu_gemm *gemm, uint64_t m0, uint64_t m1, uint64_t p0, uint64_t p1) {

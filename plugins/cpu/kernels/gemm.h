@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Products of float32 matrices: a micro kernel per level computes a tile of `rows` x `columns` of C over a range of k, the
- * rest is loops. B is packed in panels of `columns` columns, so that a tile reads it in one stream:
+ * Products of float32 matrices: a micro kernel per level computes a tile of `rows` x `columns` of C over a range of k,
+ * the rest is loops. B is packed in panels of `columns` columns, so that a tile reads it in one stream:
  * packed[panel][k][columns], the last panel filled up with zeros.
  */
 #ifndef CPU_KERNELS_GEMM_H

@@ -19,8 +19,9 @@ static partita_status grid_prepare(const cpu_node *node, const ptp_host *host, v
     grid_state *state = cpu_alloc(host, sizeof(*state));
     *out_state = state;
     if (state == NULL) return PARTITA_OUT_OF_MEMORY;
-    state->mode = ptp_str_is(mode, "nearest") ? NEAREST
-                  : ptp_str_is(mode, "bicubic") || ptp_str_is(mode, "cubic") ? CUBIC : LINEAR;
+    state->mode = ptp_str_is(mode, "nearest")                                ? NEAREST
+                  : ptp_str_is(mode, "bicubic") || ptp_str_is(mode, "cubic") ? CUBIC
+                                                                             : LINEAR;
     state->padding = ptp_str_is(padding, "border") ? BORDER : ptp_str_is(padding, "reflection") ? REFLECTION : ZEROS;
     state->align_corners = cpu_attr_int(node, "align_corners", 0) != 0;
     return PARTITA_OK;
@@ -40,7 +41,8 @@ static int64_t padded(const grid_state *state, int64_t i, int64_t n) {
     if (i >= 0 && i < n) return i;
     if (state->padding == ZEROS) return -1;
     if (state->padding == BORDER) return i < 0 ? 0 : n - 1;
-    double x = reflect((double)i, state->align_corners ? 0 : -0.5, state->align_corners ? (double)n - 1 : (double)n - 0.5);
+    double x =
+        reflect((double)i, state->align_corners ? 0 : -0.5, state->align_corners ? (double)n - 1 : (double)n - 0.5);
     int64_t at = (int64_t)nearbyint(x);
     return at < 0 ? 0 : at >= n ? n - 1 : at;
 }
@@ -81,7 +83,8 @@ static partita_status grid_check(const cpu_call *call) {
         y->dims[1] != x->dims[1])
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "the shapes of X and grid do not fit each other");
     for (uint32_t i = 2; i < y->rank; i++)
-        if (y->dims[i] != grid->dims[i - 1]) return cpu_fail(call->host, PARTITA_BAD_INPUT, "the output has another shape");
+        if (y->dims[i] != grid->dims[i - 1])
+            return cpu_fail(call->host, PARTITA_BAD_INPUT, "the output has another shape");
     return PARTITA_OK;
 }
 
@@ -122,7 +125,15 @@ static partita_status grid_run(const cpu_call *call, uint64_t begin, uint64_t en
 }
 
 const cpu_kernel cpu_kernels_grid_sample[] = {
-    {.op = "GridSample", .domain = "", .since = 16, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,
-     .prepare = grid_prepare, .release = grid_release, .scratch = cpu_doubles_scratch, .run = grid_run},
+    {.op = "GridSample",
+     .domain = "",
+     .since = 16,
+     .until = CPU_NEWEST,
+     .types = CPU_FLOATS,
+     .reference = true,
+     .prepare = grid_prepare,
+     .release = grid_release,
+     .scratch = cpu_doubles_scratch,
+     .run = grid_run},
 };
 const uint32_t cpu_kernels_grid_sample_count = sizeof(cpu_kernels_grid_sample) / sizeof(cpu_kernels_grid_sample[0]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What products of 8-bit integers share: zero points and scales that are one number or a list, and the way back to 8 bits.
+ * What products of 8-bit integers share: zero points and scales that are one number or a list, and the way back to 8
+ * bits.
  */
 #ifndef CPU_KERNELS_INTEGER_H
 #define CPU_KERNELS_INTEGER_H
@@ -31,8 +32,10 @@ static inline void cpu_requantise(const cpu_tensor *y, uint64_t at, int32_t sum,
     float value = rintf((float)sum * factor) + (float)zero;
     float low = y->dtype == PARTITA_INT8 ? -128 : 0, high = y->dtype == PARTITA_INT8 ? 127 : 255;
     value = value < low ? low : value > high ? high : value;
-    if (y->dtype == PARTITA_INT8) ((int8_t *)y->data)[at] = (int8_t)value;
-    else ((uint8_t *)y->data)[at] = (uint8_t)value;
+    if (y->dtype == PARTITA_INT8)
+        ((int8_t *)y->data)[at] = (int8_t)value;
+    else
+        ((uint8_t *)y->data)[at] = (uint8_t)value;
 }
 
 #define CPU_BYTES (CPU_TYPE(INT8) | CPU_TYPE(UINT8))

@@ -60,14 +60,15 @@ const char *cpu_dtype_name(partita_dtype dtype) {
     return dtype < PARTITA_DTYPE_COUNT ? name_of[dtype] : "unknown";
 }
 
-bool cpu_shape_size(partita_dtype dtype, uint32_t rank, const int64_t *dims, uint64_t *out_count,
-                    uint64_t *out_bytes) {
+bool cpu_shape_size(partita_dtype dtype, uint32_t rank, const int64_t *dims, uint64_t *out_count, uint64_t *out_bytes) {
     uint64_t count = 1, bits = 0;
     bool empty = false;
     for (uint32_t i = 0; i < rank; i++) {
         if (dims[i] < 0) return false;
-        if (dims[i] == 0) empty = true;
-        else if (__builtin_mul_overflow(count, (uint64_t)dims[i], &count)) return false;
+        if (dims[i] == 0)
+            empty = true;
+        else if (__builtin_mul_overflow(count, (uint64_t)dims[i], &count))
+            return false;
     }
     if (empty) count = 0;
     if (__builtin_mul_overflow(count, (uint64_t)cpu_dtype_bits(dtype), &bits) || bits > INT64_MAX - 7) return false;

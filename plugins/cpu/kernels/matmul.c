@@ -49,7 +49,7 @@ void cpu_product_batch(const cpu_product *product, uint64_t index, int64_t *out_
 }
 
 #define PRODUCT(name, type)                                                                                            \
-    static void name(const cpu_product *p, const type *a, const type *b, type *c) {                                   \
+    static void name(const cpu_product *p, const type *a, const type *b, type *c) {                                    \
         for (uint64_t i = 0; i < p->m; i++) {                                                                          \
             for (uint64_t j = 0; j < p->n; j++) {                                                                      \
                 type sum = 0;                                                                                          \
@@ -123,7 +123,8 @@ static partita_status gemm_reference(const cpu_call *call, uint64_t begin, uint6
     const cpu_tensor *added[1] = {call->in_count > 2 ? &call->in[2] : NULL};
     (void)begin, (void)end, (void)worker;
     if (a->rank != 2 || b->rank != 2) return cpu_fail(call->host, PARTITA_BAD_INPUT, "an operand is no matrix");
-    cpu_product product = {.m = (uint64_t)a->dims[state->a_transposed], .k = (uint64_t)a->dims[!state->a_transposed],
+    cpu_product product = {.m = (uint64_t)a->dims[state->a_transposed],
+                           .k = (uint64_t)a->dims[!state->a_transposed],
                            .n = (uint64_t)b->dims[!state->b_transposed]};
     product.a_row = state->a_transposed ? 1 : a->dims[1];
     product.a_column = state->a_transposed ? a->dims[1] : 1;
@@ -153,11 +154,31 @@ static void state_release(const ptp_host *host, void *state) { cpu_free(host, st
 
 #define WIDE_INTS (CPU_TYPE(INT32) | CPU_TYPE(INT64) | CPU_TYPE(UINT32) | CPU_TYPE(UINT64))
 const cpu_kernel cpu_kernels_matmul[] = {
-    {.op = "MatMul", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,
-     .scratch = cpu_doubles_scratch, .run = matmul_reference},
-    {.op = "MatMul", .domain = "", .since = 9, .until = CPU_NEWEST, .types = WIDE_INTS, .reference = true,
-     .scratch = cpu_doubles_scratch, .run = matmul_integers},
-    {.op = "Gemm", .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS | WIDE_INTS, .reference = true,
-     .prepare = gemm_prepare, .release = state_release, .scratch = cpu_doubles_scratch, .run = gemm_reference},
+    {.op = "MatMul",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_FLOATS,
+     .reference = true,
+     .scratch = cpu_doubles_scratch,
+     .run = matmul_reference},
+    {.op = "MatMul",
+     .domain = "",
+     .since = 9,
+     .until = CPU_NEWEST,
+     .types = WIDE_INTS,
+     .reference = true,
+     .scratch = cpu_doubles_scratch,
+     .run = matmul_integers},
+    {.op = "Gemm",
+     .domain = "",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_FLOATS | WIDE_INTS,
+     .reference = true,
+     .prepare = gemm_prepare,
+     .release = state_release,
+     .scratch = cpu_doubles_scratch,
+     .run = gemm_reference},
 };
 const uint32_t cpu_kernels_matmul_count = sizeof(cpu_kernels_matmul) / sizeof(cpu_kernels_matmul[0]);

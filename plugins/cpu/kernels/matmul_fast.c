@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * MatMul and Gemm of float32 by the packed product. A constant B is packed once; another B is packed by each item for its
- * own columns, or read where it lies when A has too few rows to pay for packing.
+ * MatMul and Gemm of float32 by the packed product. A constant B is packed once; another B is packed by each item for
+ * its own columns, or read where it lies when A has too few rows to pay for packing.
  */
 #include "cpu/kernels/gemm.h"
 #include "cpu/kernels/matmul.h"
 
-#define ROW_BLOCK 96     /* rows of an item */
+#define ROW_BLOCK   96    /* rows of an item */
 #define PACK_FLOATS 49152 /* of a B packed while running: half a second cache */
-#define DIRECT_ROWS 4    /* fewer rows are not worth packing B */
+#define DIRECT_ROWS 4     /* fewer rows are not worth packing B */
 
 typedef struct product_state {
     const cpu_gemm_micro *micro;
     float alpha, beta;
     bool is_gemm, a_transposed, b_transposed;
-    float *packed;         /* of a constant B: its matrices one behind the other */
-    uint64_t packed_each;  /* floats of one */
-    uint64_t k, n;         /* of a constant B */
+    float *packed;        /* of a constant B: its matrices one behind the other */
+    uint64_t packed_each; /* floats of one */
+    uint64_t k, n;        /* of a constant B */
 } product_state;
 
 /* What `items`, `scratch` and `run` all need to know. */
@@ -31,8 +31,10 @@ static partita_status product_of(const cpu_call *call, cpu_product *out) {
     const cpu_tensor *a = &call->in[0], *b = &call->in[1];
     if (!state->is_gemm) return cpu_product_matmul(call, a, b, out);
     if (a->rank != 2 || b->rank != 2) return cpu_fail(call->host, PARTITA_BAD_INPUT, "an operand is no matrix");
-    *out = (cpu_product){.batches = 1, .m = (uint64_t)a->dims[state->a_transposed],
-                         .k = (uint64_t)a->dims[!state->a_transposed], .n = (uint64_t)b->dims[!state->b_transposed]};
+    *out = (cpu_product){.batches = 1,
+                         .m = (uint64_t)a->dims[state->a_transposed],
+                         .k = (uint64_t)a->dims[!state->a_transposed],
+                         .n = (uint64_t)b->dims[!state->b_transposed]};
     out->a_row = state->a_transposed ? 1 : a->dims[1];
     out->a_column = state->a_transposed ? a->dims[1] : 1;
     out->b_row = state->b_transposed ? 1 : b->dims[1];
@@ -154,8 +156,7 @@ static void added_fill(const cpu_call *call, const cpu_gemm *gemm, uint64_t m0, 
     int64_t row = rows == 1 ? 0 : columns, column = columns == 1 ? 0 : 1;
     for (uint64_t i = m0; i < m1; i++)
         for (uint64_t j = n0; j < n1; j++)
-            gemm->c[i * gemm->n + j] =
-                state->beta * ((const float *)c->data)[(int64_t)i * row + (int64_t)j * column];
+            gemm->c[i * gemm->n + j] = state->beta * ((const float *)c->data)[(int64_t)i * row + (int64_t)j * column];
 }
 
 static partita_status added_check(const cpu_call *call, const cpu_product *p) {
@@ -179,7 +180,8 @@ static partita_status product_run(const cpu_call *call, uint64_t begin, uint64_t
                        (call->in[2].rank < 2 || call->in[2].dims[0] == 1) && call->in[2].rank > 0;
     if (call->out[0].count != p->batches * p->m * p->n)
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "the output has another shape than the product");
-    uint64_t rows = cpu_blocks(cpu_blocks(p->m, layout.row_blocks > 0 ? layout.row_blocks : 1), micro->rows) * micro->rows;
+    uint64_t rows =
+        cpu_blocks(cpu_blocks(p->m, layout.row_blocks > 0 ? layout.row_blocks : 1), micro->rows) * micro->rows;
     float *room = (float *)call->scratch;
     uint64_t packed_for = UINT64_MAX;
     if (room != NULL) room += worker * layout.panel_block * micro->columns * p->k;
@@ -194,12 +196,21 @@ static partita_status product_run(const cpu_call *call, uint64_t begin, uint64_t
         int64_t from_a, from_b;
         if (m0 >= m1) continue;
         cpu_product_batch(p, batch, &from_a, &from_b);
-        cpu_gemm gemm = {.micro = micro, .m = p->m, .n = p->n, .k = p->k, .a = (const float *)call->in[0].data + from_a,
-                         .a_row = p->a_row, .a_column = p->a_column, .c_row = (int64_t)p->n, .alpha = state->alpha};
+        cpu_gemm gemm = {.micro = micro,
+                         .m = p->m,
+                         .n = p->n,
+                         .k = p->k,
+                         .a = (const float *)call->in[0].data + from_a,
+                         .a_row = p->a_row,
+                         .a_column = p->a_column,
+                         .c_row = (int64_t)p->n,
+                         .alpha = state->alpha};
         gemm.c = (float *)call->out[0].data + batch * p->m * p->n;
         const float *b = (const float *)call->in[1].data + from_b;
-        if (column_bias) gemm.column_bias = call->in[2].data;
-        else if (added) added_fill(call, &gemm, m0, m1, n0, n1);
+        if (column_bias)
+            gemm.column_bias = call->in[2].data;
+        else if (added)
+            added_fill(call, &gemm, m0, m1, n0, n1);
         gemm.accumulate = added && !column_bias;
         if (state->packed != NULL) {
             gemm.packed = state->packed + (uint64_t)from_b / (p->k * p->n) * state->packed_each;
@@ -223,8 +234,10 @@ static partita_status product_run(const cpu_call *call, uint64_t begin, uint64_t
 }
 
 #define FAST(operator, first)                                                                                          \
-    {.op = operator, .domain = "", .since = first, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),                    \
-     .claim = product_claim, .prepare = product_prepare, .release = product_release, .scratch = product_scratch, .items = product_items,       \
-     .run = product_run, .packs_weights = true}
+    {                                                                                                                  \
+        .op = operator, .domain = "", .since = first, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),                 \
+        .claim = product_claim, .prepare = product_prepare, .release = product_release, .scratch = product_scratch,    \
+        .items = product_items, .run = product_run, .packs_weights = true                                              \
+    }
 const cpu_kernel cpu_kernels_matmul_fast[] = {FAST("MatMul", 1), FAST("Gemm", 7)};
 const uint32_t cpu_kernels_matmul_fast_count = sizeof(cpu_kernels_matmul_fast) / sizeof(cpu_kernels_matmul_fast[0]);

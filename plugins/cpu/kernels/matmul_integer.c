@@ -13,7 +13,10 @@ typedef struct operands {
 
 static operands operands_of(const cpu_call *call) {
     bool quantised = call->in_count >= 8;
-    return (operands){.a = &call->in[0], .b = &call->in[quantised ? 3 : 1], .a_zero = 2, .b_zero = quantised ? 5 : 3,
+    return (operands){.a = &call->in[0],
+                      .b = &call->in[quantised ? 3 : 1],
+                      .a_zero = 2,
+                      .b_zero = quantised ? 5 : 3,
                       .quantised = quantised};
 }
 
@@ -94,7 +97,8 @@ static partita_status integer_run(const cpu_call *call, uint64_t begin, uint64_t
         uint64_t a_matrix = (uint64_t)from_a / a_each, b_matrix = (uint64_t)from_b / b_each;
         for (uint64_t j = 0; j < p.n; j++)
             zeros[j] = cpu_has_input(call, o.b_zero)
-                           ? cpu_zero_at(call, o.b_zero, list_index(&call->in[o.b_zero], p.n, b_matrix, j)) : 0;
+                           ? cpu_zero_at(call, o.b_zero, list_index(&call->in[o.b_zero], p.n, b_matrix, j))
+                           : 0;
         row_sums(&p, &o, from_a + (int64_t)(row * p.k), from_b, a_zero(call, &o, &p, a_matrix, row), zeros, sums);
         if (!o.quantised) {
             memcpy((int32_t *)call->out[0].data + item * p.n, sums, p.n * sizeof(int32_t));
@@ -112,7 +116,10 @@ static partita_status integer_run(const cpu_call *call, uint64_t begin, uint64_t
 }
 
 #define ROW(operator)                                                                                                  \
-    {.op = operator, .domain = "", .since = 10, .until = CPU_NEWEST, .types = CPU_BYTES, .reference = true,            \
-     .scratch = integer_scratch, .items = integer_items, .run = integer_run}
+    {                                                                                                                  \
+        .op = operator, .domain = "", .since = 10, .until = CPU_NEWEST, .types = CPU_BYTES, .reference = true,         \
+        .scratch = integer_scratch, .items = integer_items, .run = integer_run                                         \
+    }
 const cpu_kernel cpu_kernels_matmul_integer[] = {ROW("MatMulInteger"), ROW("QLinearMatMul")};
-const uint32_t cpu_kernels_matmul_integer_count = sizeof(cpu_kernels_matmul_integer) / sizeof(cpu_kernels_matmul_integer[0]);
+const uint32_t cpu_kernels_matmul_integer_count =
+    sizeof(cpu_kernels_matmul_integer) / sizeof(cpu_kernels_matmul_integer[0]);

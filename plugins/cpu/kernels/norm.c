@@ -20,8 +20,10 @@ partita_status cpu_norm_prepare(const cpu_node *node, const ptp_host *host, void
     state->size = cpu_attr_int(node, "size", 1);
     state->p = cpu_attr_int(node, "p", 2);
     partita_status status = cpu_ints_attr(node, host, "axes", &state->axes);
-    if (status == PARTITA_OK) *out_state = state;
-    else cpu_free(host, state);
+    if (status == PARTITA_OK)
+        *out_state = state;
+    else
+        cpu_free(host, state);
     return status;
 }
 
@@ -33,7 +35,8 @@ bool cpu_norm_batch_claim(const cpu_node *node, ptp_answer *answer) {
         return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "spatial is 0: statistics per element");
     for (uint32_t i = 1; node->row.since < 14 && i < node->row.outputs.count; i++)
         if (cpu_node_output(node, i, &value))
-            return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "output %u: training in version %d", i, node->row.since);
+            return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "output %u: training in version %d", i,
+                              node->row.since);
     return true;
 }
 
@@ -145,8 +148,10 @@ static partita_status broadcast_apply(const cpu_call *call, uint32_t input, cons
         uint64_t offset, run = cpu_walk_next(&walk, UINT64_MAX, &offset);
         for (uint64_t i = 0; i < run; i++) {
             double value = values[offset + i * walk.steps[0]];
-            if (add) y[at + i] += value;
-            else y[at + i] *= value;
+            if (add)
+                y[at + i] += value;
+            else
+                y[at + i] *= value;
         }
         at += run;
     }
@@ -222,8 +227,7 @@ static partita_status group_reference(const cpu_call *call, uint64_t begin, uint
         for (uint64_t i = 0; i < each * size; i++) {
             uint64_t channel = g % groups * each + i / size, at = by_group ? channel / each : channel;
             double off = d.in[0][g * each * size + i] - mean;
-            d.out[0][g * each * size + i] =
-                off / sqrt(variance + (double)state->epsilon) * d.in[1][at] + d.in[2][at];
+            d.out[0][g * each * size + i] = off / sqrt(variance + (double)state->epsilon) * d.in[1][at] + d.in[2][at];
         }
     }
     cpu_doubles_store(call, &d);
@@ -322,7 +326,8 @@ static partita_status lp_reference(const cpu_call *call, uint64_t begin, uint64_
     for (uint64_t o = 0; n > 0 && o < x->count / n; o++) {
         const double *from = d.in[0] + o / inner * n * inner + o % inner;
         double *to = d.out[0] + (from - d.in[0]), norm = 0;
-        for (uint64_t i = 0; i < n; i++) norm += state->p == 1 ? fabs(from[i * inner]) : from[i * inner] * from[i * inner];
+        for (uint64_t i = 0; i < n; i++)
+            norm += state->p == 1 ? fabs(from[i * inner]) : from[i * inner] * from[i * inner];
         if (state->p != 1) norm = sqrt(norm);
         for (uint64_t i = 0; i < n; i++) to[i * inner] = norm == 0 ? 0 : from[i * inner] / norm;
     }
@@ -331,9 +336,11 @@ static partita_status lp_reference(const cpu_call *call, uint64_t begin, uint64_
 }
 
 #define ROW(operator, first, function, claimed)                                                                        \
-    {.op = operator, .domain = "", .since = first, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,        \
-     .prepare = cpu_norm_prepare, .release = cpu_norm_release, .scratch = cpu_doubles_scratch, .run = function,        \
-     .claim = claimed}
+    {                                                                                                                  \
+        .op = operator, .domain = "", .since = first, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,     \
+        .prepare = cpu_norm_prepare, .release = cpu_norm_release, .scratch = cpu_doubles_scratch, .run = function,     \
+        .claim = claimed                                                                                               \
+    }
 const cpu_kernel cpu_kernels_norm[] = {
     ROW("BatchNormalization", 1, batch_reference, cpu_norm_batch_claim),
     ROW("InstanceNormalization", 1, instance_reference, NULL),
@@ -342,8 +349,15 @@ const cpu_kernel cpu_kernels_norm[] = {
     ROW("GroupNormalization", 18, group_reference, NULL),
     ROW("LRN", 1, lrn_reference, NULL),
     ROW("LpNormalization", 1, lp_reference, NULL),
-    {.op = "MeanVarianceNormalization", .domain = "", .since = 9, .until = CPU_NEWEST, .types = CPU_FLOATS,
-     .reference = true, .prepare = cpu_norm_prepare, .release = cpu_norm_release, .scratch = variance_scratch,
+    {.op = "MeanVarianceNormalization",
+     .domain = "",
+     .since = 9,
+     .until = CPU_NEWEST,
+     .types = CPU_FLOATS,
+     .reference = true,
+     .prepare = cpu_norm_prepare,
+     .release = cpu_norm_release,
+     .scratch = variance_scratch,
      .run = variance_reference},
 };
 const uint32_t cpu_kernels_norm_count = sizeof(cpu_kernels_norm) / sizeof(cpu_kernels_norm[0]);

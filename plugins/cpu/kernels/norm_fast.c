@@ -4,7 +4,7 @@
  */
 #include "cpu/kernels/norm.h"
 
-#define PARTS 16
+#define PARTS      16
 #define ROW_FLOATS 2048 /* of an item, at least */
 
 static float sum(const float *x, uint64_t n) {
@@ -181,9 +181,11 @@ static partita_status rms_run(const cpu_call *call, uint64_t begin, uint64_t end
 }
 
 #define ROW(operator, first, function, claimed, item_count, inplace)                                                   \
-    {.op = operator, .domain = "", .since = first, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32), .claim = claimed,  \
-     .prepare = cpu_norm_prepare, .release = cpu_norm_release, .items = item_count, .run = function,                   \
-     .in_place = inplace}
+    {                                                                                                                  \
+        .op = operator, .domain = "", .since = first, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),                 \
+        .claim = claimed, .prepare = cpu_norm_prepare, .release = cpu_norm_release, .items = item_count,               \
+        .run = function, .in_place = inplace                                                                           \
+    }
 const cpu_kernel cpu_kernels_norm_fast[] = {
     ROW("BatchNormalization", 1, batch_run, batch_claim, plane_items, true),
     ROW("InstanceNormalization", 1, instance_run, NULL, plane_items, true),

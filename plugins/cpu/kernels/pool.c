@@ -49,8 +49,10 @@ static partita_status pool_prepare(const cpu_node *node, const ptp_host *host, v
     state->column_major = cpu_attr_int(node, "storage_order", 0) != 0;
     state->p = cpu_attr_float(node, "p", (float)cpu_attr_int(node, "p", 2));
     partita_status status = cpu_window_attrs_read(node, host, &state->attrs);
-    if (status == PARTITA_OK) *out_state = state;
-    else cpu_free(host, state);
+    if (status == PARTITA_OK)
+        *out_state = state;
+    else
+        cpu_free(host, state);
     return status;
 }
 
@@ -63,8 +65,14 @@ static partita_status window_of(const cpu_call *call, cpu_window *g) {
         /* One window over everything, whatever the rank. */
         int64_t size = (int64_t)cpu_extent(x->dims, 2, x->rank);
         if (x->rank < 2) return cpu_fail(call->host, PARTITA_BAD_INPUT, "rank %u has no spatial dims", x->rank);
-        *g = (cpu_window){.spatial = 1, .in = {1, 1, size}, .out = {1, 1, 1}, .kernel = {1, 1, size},
-                          .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .in_size = size, .out_size = 1,
+        *g = (cpu_window){.spatial = 1,
+                          .in = {1, 1, size},
+                          .out = {1, 1, 1},
+                          .kernel = {1, 1, size},
+                          .stride = {1, 1, 1},
+                          .dilation = {1, 1, 1},
+                          .in_size = size,
+                          .out_size = 1,
                           .kernel_size = size};
     } else {
         partita_status status = cpu_window_make(call, &state->attrs, x, y, NULL, g);
@@ -113,8 +121,8 @@ static float sum_of(const float *x, int64_t n) {
 }
 
 /* Columns [first, last) of a row whose windows lie inside: maximum or sum without a look at the borders. */
-static void row_inside(const pool_state *state, const cpu_window *g, const float *x, float *y, int64_t row, int64_t first,
-                       int64_t last) {
+static void row_inside(const pool_state *state, const cpu_window *g, const float *x, float *y, int64_t row,
+                       int64_t first, int64_t last) {
     const float *from = x + (row * g->stride[1] - g->pad[1]) * g->in[2] - g->pad[2];
     float scale = 1.0f / (float)g->kernel_size;
     for (int64_t column = first; column < last; column++) {
@@ -123,8 +131,10 @@ static void row_inside(const pool_state *state, const cpu_window *g, const float
         for (int64_t ky = 0; ky < g->kernel[1]; ky++) {
             for (int64_t kx = 0; kx < g->kernel[2]; kx++) {
                 float value = corner[ky * g->in[2] + kx];
-                if (state->kind == POOL_AVERAGE) result += value;
-                else result = value > result || value != value ? value : result;
+                if (state->kind == POOL_AVERAGE)
+                    result += value;
+                else
+                    result = value > result || value != value ? value : result;
             }
         }
         y[row * g->out[2] + column] = state->kind == POOL_MAX ? result : result * scale;
@@ -141,7 +151,8 @@ static void plane_float(const pool_state *state, const cpu_window *g, const floa
         int64_t top = row * g->stride[1] - g->pad[1];
         bool inside = top >= 0 && top + g->kernel[1] <= g->in[1];
         int64_t begin = inside ? first : 0, end = inside ? last : 0;
-        for (int64_t p = 0; p < begin; p++) y[row * g->out[2] + p] = window_float(state, g, x, row * g->out[2] + p, NULL);
+        for (int64_t p = 0; p < begin; p++)
+            y[row * g->out[2] + p] = window_float(state, g, x, row * g->out[2] + p, NULL);
         row_inside(state, g, x, y, row, begin, end);
         for (int64_t p = end; p < g->out[2]; p++)
             y[row * g->out[2] + p] = window_float(state, g, x, row * g->out[2] + p, NULL);
@@ -160,8 +171,10 @@ static partita_status pool_float(const cpu_call *call, uint64_t begin, uint64_t 
     for (int64_t plane = (int64_t)begin; plane < (int64_t)end; plane++) {
         const float *x = (const float *)call->in[0].data + plane * g.in_size;
         float *y = (float *)call->out[0].data + plane * g.out_size;
-        if (state->global && state->kind == POOL_AVERAGE) *y = sum_of(x, g.in_size) / (float)g.in_size;
-        else if (plain) plane_float(state, &g, x, y);
+        if (state->global && state->kind == POOL_AVERAGE)
+            *y = sum_of(x, g.in_size) / (float)g.in_size;
+        else if (plain)
+            plane_float(state, &g, x, y);
         else {
             for (int64_t p = 0; p < g.out_size; p++) {
                 int64_t found;
@@ -190,18 +203,36 @@ static partita_status unpool_run(const cpu_call *call, uint64_t begin, uint64_t 
 }
 
 #define REFERENCE(operator, more)                                                                                      \
-    {.op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS | (more), .reference = true,   \
-     .prepare = pool_prepare, .release = pool_release, .scratch = cpu_doubles_scratch, .run = pool_reference}
+    {                                                                                                                  \
+        .op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS | (more),                   \
+        .reference = true, .prepare = pool_prepare, .release = pool_release, .scratch = cpu_doubles_scratch,           \
+        .run = pool_reference                                                                                          \
+    }
 #define FAST(operator)                                                                                                 \
-    {.op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),                        \
-     .prepare = pool_prepare, .release = pool_release, .items = pool_items, .run = pool_float}
+    {                                                                                                                  \
+        .op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),                     \
+        .prepare = pool_prepare, .release = pool_release, .items = pool_items, .run = pool_float                       \
+    }
 #define BYTES (CPU_TYPE(UINT8) | CPU_TYPE(INT8))
 const cpu_kernel cpu_kernels_pool[] = {
-    REFERENCE("MaxPool", BYTES), REFERENCE("AveragePool", 0), REFERENCE("LpPool", 0),
-    REFERENCE("GlobalMaxPool", 0), REFERENCE("GlobalAveragePool", 0), REFERENCE("GlobalLpPool", 0),
-    FAST("MaxPool"), FAST("AveragePool"), FAST("LpPool"),
-    FAST("GlobalMaxPool"), FAST("GlobalAveragePool"), FAST("GlobalLpPool"),
-    {.op = "MaxUnpool", .domain = "", .since = 9, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,
+    REFERENCE("MaxPool", BYTES),
+    REFERENCE("AveragePool", 0),
+    REFERENCE("LpPool", 0),
+    REFERENCE("GlobalMaxPool", 0),
+    REFERENCE("GlobalAveragePool", 0),
+    REFERENCE("GlobalLpPool", 0),
+    FAST("MaxPool"),
+    FAST("AveragePool"),
+    FAST("LpPool"),
+    FAST("GlobalMaxPool"),
+    FAST("GlobalAveragePool"),
+    FAST("GlobalLpPool"),
+    {.op = "MaxUnpool",
+     .domain = "",
+     .since = 9,
+     .until = CPU_NEWEST,
+     .types = CPU_FLOATS,
+     .reference = true,
      .run = unpool_run},
 };
 const uint32_t cpu_kernels_pool_count = sizeof(cpu_kernels_pool) / sizeof(cpu_kernels_pool[0]);

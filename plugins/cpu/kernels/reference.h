@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The frame of reference kernels for numbers: all inputs as double, the operator in plain loops, all outputs rounded once
- * to their type. One item; the doubles lie in the scratch.
+ * The frame of reference kernels for numbers: all inputs as double, the operator in plain loops, all outputs rounded
+ * once to their type. One item; the doubles lie in the scratch.
  */
 #ifndef CPU_KERNELS_REFERENCE_H
 #define CPU_KERNELS_REFERENCE_H
 
 #include "cpu/kernels/support.h"
 
-#define CPU_DOUBLES_IN 10
+#define CPU_DOUBLES_IN  10
 #define CPU_DOUBLES_OUT 5
 
 typedef struct cpu_doubles {

@@ -73,7 +73,8 @@ static partita_status resize_run(const cpu_call *call, uint64_t begin, uint64_t 
         end = begin == 0 ? 1 : begin;
         worker = 0;
     }
-    uint64_t each = largest(call, first), in = cpu_extent(x->dims, first, x->rank), out = cpu_extent(y->dims, first, y->rank);
+    uint64_t each = largest(call, first), in = cpu_extent(x->dims, first, x->rank),
+             out = cpu_extent(y->dims, first, y->rank);
     float *room = (float *)call->scratch + 2 * worker * each;
     for (uint64_t item = begin; item < end && status == PARTITA_OK; item++) {
         float *to = (float *)y->data + item * out;
@@ -86,13 +87,17 @@ static partita_status resize_run(const cpu_call *call, uint64_t begin, uint64_t 
 
 #define NUMBERS (CPU_NUMBERS | CPU_TYPE(BOOL))
 #define REFERENCE(operator, first, last)                                                                               \
-    {.op = operator, .domain = "", .since = first, .until = last, .types = NUMBERS, .reference = true,                 \
-     .prepare = cpu_resize_prepare, .release = cpu_resize_release, .scratch = reference_scratch,                       \
-     .run = resize_reference}
+    {                                                                                                                  \
+        .op = operator, .domain = "", .since = first, .until = last, .types = NUMBERS, .reference = true,              \
+        .prepare = cpu_resize_prepare, .release = cpu_resize_release, .scratch = reference_scratch,                    \
+        .run = resize_reference                                                                                        \
+    }
 #define FAST(operator, first, last)                                                                                    \
-    {.op = operator, .domain = "", .since = first, .until = last, .types = CPU_TYPE(FLOAT32),                          \
-     .prepare = cpu_resize_prepare, .release = cpu_resize_release, .scratch = resize_scratch, .items = resize_items,   \
-     .run = resize_run}
+    {                                                                                                                  \
+        .op = operator, .domain = "", .since = first, .until = last, .types = CPU_TYPE(FLOAT32),                       \
+        .prepare = cpu_resize_prepare, .release = cpu_resize_release, .scratch = resize_scratch,                       \
+        .items = resize_items, .run = resize_run                                                                       \
+    }
 const cpu_kernel cpu_kernels_resize[] = {REFERENCE("Resize", 10, CPU_NEWEST), REFERENCE("Upsample", 7, 9),
                                          FAST("Resize", 10, CPU_NEWEST), FAST("Upsample", 7, 9)};
 const uint32_t cpu_kernels_resize_count = sizeof(cpu_kernels_resize) / sizeof(cpu_kernels_resize[0]);

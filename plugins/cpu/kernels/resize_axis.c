@@ -15,8 +15,9 @@ static int32_t position(partita_str text, const char *const *names, uint32_t cou
     return -1;
 }
 
-static const char *const transform_names[] = {"half_pixel",    "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
-                                              "asymmetric",    "tf_half_pixel_for_nn", "tf_crop_and_resize"};
+static const char *const transform_names[] = {"half_pixel",        "half_pixel_symmetric", "pytorch_half_pixel",
+                                              "align_corners",     "asymmetric",           "tf_half_pixel_for_nn",
+                                              "tf_crop_and_resize"};
 static const char *const rounding_names[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"};
 static const char *const aspect_names[] = {"stretch", "not_larger", "not_smaller"};
 static const char *const mode_names[] = {"nearest", "linear", "cubic"};
@@ -57,8 +58,10 @@ partita_status cpu_resize_prepare(const cpu_node *node, const ptp_host *host, vo
     if (count > 0) memcpy(state->scales, scales, state->scale_count * sizeof(float));
     partita_status status = texts_read(node, host, state);
     if (status == PARTITA_OK) status = cpu_ints_attr(node, host, "axes", &state->axes);
-    if (status == PARTITA_OK) *out_state = state;
-    else cpu_free(host, state);
+    if (status == PARTITA_OK)
+        *out_state = state;
+    else
+        cpu_free(host, state);
     return status;
 }
 
@@ -109,8 +112,8 @@ static int64_t clip(int64_t x, int64_t n) { return x < 0 ? 0 : x >= n ? n - 1 : 
 
 static float bounded(float x) { return x > 1e9f ? 1e9f : x < -1e9f || x != x ? -1e9f : x; }
 
-/* Taps of one output: neighbours of x, or all under the stretched filter. What lies outside goes to the border's element,
- * or is left out. */
+/* Taps of one output: neighbours of x, or all under the stretched filter. What lies outside goes to the border's
+ * element, or is left out. */
 static void taps_fill(const cpu_resize_state *state, cpu_resize_axis *axis, uint64_t j, float x, float stretch) {
     int64_t *index = axis->index + j * axis->taps, n = (int64_t)axis->in;
     float *weight = axis->weight + j * axis->taps, total = 0;
@@ -183,17 +186,18 @@ static partita_status spans_make(const cpu_call *call, span *spans) {
     const cpu_tensor *x = &call->in[0], *y = &call->out[0];
     bool old = state->upsample || state->since < 11, named[CPU_MAX_RANK] = {false};
     uint32_t scales_at = old ? 1 : 2;
-    const cpu_tensor *scales = cpu_has_input(call, scales_at) && call->in[scales_at].count > 0 ? &call->in[scales_at] : NULL;
+    const cpu_tensor *scales =
+        cpu_has_input(call, scales_at) && call->in[scales_at].count > 0 ? &call->in[scales_at] : NULL;
     const cpu_tensor *sizes = !old && cpu_has_input(call, 3) && call->in[3].count > 0 ? &call->in[3] : NULL;
     const cpu_tensor *roi = !old && cpu_has_input(call, 1) && call->in[1].count > 0 ? &call->in[1] : NULL;
     uint32_t count = state->axes.given ? state->axes.count : x->rank;
     if (y->rank != x->rank) return cpu_fail(call->host, PARTITA_BAD_INPUT, "the output has another rank");
-    for (uint32_t i = 0; i < x->rank; i++)
-        spans[i] = (span){1, (float)x->dims[i], (float)y->dims[i], 0, 1};
+    for (uint32_t i = 0; i < x->rank; i++) spans[i] = (span){1, (float)x->dims[i], (float)y->dims[i], 0, 1};
     if ((scales != NULL && scales->count != count) || (sizes != NULL && sizes->count != count) ||
         (roi != NULL && state->transform == TF_CROP && roi->count != 2 * (uint64_t)count) ||
         (state->scale_count > 0 && state->scale_count != count))
-        return cpu_fail(call->host, PARTITA_BAD_INPUT, "roi, scales or sizes have not one entry for each of %u axes", count);
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "roi, scales or sizes have not one entry for each of %u axes",
+                        count);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t axis = i;
         if (state->axes.given) {
@@ -202,9 +206,12 @@ static partita_status spans_make(const cpu_call *call, span *spans) {
         }
         span *s = &spans[axis];
         named[axis] = true;
-        if (scales != NULL) s->scale = list_at(scales, i);
-        else if (sizes != NULL) s->scale = list_at(sizes, i) / s->in;
-        else if (state->scale_count > 0) s->scale = state->scales[i];
+        if (scales != NULL)
+            s->scale = list_at(scales, i);
+        else if (sizes != NULL)
+            s->scale = list_at(sizes, i) / s->in;
+        else if (state->scale_count > 0)
+            s->scale = state->scales[i];
         if (roi != NULL && state->transform == TF_CROP) {
             s->roi_start = list_at(roi, i);
             s->roi_end = list_at(roi, count + i);

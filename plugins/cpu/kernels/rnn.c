@@ -30,7 +30,8 @@ static bool name_is(partita_str name, const char *other) {
 }
 
 static partita_status activations_read(const cpu_node *node, const ptp_host *host, cpu_rnn_state *state) {
-    static const uint32_t usual[3][3] = {{ACTIVATION_Tanh}, {ACTIVATION_Sigmoid, ACTIVATION_Tanh},
+    static const uint32_t usual[3][3] = {{ACTIVATION_Tanh},
+                                         {ACTIVATION_Sigmoid, ACTIVATION_Tanh},
                                          {ACTIVATION_Sigmoid, ACTIVATION_Tanh, ACTIVATION_Tanh}};
     uint32_t each = state->kind + 1, alpha_count, beta_count, alpha_at = 0, beta_at = 0;
     const float *alphas = ptp_attribute_floats(node->block, &node->row, "activation_alpha", &alpha_count);
@@ -39,7 +40,8 @@ static partita_status activations_read(const cpu_node *node, const ptp_host *hos
     bool given = ptp_attribute_find(node->block, &node->row, "activations", &row) != 0 &&
                  row.type == PTP_ATTRIBUTE_STRINGS && row.data.count > 0;
     if (given && row.data.count < each * state->directions)
-        return cpu_fail(host, PARTITA_CANNOT_COMPILE, "%u activations, %u needed", row.data.count, each * state->directions);
+        return cpu_fail(host, PARTITA_CANNOT_COMPILE, "%u activations, %u needed", row.data.count,
+                        each * state->directions);
     state->usual = state->clip == 0;
     for (uint32_t i = 0; i < each * state->directions; i++) {
         cpu_activation *activation = &state->activations[i / each][i % each];
@@ -95,12 +97,15 @@ partita_status cpu_rnn_sizes_of(const cpu_call *call, const cpu_rnn_state *state
     if (cpu_has_input(call, 3)) fits = fits && shape_is(&call->in[3], 2, d, 2 * rows, 0);
     if (cpu_has_input(call, 4)) fits = fits && shape_is(&call->in[4], 1, sizes->batch, 0, 0);
     if (cpu_has_input(call, 5)) fits = fits && shape_is(&call->in[5], 3, lead, second, sizes->hidden);
-    if (state->kind == CPU_LSTM && cpu_has_input(call, 6)) fits = fits && shape_is(&call->in[6], 3, lead, second, sizes->hidden);
-    if (state->kind == CPU_LSTM && cpu_has_input(call, 7)) fits = fits && shape_is(&call->in[7], 2, d, 3 * sizes->hidden, 0);
+    if (state->kind == CPU_LSTM && cpu_has_input(call, 6))
+        fits = fits && shape_is(&call->in[6], 3, lead, second, sizes->hidden);
+    if (state->kind == CPU_LSTM && cpu_has_input(call, 7))
+        fits = fits && shape_is(&call->in[7], 2, d, 3 * sizes->hidden, 0);
     if (cpu_has_output(call, 0)) fits = fits && call->out[0].count == sizes->steps * d * sizes->batch * sizes->hidden;
     for (uint32_t i = 1; i < call->out_count; i++)
         if (cpu_has_output(call, i)) fits = fits && call->out[i].count == d * sizes->batch * sizes->hidden;
-    return fits ? PARTITA_OK : cpu_fail(call->host, PARTITA_BAD_INPUT, "the shapes of the inputs do not fit each other");
+    return fits ? PARTITA_OK
+                : cpu_fail(call->host, PARTITA_BAD_INPUT, "the shapes of the inputs do not fit each other");
 }
 
 uint64_t cpu_rnn_x_row(const cpu_rnn_state *state, const cpu_rnn_sizes *sizes, uint64_t t, uint64_t b) {
@@ -150,8 +155,8 @@ static void gru_step(const lane *l, const double *x) {
         const double *row = l->r + (2 * n + j) * n;
         double from_x = dot(x, l->w + (2 * n + j) * l->input, l->input) + (l->wb != NULL ? l->wb[2 * n + j] : 0);
         double bias = l->rb != NULL ? l->rb[2 * n + j] : 0;
-        double from_h = l->state->linear_before_reset ? l->sums[n + j] * (dot(l->h, row, n) + bias)
-                                                      : dot(l->extra, row, n) + bias;
+        double from_h =
+            l->state->linear_before_reset ? l->sums[n + j] * (dot(l->h, row, n) + bias) : dot(l->extra, row, n) + bias;
         l->sums[2 * n + j] = activate_double(&f[1], clip, from_x + from_h);
     }
     for (uint64_t j = 0; j < n; j++) l->h[j] = (1 - l->sums[j]) * l->sums[2 * n + j] + l->sums[j] * l->h[j];
@@ -168,7 +173,8 @@ static void step(const lane *l, const double *x) {
         l->sums[j] = dot(x, l->w + j * l->input, l->input) + dot(l->h, l->r + j * l->n, l->n);
         if (l->wb != NULL) l->sums[j] += l->wb[j] + l->rb[j];
     }
-    if (state->kind == CPU_LSTM) lstm_double(state, l->d, l->n, l->sums, l->p, l->c, l->h);
+    if (state->kind == CPU_LSTM)
+        lstm_double(state, l->d, l->n, l->sums, l->p, l->c, l->h);
     else
         for (uint64_t j = 0; j < rows; j++)
             l->h[j] = activate_double(&state->activations[l->d][0], (double)state->clip, l->sums[j]);
@@ -189,7 +195,13 @@ static partita_status rnn_reference(const cpu_call *call, uint64_t begin, uint64
     cpu_doubles_load(call, &v);
     uint64_t n = s.hidden, rows = state->gates * n, used = cpu_doubles_scratch(call) / sizeof(double);
     double *room = (double *)call->scratch + used;
-    lane l = {.state = state, .n = n, .input = s.input, .h = room, .c = room + n, .sums = room + 2 * n, .extra = room + 6 * n};
+    lane l = {.state = state,
+              .n = n,
+              .input = s.input,
+              .h = room,
+              .c = room + n,
+              .sums = room + 2 * n,
+              .extra = room + 6 * n};
     for (uint64_t lane_at = 0; lane_at < state->directions * s.batch; lane_at++) {
         uint64_t d = lane_at / s.batch, b = lane_at % s.batch, length = cpu_rnn_length(call, &s, b);
         uint64_t row = cpu_rnn_state_row(state, &s, d, b) * n;
@@ -221,15 +233,19 @@ static partita_status rnn_prepare(const cpu_node *node, const ptp_host *host, vo
     *out_state = NULL;
     if (state == NULL) return PARTITA_OUT_OF_MEMORY;
     partita_status status = cpu_rnn_read(node, host, state);
-    if (status == PARTITA_OK) *out_state = state;
-    else cpu_free(host, state);
+    if (status == PARTITA_OK)
+        *out_state = state;
+    else
+        cpu_free(host, state);
     return status;
 }
 
 static void rnn_release(const ptp_host *host, void *state) { cpu_free(host, state); }
 
 #define ROW(operator)                                                                                                  \
-    {.op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,            \
-     .prepare = rnn_prepare, .release = rnn_release, .scratch = rnn_scratch, .run = rnn_reference}
+    {                                                                                                                  \
+        .op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,         \
+        .prepare = rnn_prepare, .release = rnn_release, .scratch = rnn_scratch, .run = rnn_reference                   \
+    }
 const cpu_kernel cpu_kernels_rnn[] = {ROW("LSTM"), ROW("GRU"), ROW("RNN")};
 const uint32_t cpu_kernels_rnn_count = sizeof(cpu_kernels_rnn) / sizeof(cpu_kernels_rnn[0]);

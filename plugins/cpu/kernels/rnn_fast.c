@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LSTM, GRU and RNN of float32. An item is one direction of a piece of the batch: first the part of all gates that comes
- * from X as one product, then step by step the part that comes from the state.
+ * LSTM, GRU and RNN of float32. An item is one direction of a piece of the batch: first the part of all gates that
+ * comes from X as one product, then step by step the part that comes from the state.
  */
 #include "cpu/kernels/rnn.h"
 #include "cpu/kernels/gemm.h"
@@ -15,13 +15,13 @@ typedef struct fast_state {
     cpu_rnn_state rnn;
     const cpu_gemm_micro *micro;
     const cpu_rnn_vectors *vectors;
-    float *w, *r;               /* packed, by direction, when constant */
+    float *w, *r; /* packed, by direction, when constant */
     uint64_t w_each, r_each;
 } fast_state;
 
 /* What an item needs of the scratch, in floats. */
 typedef struct rooms {
-    uint64_t pieces, piece;    /* pieces of the batch, rows of one */
+    uint64_t pieces, piece; /* pieces of the batch, rows of one */
     uint64_t w, r, x, sums, state;
     uint64_t all;
 } rooms;
@@ -69,8 +69,10 @@ static partita_status constants_pack(const cpu_node *node, const ptp_host *host,
         if (packed == NULL) return PARTITA_OUT_OF_MEMORY;
         for (uint64_t d = 0; d < state->rnn.directions; d++) {
             const float *from = (const float *)t->data + d * rows * columns;
-            if (input == 1) w_pack(state, from, rows, columns, packed + d * each);
-            else r_pack(state, from, columns, packed + d * each);
+            if (input == 1)
+                w_pack(state, from, rows, columns, packed + d * each);
+            else
+                r_pack(state, from, columns, packed + d * each);
         }
         if (input == 1) {
             state->w = packed;
@@ -90,13 +92,17 @@ static partita_status fast_prepare(const cpu_node *node, const ptp_host *host, v
     state->micro = cpu_gemm_micro_of(node->level);
     state->vectors = &cpu_rnn_baseline;
 #if defined(__x86_64__)
-    if (node->level >= CPU_LEVEL_AVX512) state->vectors = &cpu_rnn_avx512;
-    else if (node->level >= CPU_LEVEL_AVX2) state->vectors = &cpu_rnn_avx2;
+    if (node->level >= CPU_LEVEL_AVX512)
+        state->vectors = &cpu_rnn_avx512;
+    else if (node->level >= CPU_LEVEL_AVX2)
+        state->vectors = &cpu_rnn_avx2;
 #endif
     partita_status status = cpu_rnn_read(node, host, &state->rnn);
     if (status == PARTITA_OK) status = constants_pack(node, host, state);
-    if (status == PARTITA_OK) *out_state = state;
-    else fast_release(host, state);
+    if (status == PARTITA_OK)
+        *out_state = state;
+    else
+        fast_release(host, state);
     return status;
 }
 
@@ -141,10 +147,21 @@ typedef struct piece {
 } piece;
 
 /* y [m, n] (row stride y_row) += or = a [m, k] * packed. */
-static void multiply(const piece *p, const float *packed, uint64_t m, uint64_t n, uint64_t k, const float *a, int64_t a_row,
-                     float *y, int64_t y_row, bool accumulate, const float *bias) {
-    cpu_gemm gemm = {.micro = p->state->micro, .m = m, .n = n, .k = k, .a = a, .a_row = a_row, .a_column = 1,
-                     .packed = packed, .c = y, .c_row = y_row, .alpha = 1, .accumulate = accumulate, .column_bias = bias};
+static void multiply(const piece *p, const float *packed, uint64_t m, uint64_t n, uint64_t k, const float *a,
+                     int64_t a_row, float *y, int64_t y_row, bool accumulate, const float *bias) {
+    cpu_gemm gemm = {.micro = p->state->micro,
+                     .m = m,
+                     .n = n,
+                     .k = k,
+                     .a = a,
+                     .a_row = a_row,
+                     .a_column = 1,
+                     .packed = packed,
+                     .c = y,
+                     .c_row = y_row,
+                     .alpha = 1,
+                     .accumulate = accumulate,
+                     .column_bias = bias};
     cpu_gemm_run(&gemm, 0, m, 0, cpu_blocks(n, p->state->micro->columns));
 }
 
@@ -173,8 +190,10 @@ static void x_multiply(const piece *p) {
 static void apply(const piece *p, uint32_t which, uint64_t n, float *x) {
     const cpu_rnn_state *rnn = &p->state->rnn;
     const cpu_activation *activation = &rnn->activations[p->d][which];
-    if (rnn->clip == 0 && activation->function == ACTIVATION_Sigmoid) p->state->vectors->sigmoid(n, x);
-    else if (rnn->clip == 0 && activation->function == ACTIVATION_Tanh) p->state->vectors->tanh(n, x);
+    if (rnn->clip == 0 && activation->function == ACTIVATION_Sigmoid)
+        p->state->vectors->sigmoid(n, x);
+    else if (rnn->clip == 0 && activation->function == ACTIVATION_Tanh)
+        p->state->vectors->tanh(n, x);
     else
         for (uint64_t j = 0; j < n; j++) x[j] = activate_float(activation, rnn->clip, x[j]);
 }
@@ -186,7 +205,8 @@ static void gru_rows(const piece *p, float *gates, uint64_t gate_row, const uint
     const float *last = p->r + packed_floats(p->state, 2 * n, n);
     for (uint64_t b = 0; b < count; b++) apply(p, 0, 2 * n, gates + b * gate_row);
     if (rnn->linear_before_reset) {
-        multiply(p, last, count, n, n, p->h, (int64_t)n, p->reset, (int64_t)n, false, p->rb != NULL ? p->rb + 2 * n : NULL);
+        multiply(p, last, count, n, n, p->h, (int64_t)n, p->reset, (int64_t)n, false,
+                 p->rb != NULL ? p->rb + 2 * n : NULL);
         for (uint64_t b = 0; b < count; b++)
             for (uint64_t j = 0; j < n; j++)
                 gates[b * gate_row + 2 * n + j] += gates[b * gate_row + n + j] * p->reset[b * n + j];
@@ -219,16 +239,20 @@ static void step_run(const piece *p, uint64_t i, const uint64_t *lengths, uint8_
         uint64_t t = live[b] && rnn->reverse[p->d] ? lengths[b] - 1 - i : i;
         float *row = gates + b * p->rows, *h = p->h + b * n;
         if (live[b] && rnn->kind == CPU_LSTM) {
-            if (rnn->usual && !rnn->input_forget) p->state->vectors->lstm(n, row, p->p, p->c + b * n, h);
-            else lstm_float(rnn, (uint32_t)p->d, n, row, p->p, p->c + b * n, h);
+            if (rnn->usual && !rnn->input_forget)
+                p->state->vectors->lstm(n, row, p->p, p->c + b * n, h);
+            else
+                lstm_float(rnn, (uint32_t)p->d, n, row, p->p, p->c + b * n, h);
         } else if (live[b] && rnn->kind == CPU_RNN) {
             apply(p, 0, n, row);
             memcpy(h, row, n * sizeof(float));
         }
         if (!cpu_has_output(p->call, 0)) continue;
         float *y = (float *)p->call->out[0].data + cpu_rnn_y_row(rnn, p->s, t, p->d, p->b0 + b) * n;
-        if (live[b]) memcpy(y, h, n * sizeof(float));
-        else memset(y, 0, n * sizeof(float));
+        if (live[b])
+            memcpy(y, h, n * sizeof(float));
+        else
+            memset(y, 0, n * sizeof(float));
     }
 }
 
@@ -314,7 +338,10 @@ static partita_status fast_run(const cpu_call *call, uint64_t begin, uint64_t en
 }
 
 #define ROW(operator)                                                                                                  \
-    {.op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),                        \
-     .prepare = fast_prepare, .release = fast_release, .scratch = fast_scratch, .items = fast_items, .run = fast_run}
+    {                                                                                                                  \
+        .op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),                     \
+        .prepare = fast_prepare, .release = fast_release, .scratch = fast_scratch, .items = fast_items,                \
+        .run = fast_run                                                                                                \
+    }
 const cpu_kernel cpu_kernels_rnn_fast[] = {ROW("LSTM"), ROW("GRU"), ROW("RNN")};
 const uint32_t cpu_kernels_rnn_fast_count = sizeof(cpu_kernels_rnn_fast) / sizeof(cpu_kernels_rnn_fast[0]);

@@ -18,7 +18,8 @@ static partita_status roi_prepare(const cpu_node *node, const ptp_host *host, vo
     if (state == NULL) return PARTITA_OUT_OF_MEMORY;
     state->maximum = cpu_attr_is(node, "mode", "max");
     /* Before version 16 there was no shift by half a pixel. */
-    state->half_pixel = node->row.since >= 16 && !cpu_attr_is(node, "coordinate_transformation_mode", "output_half_pixel");
+    state->half_pixel =
+        node->row.since >= 16 && !cpu_attr_is(node, "coordinate_transformation_mode", "output_half_pixel");
     state->height = pooled.count == 2 ? pooled.at[0] : cpu_attr_int(node, "output_height", 1);
     state->width = pooled.count == 2 ? pooled.at[1] : cpu_attr_int(node, "output_width", 1);
     state->sampling = cpu_attr_int(node, "sampling_ratio", 0);
@@ -32,7 +33,8 @@ static void roi_release(const ptp_host *host, void *state) { cpu_free(host, stat
 static double sample(const roi_state *state, const double *plane, int64_t rows, int64_t columns, double y, double x,
                      double so_far, bool first) {
     double sum = 0, most = -INFINITY;
-    if (y < -1 || y > (double)rows || x < -1 || x > (double)columns) return state->maximum ? (first ? 0 : fmax(so_far, 0)) : so_far;
+    if (y < -1 || y > (double)rows || x < -1 || x > (double)columns)
+        return state->maximum ? (first ? 0 : fmax(so_far, 0)) : so_far;
     y = y < 0 ? 0 : y;
     x = x < 0 ? 0 : x;
     int64_t y0 = (int64_t)y, x0 = (int64_t)x;
@@ -79,7 +81,8 @@ static void align_bins(const roi_state *state, const double *plane, int64_t rows
 static void pool_bins(const roi_state *state, const double *plane, int64_t rows, int64_t columns, const double *roi,
                       double *y) {
     double left = round(roi[0] * state->scale), top = round(roi[1] * state->scale);
-    double width = fmax(round(roi[2] * state->scale) - left + 1, 1), height = fmax(round(roi[3] * state->scale) - top + 1, 1);
+    double width = fmax(round(roi[2] * state->scale) - left + 1, 1),
+           height = fmax(round(roi[3] * state->scale) - top + 1, 1);
     double bin_height = height / (double)state->height, bin_width = width / (double)state->width;
     for (int64_t bin = 0; bin < state->height * state->width; bin++) {
         double row = (double)(bin / state->width), column = (double)(bin % state->width), most = -INFINITY;
@@ -100,7 +103,8 @@ static partita_status roi_run(const cpu_call *call, uint64_t begin, uint64_t end
     int64_t each = pooling ? 5 : 4;
     cpu_doubles d;
     (void)begin, (void)end, (void)worker;
-    if (x->rank != 4 || rois->rank != 2 || rois->dims[1] != each || (!pooling && call->in[2].count != (uint64_t)rois->dims[0]))
+    if (x->rank != 4 || rois->rank != 2 || rois->dims[1] != each ||
+        (!pooling && call->in[2].count != (uint64_t)rois->dims[0]))
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "the shapes of X and the regions do not fit each other");
     int64_t channels = x->dims[1], rows = x->dims[2], columns = x->dims[3], bins = state->height * state->width;
     if (state->height < 1 || state->width < 1 || call->out[0].count != (uint64_t)(rois->dims[0] * channels * bins))
@@ -115,8 +119,10 @@ static partita_status roi_run(const cpu_call *call, uint64_t begin, uint64_t end
         for (int64_t c = 0; c < channels; c++) {
             const double *plane = d.in[0] + ((int64_t)image * channels + c) * rows * columns;
             double *y = d.out[0] + (r * channels + c) * bins;
-            if (pooling) pool_bins(state, plane, rows, columns, roi + 1, y);
-            else align_bins(state, plane, rows, columns, roi, y);
+            if (pooling)
+                pool_bins(state, plane, rows, columns, roi + 1, y);
+            else
+                align_bins(state, plane, rows, columns, roi, y);
         }
     }
     cpu_doubles_store(call, &d);
@@ -124,7 +130,9 @@ static partita_status roi_run(const cpu_call *call, uint64_t begin, uint64_t end
 }
 
 #define ROW(operator, first)                                                                                           \
-    {.op = operator, .domain = "", .since = first, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,        \
-     .prepare = roi_prepare, .release = roi_release, .scratch = cpu_doubles_scratch, .run = roi_run}
+    {                                                                                                                  \
+        .op = operator, .domain = "", .since = first, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,     \
+        .prepare = roi_prepare, .release = roi_release, .scratch = cpu_doubles_scratch, .run = roi_run                 \
+    }
 const cpu_kernel cpu_kernels_roi[] = {ROW("RoiAlign", 10), ROW("MaxRoiPool", 1)};
 const uint32_t cpu_kernels_roi_count = sizeof(cpu_kernels_roi) / sizeof(cpu_kernels_roi[0]);

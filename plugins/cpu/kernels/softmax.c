@@ -12,11 +12,15 @@ partita_status cpu_softmax_prepare(const cpu_node *node, const ptp_host *host, v
     if (state == NULL) return PARTITA_OUT_OF_MEMORY;
     state->flat = node->row.since < 13;
     state->axis = cpu_attr_int(node, "axis", state->flat ? 1 : -1);
-    state->kind = ptp_str_is(op, "Softmax") ? CPU_SOFTMAX : ptp_str_is(op, "LogSoftmax") ? CPU_LOG_SOFTMAX : CPU_HARDMAX;
+    state->kind = ptp_str_is(op, "Softmax")      ? CPU_SOFTMAX
+                  : ptp_str_is(op, "LogSoftmax") ? CPU_LOG_SOFTMAX
+                                                 : CPU_HARDMAX;
     state->rows = cpu_softmax_baseline;
 #if defined(__x86_64__)
-    if (node->level >= CPU_LEVEL_AVX512) state->rows = cpu_softmax_avx512;
-    else if (node->level >= CPU_LEVEL_AVX2) state->rows = cpu_softmax_avx2;
+    if (node->level >= CPU_LEVEL_AVX512)
+        state->rows = cpu_softmax_avx512;
+    else if (node->level >= CPU_LEVEL_AVX2)
+        state->rows = cpu_softmax_avx2;
 #endif
     return PARTITA_OK;
 }
@@ -30,7 +34,8 @@ partita_status cpu_softmax_shape(const cpu_call *call, uint64_t *out_outer, uint
         return PARTITA_OK;
     }
     /* Flattened at the rank itself every row has one element. */
-    if (state->flat && state->axis == (int64_t)x->rank) axis = x->rank;
+    if (state->flat && state->axis == (int64_t)x->rank)
+        axis = x->rank;
     else {
         partita_status status = cpu_axis(call, state->axis, x->rank, &axis);
         if (status != PARTITA_OK) return status;
@@ -52,9 +57,12 @@ static void one_row(uint32_t kind, const double *x, double *y, uint64_t n, uint6
     }
     for (uint64_t i = 0; i < n; i++) sum += exp(x[i * stride] - most);
     for (uint64_t i = 0; i < n; i++) {
-        if (kind == CPU_HARDMAX) y[i * stride] = i == where;
-        else if (kind == CPU_SOFTMAX) y[i * stride] = exp(x[i * stride] - most) / sum;
-        else y[i * stride] = x[i * stride] - most - log(sum);
+        if (kind == CPU_HARDMAX)
+            y[i * stride] = i == where;
+        else if (kind == CPU_SOFTMAX)
+            y[i * stride] = exp(x[i * stride] - most) / sum;
+        else
+            y[i * stride] = x[i * stride] - most - log(sum);
     }
 }
 
@@ -100,12 +108,16 @@ static partita_status softmax_run(const cpu_call *call, uint64_t begin, uint64_t
 }
 
 #define REFERENCE(operator)                                                                                            \
-    {.op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,            \
-     .prepare = cpu_softmax_prepare, .release = softmax_release, .scratch = cpu_doubles_scratch,                       \
-     .run = softmax_reference}
+    {                                                                                                                  \
+        .op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,         \
+        .prepare = cpu_softmax_prepare, .release = softmax_release, .scratch = cpu_doubles_scratch,                    \
+        .run = softmax_reference                                                                                       \
+    }
 #define FAST(operator)                                                                                                 \
-    {.op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),                        \
-     .prepare = cpu_softmax_prepare, .release = softmax_release, .items = softmax_items, .run = softmax_run}
+    {                                                                                                                  \
+        .op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),                     \
+        .prepare = cpu_softmax_prepare, .release = softmax_release, .items = softmax_items, .run = softmax_run         \
+    }
 const cpu_kernel cpu_kernels_softmax[] = {REFERENCE("Softmax"), REFERENCE("LogSoftmax"), REFERENCE("Hardmax"),
                                           FAST("Softmax"), FAST("LogSoftmax")};
 const uint32_t cpu_kernels_softmax_count = sizeof(cpu_kernels_softmax) / sizeof(cpu_kernels_softmax[0]);

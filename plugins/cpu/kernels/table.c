@@ -26,8 +26,8 @@ static const family families[] = {
 };
 
 #define FAMILY_COUNT (sizeof(families) / sizeof(families[0]))
-#define ROW_LIMIT 4096
-#define BUCKETS 1024
+#define ROW_LIMIT    4096
+#define BUCKETS      1024
 
 /* Rows with one hash of the name are a chain, in the order of the families. 0 ends a chain. */
 static const cpu_kernel *row_at[ROW_LIMIT];
@@ -49,8 +49,10 @@ static void index_build(void) {
             const cpu_kernel *row = &families[f].rows[r];
             uint32_t bucket = name_hash(row->op, strlen(row->op));
             row_at[used] = row;
-            if (last_row[bucket] == 0) first_row[bucket] = (uint16_t)used;
-            else next_row[last_row[bucket]] = (uint16_t)used;
+            if (last_row[bucket] == 0)
+                first_row[bucket] = (uint16_t)used;
+            else
+                next_row[last_row[bucket]] = (uint16_t)used;
             last_row[bucket] = (uint16_t)used;
         }
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attributes and geometry of sliding windows: see conv.h. Kernels take the output's dims as inference gave them and look
- * up inputs only within their bounds, so no attribute can make them leave the memory.
+ * Attributes and geometry of sliding windows: see conv.h. Kernels take the output's dims as inference gave them and
+ * look up inputs only within their bounds, so no attribute can make them leave the memory.
  */
 #include "cpu/kernels/conv.h"
 
@@ -15,9 +15,12 @@ partita_status cpu_window_attrs_read(const cpu_node *node, const ptp_host *host,
     if (status == PARTITA_OK) status = cpu_ints_attr(node, host, "output_shape", &out->output_shape);
     if (status != PARTITA_OK) return status;
     out->auto_pad = CPU_PAD_NOTSET;
-    if (ptp_str_is(pad, "SAME_UPPER")) out->auto_pad = CPU_PAD_SAME_UPPER;
-    else if (ptp_str_is(pad, "SAME_LOWER")) out->auto_pad = CPU_PAD_SAME_LOWER;
-    else if (ptp_str_is(pad, "VALID")) out->auto_pad = CPU_PAD_VALID;
+    if (ptp_str_is(pad, "SAME_UPPER"))
+        out->auto_pad = CPU_PAD_SAME_UPPER;
+    else if (ptp_str_is(pad, "SAME_LOWER"))
+        out->auto_pad = CPU_PAD_SAME_LOWER;
+    else if (ptp_str_is(pad, "VALID"))
+        out->auto_pad = CPU_PAD_VALID;
     out->group = cpu_attr_int(node, "group", 1);
     out->ceil_mode = cpu_attr_int(node, "ceil_mode", 0) != 0;
     out->has_kernel = out->kernel.given;
@@ -32,7 +35,8 @@ static partita_status sizes_make(const cpu_call *call, const cpu_window_attrs *a
                                  const cpu_tensor *out, const int64_t *kernel_dims, cpu_window *window) {
     uint32_t spatial = in->rank >= 2 ? in->rank - 2 : 0, skip = CPU_SPATIAL - spatial;
     if (spatial < 1 || spatial > CPU_SPATIAL || out->rank != in->rank)
-        return cpu_fail(call->host, PARTITA_UNSUPPORTED, "%u spatial dims, 1 to %d are implemented", spatial, CPU_SPATIAL);
+        return cpu_fail(call->host, PARTITA_UNSUPPORTED, "%u spatial dims, 1 to %d are implemented", spatial,
+                        CPU_SPATIAL);
     window->spatial = spatial;
     window->in_size = window->out_size = window->kernel_size = 1;
     for (uint32_t i = 0; i < CPU_SPATIAL; i++) {

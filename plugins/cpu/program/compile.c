@@ -70,7 +70,8 @@ static partita_status ports_make(cpu_program *program) {
         cpu_slot *slot = &program->slots[program->out_ports[i]];
         if (slot->in_port != PARTITA_NONE || slot->constant || slot->out_port != PARTITA_NONE)
             program->copies[program->copy_count++] = (cpu_copy){program->out_ports[i], i};
-        else slot->out_port = i;
+        else
+            slot->out_port = i;
     }
     return PARTITA_OK;
 }
@@ -91,14 +92,18 @@ static void weight_modes(cpu_program *program, ptp_compile *compile, const uint8
 
 static partita_status step_make(cpu_program *program, const ptp_compile *compile, uint32_t node_index, cpu_step *step,
                                 cpu_tensor *constants) {
-    cpu_node node = {.block = program->block, .row = ptp_node_at(program->block, node_index), .row_index = node_index,
-                     .level = program->config.level, .precision = compile->precision, .constants = constants};
+    cpu_node node = {.block = program->block,
+                     .row = ptp_node_at(program->block, node_index),
+                     .row_index = node_index,
+                     .level = program->config.level,
+                     .precision = compile->precision,
+                     .constants = constants};
     partita_str name = ptp_ref_str(program->block, node.row.name);
     ptp_answer answer = {.size = sizeof(answer)};
     for (uint32_t i = 0; i < node.row.inputs.count; i++) {
         uint32_t value = ptp_ref_id(program->block, node.row.inputs, i);
-        constants[i] = value != PARTITA_NONE && program->slots[value].constant ? program->slots[value].tensor
-                                                                               : (cpu_tensor){0};
+        constants[i] =
+            value != PARTITA_NONE && program->slots[value].constant ? program->slots[value].tensor : (cpu_tensor){0};
     }
     step->node = node_index;
     step->kernel = node.row.bodies.count > 0 ? NULL : cpu_kernel_find(&node, program->config.reference, &answer);
@@ -151,7 +156,8 @@ static partita_status steps_make(cpu_program *program, ptp_compile *compile) {
     constants = cpu_alloc(host, sizeof(cpu_tensor) * in_limit);
     program->args = cpu_alloc(host, sizeof(uint32_t) * arg_limit);
     program->steps = cpu_alloc(host, sizeof(cpu_step) * (uint64_t)graph.node_count);
-    if (packed == NULL || read == NULL || constants == NULL || program->args == NULL || program->steps == NULL) goto out;
+    if (packed == NULL || read == NULL || constants == NULL || program->args == NULL || program->steps == NULL)
+        goto out;
     for (uint32_t i = 0; i < graph.node_count; i++) {
         cpu_step *step = &program->steps[i];
         ptp_node_row row = ptp_node_at(program->block, graph.first_node + i);
@@ -162,11 +168,14 @@ static partita_status steps_make(cpu_program *program, ptp_compile *compile) {
         for (uint32_t a = 0; a < step->in_count; a++) {
             uint32_t value = program->args[step->first_arg + a];
             if (value == PARTITA_NONE) continue;
-            if (a == 1 && step->kernel->packs_weights) packed[value] = 1;
-            else read[value] = 1;
+            if (a == 1 && step->kernel->packs_weights)
+                packed[value] = 1;
+            else
+                read[value] = 1;
         }
         if (compile->job != NULL && (i & 31) == 0) {
-            status = host->job_progress(host->self, compile->job, (float)i / (float)graph.node_count, "prepare kernels");
+            status =
+                host->job_progress(host->self, compile->job, (float)i / (float)graph.node_count, "prepare kernels");
             if (status != PARTITA_OK) goto out;
         }
     }

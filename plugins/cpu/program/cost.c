@@ -5,8 +5,8 @@
  */
 #include "cpu/program/internal.h"
 
-#define NODE_US 0.5
-#define BYTES_PER_US 10e3
+#define NODE_US                0.5
+#define BYTES_PER_US           10e3
 #define REFERENCE_FLOPS_PER_US 800.0
 
 typedef struct rate {
@@ -16,9 +16,9 @@ typedef struct rate {
 
 /* Operators whose arithmetic is dense; of all others the bytes decide, at least. */
 static const rate dense_rates[] = {
-    {"Conv", 45e3},       {"ConvTranspose", 20e3}, {"MatMul", 55e3},    {"Gemm", 55e3},      {"LSTM", 15e3},
-    {"GRU", 15e3},        {"RNN", 15e3},           {"MatMulInteger", 20e3}, {"ConvInteger", 15e3},
-    {"QLinearConv", 15e3}, {"QLinearMatMul", 15e3}, {"Einsum", 10e3},
+    {"Conv", 45e3},        {"ConvTranspose", 20e3}, {"MatMul", 55e3},        {"Gemm", 55e3},
+    {"LSTM", 15e3},        {"GRU", 15e3},           {"RNN", 15e3},           {"MatMulInteger", 20e3},
+    {"ConvInteger", 15e3}, {"QLinearConv", 15e3},   {"QLinearMatMul", 15e3}, {"Einsum", 10e3},
 };
 
 static double rate_of(partita_str op, bool reference) {

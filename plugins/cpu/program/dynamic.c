@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The part of a run whose shapes are known only while it runs: outputs whose shape depends on data, what is computed from
- * them, and values that are no dense tensors. Worker 0 prepares such a step: arguments, shapes by the host's inference
- * or by the kernel itself, memory. What dies is freed behind its last reader.
+ * The part of a run whose shapes are known only while it runs: outputs whose shape depends on data, what is computed
+ * from them, and values that are no dense tensors. Worker 0 prepares such a step: arguments, shapes by the host's
+ * inference or by the kernel itself, memory. What dies is freed behind its last reader.
  */
 #include "cpu/program/internal.h"
 
@@ -123,8 +123,7 @@ void cpu_dynamic_retire(cpu_run *run, uint32_t index) {
 }
 
 void cpu_dynamic_clear(cpu_run *run) {
-    for (uint32_t i = 0; i < run->frame->dynamic_count; i++)
-        dynamic_free(run->frame->program->host, &run->dynamic[i]);
+    for (uint32_t i = 0; i < run->frame->dynamic_count; i++) dynamic_free(run->frame->program->host, &run->dynamic[i]);
 }
 
 /* Tells a `shaped` kernel what its output will look like; it gives the output itself. */
@@ -136,8 +135,10 @@ static partita_status output_tell(cpu_run *run, uint32_t index, uint32_t output,
     if ((uint32_t)shape->rank > CPU_MAX_RANK)
         return cpu_fail(program->host, PARTITA_BAD_INPUT, "output %u has rank %d", output, shape->rank);
     if (shape->rank > 0) memcpy(dynamic->dims, shape->dims, sizeof(int64_t) * (size_t)shape->rank);
-    *out = (cpu_tensor){.kind = PARTITA_KIND_TENSOR, .dtype = program->slots[value].row.dtype,
-                        .rank = (uint32_t)shape->rank, .dims = dynamic->dims};
+    *out = (cpu_tensor){.kind = PARTITA_KIND_TENSOR,
+                        .dtype = program->slots[value].row.dtype,
+                        .rank = (uint32_t)shape->rank,
+                        .dims = dynamic->dims};
     if (!cpu_shape_size(out->dtype, out->rank, out->dims, &out->count, &out->bytes))
         return cpu_fail(program->host, PARTITA_BAD_INPUT, "output %u is too large", output);
     return PARTITA_OK;
@@ -159,19 +160,27 @@ static partita_status outputs_infer(cpu_run *run, uint32_t index) {
     int64_t *dims = (int64_t *)(void *)(room + in_bytes + shape_bytes);
     for (uint32_t i = 0; i < step->in_count; i++) {
         const cpu_tensor *in = &call->in[i];
-        inputs[i] = (ptp_tensor){.size = sizeof(ptp_tensor), .kind = in->kind, .dtype = in->dtype, .rank = in->rank,
-                                 .dims = in->dims, .domain = PTP_DOMAIN_HOST, .data = in->data, .bytes = in->bytes,
+        inputs[i] = (ptp_tensor){.size = sizeof(ptp_tensor),
+                                 .kind = in->kind,
+                                 .dtype = in->dtype,
+                                 .rank = in->rank,
+                                 .dims = in->dims,
+                                 .domain = PTP_DOMAIN_HOST,
+                                 .data = in->data,
+                                 .bytes = in->bytes,
                                  .value = in->value};
     }
-    partita_status status = host->infer(host->self, program->infer, step->node, inputs, step->in_count, shapes, dims,
-                                        step->out_count);
+    partita_status status =
+        host->infer(host->self, program->infer, step->node, inputs, step->in_count, shapes, dims, step->out_count);
     for (uint32_t o = 0; o < step->out_count && status == PARTITA_OK; o++) {
         uint32_t value = out_value(run, index, o);
         if (value == PARTITA_NONE || run->frame->places[value].kind != CPU_PLACE_DYNAMIC) continue;
         if (shapes[o].rank < 0)
             status = cpu_fail(host, PARTITA_UNSUPPORTED, "the shape of output %u cannot be inferred", o);
-        else if (kernel->emit) status = output_tell(run, index, o, &shapes[o]);
-        else status = cpu_dynamic_alloc(call, o, (uint32_t)shapes[o].rank, shapes[o].dims);
+        else if (kernel->emit)
+            status = output_tell(run, index, o, &shapes[o]);
+        else
+            status = cpu_dynamic_alloc(call, o, (uint32_t)shapes[o].rank, shapes[o].dims);
     }
     host->free(host->self, room);
     return status;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the program share. compile.c makes programs, plan.c frames, run.c runs them, dynamic.c is the part of
- * a run whose shapes are known only then.
+ * What the files of the program share. compile.c makes programs, plan.c frames, run.c runs them, dynamic.c is the part
+ * of a run whose shapes are known only then.
  */
 #ifndef CPU_PROGRAM_INTERNAL_H
 #define CPU_PROGRAM_INTERNAL_H
@@ -13,13 +13,13 @@
 /* A value of the block. */
 typedef struct cpu_slot {
     ptp_value_row row;
-    uint32_t in_port;  /* PARTITA_NONE when it is no input of the part */
-    uint32_t out_port; /* the first output of the part that it is */
-    uint32_t producer; /* index of a step; PARTITA_NONE */
+    uint32_t in_port;   /* PARTITA_NONE when it is no input of the part */
+    uint32_t out_port;  /* the first output of the part that it is */
+    uint32_t producer;  /* index of a step; PARTITA_NONE */
     uint32_t last_step; /* last step that reads it or, when none does, its producer; steps' count for outputs */
-    bool constant;     /* `tensor` is whole */
-    bool handle;       /* no dense tensor of numbers */
-    cpu_tensor tensor; /* of a constant; of others kind and dtype only */
+    bool constant;      /* `tensor` is whole */
+    bool handle;        /* no dense tensor of numbers */
+    cpu_tensor tensor;  /* of a constant; of others kind and dtype only */
 } cpu_slot;
 
 typedef struct cpu_step {
@@ -28,7 +28,7 @@ typedef struct cpu_step {
     uint32_t node;
     uint32_t first_arg; /* inputs, then outputs, in cpu_program.args */
     uint32_t in_count, out_count;
-    double bytes, us;   /* at nominal shapes */
+    double bytes, us; /* at nominal shapes */
 } cpu_step;
 
 /* An output of the part that no step writes: an input or a constant, or a second name of another output. */
@@ -64,8 +64,8 @@ enum {
 
 typedef struct cpu_place {
     uint32_t kind;
-    bool known;      /* tensor's dims are those of every run */
-    uint64_t offset; /* or number of a port */
+    bool known;        /* tensor's dims are those of every run */
+    uint64_t offset;   /* or number of a port */
     cpu_tensor tensor; /* without data unless constant */
 } cpu_place;
 
@@ -80,13 +80,13 @@ typedef struct cpu_frame_step {
 
 struct cpu_frame {
     cpu_program *program;
-    cpu_place *places;        /* by value */
+    cpu_place *places; /* by value */
     cpu_frame_step *steps;
-    cpu_tensor *args;         /* as the program's args, without data of this run */
+    cpu_tensor *args; /* as the program's args, without data of this run */
     uint32_t dynamic_count;
     uint32_t workers;
     uint64_t calls_offset, args_offset, dynamic_offset, scratch_bytes;
-    int64_t *dims;            /* storage of the places' dims */
+    int64_t *dims; /* storage of the places' dims */
 };
 
 /* A value whose shape or handle this run found. */

@@ -18,12 +18,12 @@ typedef struct hole {
 typedef struct cpu_planner {
     cpu_frame *frame;
     const cpu_program *program;
-    uint32_t *root;    /* by value: the value whose bytes it lies in */
-    uint32_t *last;    /* by root: last step that needs the bytes */
-    uint64_t *room;    /* by root: bytes it holds in the scratch; 0 when none */
+    uint32_t *root; /* by value: the value whose bytes it lies in */
+    uint32_t *last; /* by root: last step that needs the bytes */
+    uint64_t *room; /* by root: bytes it holds in the scratch; 0 when none */
     hole *holes;
     uint32_t hole_count;
-    uint64_t end;      /* of what was ever used */
+    uint64_t end; /* of what was ever used */
 } cpu_planner;
 
 static uint64_t round_up(uint64_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
@@ -200,7 +200,8 @@ static bool takes_over(const cpu_planner *planner, uint32_t index, const cpu_ste
     const cpu_place *places = planner->frame->places;
     if (!step->kernel->in_place || step->in_count == 0 || args[0] == PARTITA_NONE) return false;
     uint32_t root = planner->root[args[0]];
-    if (places[root].kind != CPU_PLACE_SCRATCH || planner->room[root] == 0 || planner->last[root] != index) return false;
+    if (places[root].kind != CPU_PLACE_SCRATCH || planner->room[root] == 0 || planner->last[root] != index)
+        return false;
     if (places[args[0]].tensor.bytes != places[out].tensor.bytes) return false;
     for (uint32_t i = 1; i < step->in_count; i++)
         if (args[i] != PARTITA_NONE && planner->root[args[i]] == root) return false;
@@ -254,9 +255,13 @@ static void steps_size(cpu_planner *planner) {
     for (uint32_t s = 0; s < program->step_count; s++) {
         const cpu_step *step = &program->steps[s];
         cpu_frame_step *here = &frame->steps[s];
-        cpu_call call = {.state = step->state, .in = frame->args + step->first_arg,
-                         .out = frame->args + step->first_arg + step->in_count, .in_count = step->in_count,
-                         .out_count = step->out_count, .workers = program->workers, .host = program->host};
+        cpu_call call = {.state = step->state,
+                         .in = frame->args + step->first_arg,
+                         .out = frame->args + step->first_arg + step->in_count,
+                         .in_count = step->in_count,
+                         .out_count = step->out_count,
+                         .workers = program->workers,
+                         .host = program->host};
         double us = cpu_step_cost(program, step, frame->places);
         here->dynamic = step_is_dynamic(planner, step);
         here->solo = true;
@@ -300,8 +305,10 @@ static partita_status planner_run(cpu_planner *planner, const ptp_resize *resize
     frame->dynamic_offset = frame->args_offset + round_up(sizeof(cpu_tensor) * (uint64_t)program->arg_count);
     planner->end = frame->dynamic_offset + round_up(sizeof(cpu_dynamic) * (uint64_t)frame->dynamic_count);
     for (uint32_t s = 0; s < program->step_count; s++)
-        if (!frame->steps[s].skip) step_rooms(planner, s);
-        else if (planner->last[planner->root[program->args[program->steps[s].first_arg]]] == s) step_rooms(planner, s);
+        if (!frame->steps[s].skip)
+            step_rooms(planner, s);
+        else if (planner->last[planner->root[program->args[program->steps[s].first_arg]]] == s)
+            step_rooms(planner, s);
     for (uint32_t i = 0; i < program->slot_count; i++) {
         if (planner->root[i] == i) continue;
         frame->places[i].kind = frame->places[planner->root[i]].kind;

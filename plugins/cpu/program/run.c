@@ -71,8 +71,10 @@ static void team_run(void *user, ptp_team *team, uint32_t worker, uint32_t count
             if (worker == 0) cpu_dynamic_retire(run, s);
             continue;
         }
-        if (!here->solo) run_share(run, s, here->items, worker, count);
-        else if (worker == 0) cpu_run_range(run, s, 0, here->items, 0);
+        if (!here->solo)
+            run_share(run, s, here->items, worker, count);
+        else if (worker == 0)
+            cpu_run_range(run, s, 0, here->items, 0);
         if (here->barrier && count > 1) host->team_barrier(team);
     }
 }
@@ -118,8 +120,12 @@ static partita_status inputs_check(cpu_run *run) {
             partita_status status = cpu_tensor_of_value(program->host, tensor->value, &dynamic->tensor);
             if (status != PARTITA_OK) return status;
         } else {
-            dynamic->tensor = (cpu_tensor){.kind = tensor->kind, .dtype = tensor->dtype, .rank = tensor->rank,
-                                           .dims = tensor->dims, .bytes = tensor->bytes, .data = tensor->data,
+            dynamic->tensor = (cpu_tensor){.kind = tensor->kind,
+                                           .dtype = tensor->dtype,
+                                           .rank = tensor->rank,
+                                           .dims = tensor->dims,
+                                           .bytes = tensor->bytes,
+                                           .data = tensor->data,
                                            .value = tensor->value};
             uint64_t bytes;
             if (tensor->kind != PARTITA_KIND_NONE &&
@@ -138,8 +144,10 @@ static partita_status copy_run(cpu_run *run, const cpu_copy *copy) {
     const cpu_place *place = &run->frame->places[copy->value];
     cpu_tensor tensor = place->tensor;
     ptp_tensor *output = cpu_run_output(run, copy->port);
-    if (place->kind == CPU_PLACE_DYNAMIC) tensor = run->dynamic[place->offset].tensor;
-    else tensor.data = cpu_run_address(run, copy->value);
+    if (place->kind == CPU_PLACE_DYNAMIC)
+        tensor = run->dynamic[place->offset].tensor;
+    else
+        tensor.data = cpu_run_address(run, copy->value);
     if (tensor.value != NULL) return host->run_set_output(host->self, run->exec->run, copy->port, tensor.value);
     if (!cpu_slot_is_static(slot)) {
         partita_status status = host->run_alloc_output(host->self, run->exec->run, copy->port, tensor.dtype,
@@ -170,8 +178,10 @@ partita_status cpu_frame_run(const cpu_frame *frame, const ptp_exec *exec) {
     status = inputs_check(&run);
     if (status != PARTITA_OK) return status;
     calls_make(&run);
-    if (frame->workers > 1) host->team(host->self, team_run, &run, frame->workers);
-    else team_run(&run, NULL, 0, 1);
+    if (frame->workers > 1)
+        host->team(host->self, team_run, &run, frame->workers);
+    else
+        team_run(&run, NULL, 0, 1);
     status = atomic_load(&run.status);
     for (uint32_t i = 0; i < program->copy_count && status == PARTITA_OK; i++)
         status = copy_run(&run, &program->copies[i]);

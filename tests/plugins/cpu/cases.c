@@ -193,11 +193,16 @@ static ptp_ref put_text(builder *to, partita_str text) { return put_ref(to, text
 
 static ptp_value_row value_row(builder *to, const case_tensor *tensor, uint32_t flags, uint32_t weight) {
     bool container = tensor->kind == PARTITA_KIND_SEQUENCE || tensor->kind == PARTITA_KIND_OPTIONAL;
-    return (ptp_value_row){.name = put_text(to, (partita_str){"v", 1}), .kind = tensor->kind,
-                           .dtype = tensor->dtype, .rank = container ? -1 : (int32_t)tensor->rank, .flags = flags,
+    return (ptp_value_row){.name = put_text(to, (partita_str){"v", 1}),
+                           .kind = tensor->kind,
+                           .dtype = tensor->dtype,
+                           .rank = container ? -1 : (int32_t)tensor->rank,
+                           .flags = flags,
                            .dims = put_ref(to, tensor->dims, 8, tensor->rank),
-                           .nominal = put_ref(to, tensor->dims, 8, tensor->rank), .producer = PARTITA_NONE,
-                           .weight = weight, .bytes = tensor->bytes};
+                           .nominal = put_ref(to, tensor->dims, 8, tensor->rank),
+                           .producer = PARTITA_NONE,
+                           .weight = weight,
+                           .bytes = tensor->bytes};
 }
 
 /* A tensor becomes the value row `count`, its bytes in the block. */
@@ -248,18 +253,25 @@ static builder block_make(const one_case *one, uint32_t first_constant, uint32_t
         outs[i] = PARTITA_NONE;
         if (!one->out[i].present) continue;
         outs[i] = out_ports[out_port_count++] = count;
-        values[count] = value_row(&to, &one->out[i],
-                                  PTP_VALUE_OUTPUT | (one->data_shaped ? PTP_VALUE_DATA_SHAPED : 0), PARTITA_NONE);
+        values[count] = value_row(&to, &one->out[i], PTP_VALUE_OUTPUT | (one->data_shaped ? PTP_VALUE_DATA_SHAPED : 0),
+                                  PARTITA_NONE);
         values[count++].producer = 0;
     }
     for (uint32_t i = 0; i < one->attribute_count; i++)
         attributes[i] = attribute_row(&to, &one->attributes[i], values, &count);
-    ptp_node_row node = {.op = put_text(&to, one->op), .domain = put_text(&to, one->domain),
-                         .name = put_text(&to, one->name), .since = one->since,
-                         .inputs = put_ref(&to, ins, 4, one->in_count), .outputs = put_ref(&to, outs, 4, one->out_count),
-                         .attributes = {0, one->attribute_count}, .unit = PARTITA_NONE};
-    ptp_graph_row graph = {.first_node = 0, .node_count = 1, .inputs = put_ref(&to, ports, 4, port_count),
-                           .outputs = put_ref(&to, out_ports, 4, out_port_count), .parent = PARTITA_NONE};
+    ptp_node_row node = {.op = put_text(&to, one->op),
+                         .domain = put_text(&to, one->domain),
+                         .name = put_text(&to, one->name),
+                         .since = one->since,
+                         .inputs = put_ref(&to, ins, 4, one->in_count),
+                         .outputs = put_ref(&to, outs, 4, one->out_count),
+                         .attributes = {0, one->attribute_count},
+                         .unit = PARTITA_NONE};
+    ptp_graph_row graph = {.first_node = 0,
+                           .node_count = 1,
+                           .inputs = put_ref(&to, ports, 4, port_count),
+                           .outputs = put_ref(&to, out_ports, 4, out_port_count),
+                           .parent = PARTITA_NONE};
     block.graphs = (ptp_table){put(&to, &graph, sizeof(graph)), 1, sizeof(graph), 0};
     block.nodes = (ptp_table){put(&to, &node, sizeof(node)), 1, sizeof(node), 0};
     block.values = (ptp_table){put(&to, values, sizeof(values[0]) * count), count, sizeof(values[0]), 0};
@@ -293,8 +305,9 @@ static double number_at(const case_tensor *shape, const void *data, uint64_t i) 
     case PARTITA_FLOAT16: {
         uint16_t half = ((const uint16_t *)data)[i];
         int exponent = half >> 10 & 31, fraction = half & 1023;
-        double value = exponent == 31 ? (fraction ? NAN : INFINITY)
-                       : exponent == 0 ? ldexp(fraction, -24) : ldexp(1024 + fraction, exponent - 25);
+        double value = exponent == 31  ? (fraction ? NAN : INFINITY)
+                       : exponent == 0 ? ldexp(fraction, -24)
+                                       : ldexp(1024 + fraction, exponent - 25);
         return half & 0x8000 ? -value : value;
     }
     default: return ((const uint8_t *)data)[i];
@@ -369,8 +382,10 @@ static partita_status run_case(const ptp_host *host, const one_case *one, const 
     cpu_frame *frame = NULL;
     uint32_t weight_count = 0, port_count = 0, out_port_count = 0, value = 0, port = 0;
     void *rooms[LIMIT];
-    ptp_compile compile = {.size = sizeof(compile), .block = (const ptp_block *)(const void *)built->bytes,
-                           .weights = weights, .precision = PTP_PRECISION_EXACT};
+    ptp_compile compile = {.size = sizeof(compile),
+                           .block = (const ptp_block *)(const void *)built->bytes,
+                           .weights = weights,
+                           .precision = PTP_PRECISION_EXACT};
     ptp_resize resize = {.size = sizeof(resize), .shape_count = values, .shapes = shapes};
     for (uint32_t i = 0; i < one->in_count; i++) {
         const case_tensor *in = &one->in[i];
@@ -378,12 +393,17 @@ static partita_status run_case(const ptp_host *host, const one_case *one, const 
         bool container = in->kind != PARTITA_KIND_TENSOR;
         shapes[value++] = (ptp_shape){.rank = container ? -1 : (int32_t)in->rank, .dims = in->dims};
         if (i >= first_constant)
-            weights[weight_count++] = (ptp_weight){.size = sizeof(ptp_weight), .data = in->data, .bytes = in->bytes,
-                                                   .fd = -1, .value = in->handle};
+            weights[weight_count++] = (ptp_weight){
+                .size = sizeof(ptp_weight), .data = in->data, .bytes = in->bytes, .fd = -1, .value = in->handle};
         else
-            inputs[port_count++] = (ptp_tensor){.size = sizeof(ptp_tensor), .kind = in->kind,
-                                                .dtype = in->dtype, .rank = in->rank, .dims = in->dims,
-                                                .domain = PTP_DOMAIN_HOST, .data = in->data, .bytes = in->bytes,
+            inputs[port_count++] = (ptp_tensor){.size = sizeof(ptp_tensor),
+                                                .kind = in->kind,
+                                                .dtype = in->dtype,
+                                                .rank = in->rank,
+                                                .dims = in->dims,
+                                                .domain = PTP_DOMAIN_HOST,
+                                                .data = in->data,
+                                                .bytes = in->bytes,
                                                 .value = in->handle};
     }
     compile.weight_count = weight_count;
@@ -392,9 +412,13 @@ static partita_status run_case(const ptp_host *host, const one_case *one, const 
         if (!out->present) continue;
         bool known = !one->data_shaped && out->kind == PARTITA_KIND_TENSOR;
         shapes[value++] = (ptp_shape){.rank = known ? (int32_t)out->rank : -1, .dims = out->dims};
-        outputs[out_port_count] = (ptp_tensor){.size = sizeof(ptp_tensor), .kind = PARTITA_KIND_TENSOR,
-                                               .dtype = out->dtype, .rank = out->rank, .dims = out->dims,
-                                               .domain = PTP_DOMAIN_HOST, .bytes = out->bytes};
+        outputs[out_port_count] = (ptp_tensor){.size = sizeof(ptp_tensor),
+                                               .kind = PARTITA_KIND_TENSOR,
+                                               .dtype = out->dtype,
+                                               .rank = out->rank,
+                                               .dims = out->dims,
+                                               .domain = PTP_DOMAIN_HOST,
+                                               .bytes = out->bytes};
         rooms[out_port_count] = outputs[out_port_count].data = malloc(out->bytes + 64);
         memset(rooms[out_port_count++], CANARY, out->bytes + 64);
     }
@@ -404,8 +428,13 @@ static partita_status run_case(const ptp_host *host, const one_case *one, const 
     if (status == PARTITA_OK) status = cpu_frame_create(program, &resize, &frame);
     if (status == PARTITA_OK) {
         void *scratch = aligned_alloc(64, resize.scratch_bytes);
-        ptp_exec exec = {.size = sizeof(exec), .input_count = port_count, .run = (ptp_run *)&run, .inputs = inputs,
-                         .outputs = outputs, .output_count = out_port_count, .scratch_data = scratch,
+        ptp_exec exec = {.size = sizeof(exec),
+                         .input_count = port_count,
+                         .run = (ptp_run *)&run,
+                         .inputs = inputs,
+                         .outputs = outputs,
+                         .output_count = out_port_count,
+                         .scratch_data = scratch,
                          .scratch_bytes = resize.scratch_bytes};
         memset(scratch, 0xa5, resize.scratch_bytes);
         status = cpu_frame_run(frame, &exec);
@@ -417,8 +446,8 @@ static partita_status run_case(const ptp_host *host, const one_case *one, const 
         if (!want->present) continue;
         ptp_tensor got = outputs[port];
         if (given[port].value != NULL) host->value_tensor(host->self, given[port].value, &got);
-        bool same = want->handle != NULL ? same_values(one, want->handle, given[port].value)
-                                         : compare(one, i, &got, why, size);
+        bool same =
+            want->handle != NULL ? same_values(one, want->handle, given[port].value) : compare(one, i, &got, why, size);
         if (!same) status = PARTITA_MISMATCH;
         if (!same && want->handle != NULL) snprintf(why, size, "output %u is another value", i);
         for (uint32_t c = 0; c < 64 && !one->data_shaped && want->handle == NULL && status == PARTITA_OK; c++) {
@@ -454,8 +483,8 @@ static bool check_case(const ptp_host *host, const one_case *one, char *why, siz
                 char detail[400] = "";
                 int64_t before = fake_host_alive();
                 config.workers = workers;
-                partita_status status = run_case(host, one, &built, values, first_constant, &config, detail,
-                                                 sizeof(detail));
+                partita_status status =
+                    run_case(host, one, &built, values, first_constant, &config, detail, sizeof(detail));
                 if (one->status != PARTITA_OK) {
                     bool failed = status == one->status;
                     if (!failed) snprintf(detail, sizeof(detail), "status %d instead of %d", status, one->status);
@@ -466,7 +495,8 @@ static bool check_case(const ptp_host *host, const one_case *one, char *why, siz
                     status = PARTITA_INTERNAL;
                 }
                 if (status == PARTITA_OK) continue;
-                snprintf(why, size, "%s, %u workers%s: %s", names[level], workers, constants ? ", constants" : "", detail);
+                snprintf(why, size, "%s, %u workers%s: %s", names[level], workers, constants ? ", constants" : "",
+                         detail);
                 free(built.bytes);
                 return false;
             }
@@ -512,8 +542,10 @@ int main(int argc, char **argv) {
             snprintf(name, sizeof(name), "%.*s", (int)one.name.size, one.name.data);
             if (word == NULL || strstr(name, word) != NULL) {
                 bool passed = check_case(host, &one, why, sizeof(why));
-                if (passed) printf("PASS %s\n", name);
-                else printf("FAIL %s: %s\n", name, why);
+                if (passed)
+                    printf("PASS %s\n", name);
+                else
+                    printf("FAIL %s: %s\n", name, why);
                 failures += !passed;
             }
             for (uint32_t t = 0; t < one.in_count; t++) drop_tensor(&one.in[t]);

@@ -18,9 +18,9 @@ struct ptp_value {
     uint32_t rank;
     int64_t dims[16];
     uint64_t bytes, count;
-    void *data;          /* of a dense tensor; bytes of strings */
-    uint64_t *offsets;   /* of strings */
-    ptp_value **items;   /* of containers, of sparse tensors values and indices */
+    void *data;        /* of a dense tensor; bytes of strings */
+    uint64_t *offsets; /* of strings */
+    ptp_value **items; /* of containers, of sparse tensors values and indices */
     uint64_t item_count;
 };
 
@@ -109,8 +109,14 @@ static partita_status host_alloc_output(void *self, ptp_run *run, uint32_t index
     if (rank > 0) memcpy(output->dims, dims, rank * sizeof(*dims));
     uint64_t bytes = (count_of(rank, dims) * bits_of(dtype) + 7) / 8;
     output->owned = host_alloc(self, bytes + 64, 64);
-    output->tensor = (ptp_tensor){.size = sizeof(ptp_tensor), .kind = PARTITA_KIND_TENSOR, .dtype = dtype, .rank = rank,
-                                  .dims = output->dims, .domain = PTP_DOMAIN_HOST, .data = output->owned, .bytes = bytes};
+    output->tensor = (ptp_tensor){.size = sizeof(ptp_tensor),
+                                  .kind = PARTITA_KIND_TENSOR,
+                                  .dtype = dtype,
+                                  .rank = rank,
+                                  .dims = output->dims,
+                                  .domain = PTP_DOMAIN_HOST,
+                                  .data = output->owned,
+                                  .bytes = bytes};
     *out = output->tensor;
     return PARTITA_OK;
 }
@@ -145,11 +151,17 @@ static partita_kind value_kind(void *self, const ptp_value *value) {
 
 static partita_status value_tensor(void *self, const ptp_value *value, ptp_tensor *out) {
     (void)self;
-    *out = (ptp_tensor){.size = sizeof(ptp_tensor), .kind = value->kind, .dtype = value->dtype, .rank = value->rank,
-                        .dims = value->dims, .domain = PTP_DOMAIN_HOST, .bytes = value->bytes,
+    *out = (ptp_tensor){.size = sizeof(ptp_tensor),
+                        .kind = value->kind,
+                        .dtype = value->dtype,
+                        .rank = value->rank,
+                        .dims = value->dims,
+                        .domain = PTP_DOMAIN_HOST,
+                        .bytes = value->bytes,
                         .data = value->dtype == PARTITA_STRING ? NULL : value->data,
                         .value = value->dtype == PARTITA_STRING || value->kind != PARTITA_KIND_TENSOR
-                                     ? (ptp_value *)(uintptr_t)value : NULL};
+                                     ? (ptp_value *)(uintptr_t)value
+                                     : NULL};
     return PARTITA_OK;
 }
 
@@ -248,7 +260,8 @@ static partita_status host_infer(void *self, ptp_infer *infer, uint32_t node, co
         out_shapes[i] = (ptp_shape){.rank = -1, .dims = dims + 16 * (size_t)i};
         if (value == PARTITA_NONE) continue;
         out_shapes[i].rank = known_shapes[value].rank;
-        for (int32_t d = 0; d < known_shapes[value].rank; d++) dims[16 * (size_t)i + (size_t)d] = known_shapes[value].dims[d];
+        for (int32_t d = 0; d < known_shapes[value].rank; d++)
+            dims[16 * (size_t)i + (size_t)d] = known_shapes[value].dims[d];
     }
     return PARTITA_OK;
 }
@@ -260,14 +273,33 @@ static partita_status job_progress(void *self, ptp_job *job, float done, const c
 
 const ptp_host *fake_host_start(uint32_t workers) {
     static const ptp_host host = {
-        .size = sizeof(ptp_host), .abi = PTP_ABI_VERSION, .fail = host_fail, .log = host_log, .alloc = host_alloc,
-        .free = host_free, .workers = host_workers, .parallel = host_parallel, .team = host_team,
-        .team_barrier = host_barrier, .run_stopped = host_stopped, .run_alloc_output = host_alloc_output,
-        .run_set_output = host_set_output, .value_kind = value_kind, .value_tensor = value_tensor,
-        .value_strings = value_strings, .value_sparse = value_sparse, .value_count = value_count,
-        .value_item = value_item, .value_new_tensor = new_tensor, .value_new_strings = new_strings,
-        .value_new_sparse = new_sparse, .value_new_container = new_container, .value_retain = value_retain,
-        .value_release = value_release, .infer = host_infer, .job_progress = job_progress,
+        .size = sizeof(ptp_host),
+        .abi = PTP_ABI_VERSION,
+        .fail = host_fail,
+        .log = host_log,
+        .alloc = host_alloc,
+        .free = host_free,
+        .workers = host_workers,
+        .parallel = host_parallel,
+        .team = host_team,
+        .team_barrier = host_barrier,
+        .run_stopped = host_stopped,
+        .run_alloc_output = host_alloc_output,
+        .run_set_output = host_set_output,
+        .value_kind = value_kind,
+        .value_tensor = value_tensor,
+        .value_strings = value_strings,
+        .value_sparse = value_sparse,
+        .value_count = value_count,
+        .value_item = value_item,
+        .value_new_tensor = new_tensor,
+        .value_new_strings = new_strings,
+        .value_new_sparse = new_sparse,
+        .value_new_container = new_container,
+        .value_retain = value_retain,
+        .value_release = value_release,
+        .infer = host_infer,
+        .job_progress = job_progress,
     };
     if (pool == NULL && pt_pool_create(workers, &pool) != PARTITA_OK) return NULL;
     return &host;

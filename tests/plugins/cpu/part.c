@@ -10,8 +10,10 @@ part *part_new(void) { return calloc(1, sizeof(part)); }
 
 static void results_free(part *p, const ptp_host *host) {
     for (uint32_t i = 0; i < p->output_count; i++) {
-        if (p->given[i].owned != NULL) host->free(host->self, p->given[i].owned);
-        else free(p->results[i].data);
+        if (p->given[i].owned != NULL)
+            host->free(host->self, p->given[i].owned);
+        else
+            free(p->results[i].data);
         p->given[i] = (fake_output){0};
         p->results[i].data = NULL;
     }
@@ -94,24 +96,34 @@ static void block_make(part *p) {
     ptp_block block = {.size = sizeof(block), .version = 1};
     for (uint32_t i = 0; i < p->value_count; i++) {
         const part_value *v = &p->values[i];
-        values[i] = (ptp_value_row){.kind = PARTITA_KIND_TENSOR, .dtype = v->dtype, .rank = (int32_t)v->rank,
+        values[i] = (ptp_value_row){.kind = PARTITA_KIND_TENSOR,
+                                    .dtype = v->dtype,
+                                    .rank = (int32_t)v->rank,
                                     .flags = v->flags | (v->unknown ? PTP_VALUE_DATA_SHAPED : 0),
-                                    .dims = put(&to, v->dims, 8, v->rank), .producer = v->producer,
-                                    .weight = v->weight, .bytes = bytes_of(v)};
+                                    .dims = put(&to, v->dims, 8, v->rank),
+                                    .producer = v->producer,
+                                    .weight = v->weight,
+                                    .bytes = bytes_of(v)};
     }
     for (uint32_t i = 0; i < p->node_count; i++) {
         const part_node *n = &p->nodes[i];
-        nodes[i] = (ptp_node_row){.op = put(&to, n->op, 1, (uint32_t)strlen(n->op)), .name = put(&to, "node", 1, 4),
-                                  .since = n->since, .inputs = put(&to, n->in, 4, n->in_count),
-                                  .outputs = put(&to, n->out, 4, n->out_count), .unit = PARTITA_NONE};
+        nodes[i] = (ptp_node_row){.op = put(&to, n->op, 1, (uint32_t)strlen(n->op)),
+                                  .name = put(&to, "node", 1, 4),
+                                  .since = n->since,
+                                  .inputs = put(&to, n->in, 4, n->in_count),
+                                  .outputs = put(&to, n->out, 4, n->out_count),
+                                  .unit = PARTITA_NONE};
         if (n->attribute == NULL) continue;
         nodes[i].attributes = (ptp_ref){attribute_count, 1};
         attributes[attribute_count++] =
             (ptp_attribute_row){.name = put(&to, n->attribute, 1, (uint32_t)strlen(n->attribute)),
-                                .type = PTP_ATTRIBUTE_INT, .data = put(&to, &n->number, 8, 1)};
+                                .type = PTP_ATTRIBUTE_INT,
+                                .data = put(&to, &n->number, 8, 1)};
     }
-    ptp_graph_row graph = {.node_count = p->node_count, .inputs = put(&to, p->inputs, 4, p->input_count),
-                           .outputs = put(&to, p->outputs, 4, p->output_count), .parent = PARTITA_NONE};
+    ptp_graph_row graph = {.node_count = p->node_count,
+                           .inputs = put(&to, p->inputs, 4, p->input_count),
+                           .outputs = put(&to, p->outputs, 4, p->output_count),
+                           .parent = PARTITA_NONE};
     block.graphs = put_table(&to, &graph, sizeof(graph), 1);
     block.nodes = put_table(&to, nodes, sizeof(*nodes), p->node_count);
     block.values = put_table(&to, values, sizeof(*values), p->value_count);
@@ -133,7 +145,8 @@ partita_status part_build(part *p, const cpu_program_config *config) {
         const part_value *v = &p->values[i];
         p->shapes[i] = (ptp_shape){.rank = v->unknown ? -1 : (int32_t)v->rank, .dims = v->dims};
         if (v->weight != PARTITA_NONE)
-            p->weights[v->weight] = (ptp_weight){.size = sizeof(ptp_weight), .data = v->data, .bytes = bytes_of(v), .fd = -1};
+            p->weights[v->weight] =
+                (ptp_weight){.size = sizeof(ptp_weight), .data = v->data, .bytes = bytes_of(v), .fd = -1};
     }
     partita_status status = cpu_program_create(config, &compile, &p->program);
     if (status == PARTITA_OK) status = cpu_frame_create(p->program, &resize, &p->frame);
@@ -152,18 +165,34 @@ partita_status part_run(part *p, const ptp_host *host, void *const *inputs) {
     fake_host_shapes((const ptp_block *)(const void *)p->block, p->shapes);
     for (uint32_t i = 0; i < p->input_count; i++) {
         const part_value *v = &p->values[p->inputs[i]];
-        in[i] = (ptp_tensor){.size = sizeof(ptp_tensor), .kind = PARTITA_KIND_TENSOR, .dtype = v->dtype, .rank = v->rank,
-                             .dims = v->dims, .domain = PTP_DOMAIN_HOST, .data = inputs[i], .bytes = bytes_of(v)};
+        in[i] = (ptp_tensor){.size = sizeof(ptp_tensor),
+                             .kind = PARTITA_KIND_TENSOR,
+                             .dtype = v->dtype,
+                             .rank = v->rank,
+                             .dims = v->dims,
+                             .domain = PTP_DOMAIN_HOST,
+                             .data = inputs[i],
+                             .bytes = bytes_of(v)};
     }
     for (uint32_t i = 0; i < p->output_count; i++) {
         const part_value *v = &p->values[p->outputs[i]];
-        p->results[i] = (ptp_tensor){.size = sizeof(ptp_tensor), .kind = PARTITA_KIND_TENSOR, .dtype = v->dtype,
-                                     .rank = v->rank, .dims = v->dims, .domain = PTP_DOMAIN_HOST, .bytes = bytes_of(v)};
+        p->results[i] = (ptp_tensor){.size = sizeof(ptp_tensor),
+                                     .kind = PARTITA_KIND_TENSOR,
+                                     .dtype = v->dtype,
+                                     .rank = v->rank,
+                                     .dims = v->dims,
+                                     .domain = PTP_DOMAIN_HOST,
+                                     .bytes = bytes_of(v)};
         if (!v->unknown) p->results[i].data = malloc(bytes_of(v) + 1);
     }
     memset(p->scratch, 0xa5, p->scratch_bytes);
-    ptp_exec exec = {.size = sizeof(exec), .input_count = p->input_count, .run = (ptp_run *)&run, .inputs = in,
-                     .outputs = p->results, .output_count = p->output_count, .scratch_data = p->scratch,
+    ptp_exec exec = {.size = sizeof(exec),
+                     .input_count = p->input_count,
+                     .run = (ptp_run *)&run,
+                     .inputs = in,
+                     .outputs = p->results,
+                     .output_count = p->output_count,
+                     .scratch_data = p->scratch,
                      .scratch_bytes = p->scratch_bytes};
     return cpu_frame_run(p->frame, &exec);
 }

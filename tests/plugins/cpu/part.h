@@ -11,7 +11,7 @@
 #include "cpu/program/program.h"
 
 #define PART_VALUES 600
-#define PART_NODES 600
+#define PART_NODES  600
 
 typedef struct part_value {
     partita_dtype dtype;

@@ -24,7 +24,8 @@ static cpu_program_config config_of(uint32_t workers, bool reference) {
     return (cpu_program_config){.host = host, .level = cpu_level_detect(), .workers = workers, .reference = reference};
 }
 
-/* A random graph over values of 240 floats: sums, negations, views of three shapes; truth[v] is computed on the side. */
+/* A random graph over values of 240 floats: sums, negations, views of three shapes; truth[v] is computed on the side.
+ */
 static void random_graph_check(uint64_t seed, int64_t rows, uint32_t nodes, const cpu_program_config *config) {
     const int64_t shapes[3][2] = {{rows, 12}, {12, rows}, {4, 3 * rows}}, flat[1] = {12 * rows};
     int64_t before = fake_host_alive();
@@ -61,7 +62,8 @@ static void random_graph_check(uint64_t seed, int64_t rows, uint32_t nodes, cons
             memcpy(truth[v], truth[a], count * sizeof(float));
             part_node_add(p, "Reshape", 14, 2, (uint32_t[]){a, targets[kind]}, v);
         } else {
-            for (uint32_t j = 0; j < count; j++) truth[v][j] = what == 1 ? -truth[a][j] : truth[a][j] < 0 ? 0 : truth[a][j];
+            for (uint32_t j = 0; j < count; j++)
+                truth[v][j] = what == 1 ? -truth[a][j] : truth[a][j] < 0 ? 0 : truth[a][j];
             part_node_add(p, what == 1 ? "Neg" : "Relu", what == 1 ? 13 : 14, 1, &a, v);
         }
         /* Numbers stay small enough to be exact. */
@@ -166,7 +168,8 @@ static void test_failure_names_the_node(void **state) {
         part_node_add(p, "Neg", 13, 1, &y, z);
         part_output(p, z);
         assert_int_equal(part_build(p, &config), PARTITA_OK);
-        assert_int_not_equal(part_run(p, host, (void *[]){(void *)(uintptr_t)in, (void *)(uintptr_t)indices}), PARTITA_OK);
+        assert_int_not_equal(part_run(p, host, (void *[]){(void *)(uintptr_t)in, (void *)(uintptr_t)indices}),
+                             PARTITA_OK);
         assert_non_null(strstr(fake_host_failure(), "node node (Gather)"));
         part_free(p, host);
         assert_int_equal(fake_host_alive(), before);
@@ -207,9 +210,9 @@ static void test_weight_modes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_graphs),          cmocka_unit_test(test_chain_is_short),
-        cmocka_unit_test(test_data_dependent),         cmocka_unit_test(test_failure_names_the_node),
-        cmocka_unit_test(test_no_kernel),              cmocka_unit_test(test_weight_modes),
+        cmocka_unit_test(test_random_graphs),  cmocka_unit_test(test_chain_is_short),
+        cmocka_unit_test(test_data_dependent), cmocka_unit_test(test_failure_names_the_node),
+        cmocka_unit_test(test_no_kernel),      cmocka_unit_test(test_weight_modes),
     };
     host = fake_host_start(3);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
