@@ -40,8 +40,9 @@ out:
 partita_status partita_context_create(const partita_context_options *options, partita_context **out_context) {
     partita_status status = PARTITA_OK;
     if (!out_context) return pt_fail(PARTITA_INVALID_ARGUMENT, "no place for the context");
-    if (PT_OPTION(options, partita_context_options, pool))
-        return pt_fail(PARTITA_NOT_IN_VERSION, "a thread pool handed in is not in this version");
+    const partita_thread_pool *threads = PT_OPTION(options, partita_context_options, pool);
+    if (threads && (threads->size < sizeof(*threads) || !threads->run))
+        return pt_fail(PARTITA_INVALID_ARGUMENT, "the thread pool is not complete");
     partita_context *context = pt_calloc(1, sizeof(*context));
     if (!context) return PT_OUT_OF_MEMORY();
     atomic_init(&context->references, 1);
@@ -50,7 +51,8 @@ partita_status partita_context_create(const partita_context_options *options, pa
         pt_log_set(options->log, PT_OPTION(options, partita_context_options, log_user));
         context->has_log = true;
     }
-    PT_CHECK(pt_pool_create(PT_OPTION(options, partita_context_options, threads), &context->pool));
+    if (threads) PT_CHECK(pt_pool_create_over(threads->workers, threads->run, threads->user, &context->pool));
+    else PT_CHECK(pt_pool_create(PT_OPTION(options, partita_context_options, threads), &context->pool));
     PT_CHECK(open_registry(context, options));
     *out_context = context;
     context = NULL;

@@ -98,6 +98,14 @@ static partita_status annotate(const pt_frame *frame, uint32_t s, partita_status
     return pt_annotate(status, "node '%.*s'", PT_STR_ARG(name));
 }
 
+/* This thread's message: a failure that a device reported later, by node and device. */
+static void name_failure(const pt_frame *frame, uint32_t s, partita_status status, const char *message) {
+    const pt_device *device = frame->program->steps.data[s].device;
+    pt_fail(status, "%s: %s", device ? device->name : "host",
+            message && message[0] ? message : pt_status_text(status));
+    annotate(frame, s, status);
+}
+
 /* Starts a step without the lock. */
 static partita_status start_step(pt_frame *frame, uint32_t s, bool *out_pending) {
     const pt_step *step = &frame->program->steps.data[s];
@@ -110,8 +118,11 @@ static partita_status start_step(pt_frame *frame, uint32_t s, bool *out_pending)
     case PT_STEP_NODE: status = pt_step_control(frame, s); break;
     case PT_STEP_UNMAP: status = pt_step_unmap(frame, s, false); break;
     }
-    if (status == PARTITA_OK && !*out_pending && step->kind == PT_STEP_LAUNCH) status = pt_step_launched(frame, s);
-    return status == PARTITA_OK ? status : annotate(frame, s, status);
+    if (status != PARTITA_OK) return annotate(frame, s, status);
+    if (*out_pending || step->kind != PT_STEP_LAUNCH) return status;
+    status = pt_step_launched(frame, s);
+    if (status != PARTITA_OK) name_failure(frame, s, status, pt_last_message());
+    return status;
 }
 
 /* Starts steps that do not block as long as there are any. Called and left with the lock held. */
@@ -134,9 +145,10 @@ static void pump(pt_frame *frame) {
         /* it may have completed meanwhile: then its completion waits for this */
         frame->steps[s].issued = true;
         release_successors(frame, s, true);
-        if (frame->steps[s].signalled) {
-            complete_step(frame, s, frame->steps[s].signal_status, frame->steps[s].signal_message);
-        }
+        pt_step_state *state = &frame->steps[s];
+        if (!state->signalled) continue;
+        if (state->signal_status != PARTITA_OK) name_failure(frame, s, state->signal_status, state->signal_message);
+        complete_step(frame, s, state->signal_status, pt_last_message());
     }
 }
 
@@ -146,6 +158,9 @@ void pt_frame_signalled(pt_frame *frame, uint32_t s, partita_status status, cons
         status = pt_step_launched(frame, s);
         if (status != PARTITA_OK) message = pt_last_message();
     }
+    char kept[256];
+    snprintf(kept, sizeof(kept), "%s", status == PARTITA_OK || !message ? "" : message);
+    message = kept;
     pthread_mutex_lock(&frame->lock);
     if (!state->issued) {
         /* the issuing thread has not come back from the device yet */
@@ -156,8 +171,7 @@ void pt_frame_signalled(pt_frame *frame, uint32_t s, partita_status status, cons
         return;
     }
     if (status != PARTITA_OK) {
-        pt_fail_copy(status, message && message[0] ? message : pt_status_text(status));
-        annotate(frame, s, status);
+        name_failure(frame, s, status, message);
         message = pt_last_message();
     }
     /* nothing of the frame may be touched once nothing is in flight: one is held while pumping */

@@ -165,8 +165,7 @@ partita_status pt_step_launched(pt_frame *frame, uint32_t s) {
         const pt_slot_state *slot = &frame->slots[step->outputs[i]];
         if (slot->tensor.kind == PARTITA_KIND_NONE) {
             partita_str name = frame->program->build->model->values.data[step->part->output_values[i]].name;
-            return pt_fail(PARTITA_DEVICE_FAILED, "%s: output '%.*s' was not given", step->device->name,
-                           PT_STR_ARG(name));
+            return pt_fail(PARTITA_DEVICE_FAILED, "output '%.*s' was not given", PT_STR_ARG(name));
         }
         bool by_plugin = step->part->outputs[i].output != PTP_PORT_STATIC || !state->outputs[i].dims;
         if (by_plugin && (slot->tensor.kind == PARTITA_KIND_TENSOR || slot->tensor.kind == PARTITA_KIND_SPARSE))

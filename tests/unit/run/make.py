@@ -47,6 +47,10 @@ MODELS = {
             scan_output_axes = [1, 0], scan_output_directions = [0, 1],
             body = b (float[2] a, float[2] u, float[2] v) => (float[2] c, float[2] d, float[2] f)
             { c = Add(a, u)  d = Mul(c, v)  f = Sub(c, v) }> }""", {'s': (2,), 'x': (2, 5), 'z': (5, 2)}),
+    # Two chains that two devices run at once, and where they meet.
+    'lanes': ("""agraph (float[N, 16] x) => (float[N, 16] y) {
+        a = Relu(x)  a1 = Abs(a)  a2 = Neg(a1)  b = Tanh(x)  b1 = Sigmoid(b)  b2 = Exp(b1)
+        c = Mul(a2, b2)  c1 = Mul(c, c)  y = Sqrt(c1) }""", {'x': (4, 16)}),
     # Shapes that only the data tells, in a part and behind it.
     'data': ("""agraph (float[4, 5] x) => (int64[2, K] at, float[K] v, float s) {
         r = Relu(x)  at = NonZero(r)  pairs = Transpose <perm = [1, 0]> (at)  v = GatherND(x, pairs)
