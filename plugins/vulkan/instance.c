@@ -2,12 +2,20 @@
 /* The loader libvulkan.so.1, opened at run time and never linked, and instances. */
 #include "vulkan/vk.h"
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 
 #define LAYER "VK_LAYER_KHRONOS_validation"
 
+/*
+ * The first good instance without the layer stays for as long as the process, and later ones are the same: with its last
+ * instance the loader unloads the drivers, and those lose memory each time (Mesa).
+ */
+static VkInstance kept;
+static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+
 partita_status vk_loader_open(const ptp_host *host, vk_loader *out_loader) {
-    vk_loader loader = {.library = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL)};
+    vk_loader loader = {.library = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE)};
     if (!loader.library) return gpu_fail(host, PARTITA_DEVICE_ABSENT, "no Vulkan loader: %s", dlerror());
     loader.get = (PFN_vkGetInstanceProcAddr)dlsym(loader.library, "vkGetInstanceProcAddr");
     bool complete = loader.get != NULL;
@@ -107,7 +115,8 @@ static partita_status instance_create(const vk_loader *loader, bool validation, 
         info.ppEnabledLayerNames = &layer;
         info.ppEnabledExtensionNames = &extension;
     }
-    VkResult result = loader->CreateInstance(&info, NULL, &instance->handle);
+    instance->handle = validation ? VK_NULL_HANDLE : kept;
+    VkResult result = instance->handle ? VK_SUCCESS : loader->CreateInstance(&info, NULL, &instance->handle);
     if (result != VK_SUCCESS) {
         instance->handle = VK_NULL_HANDLE;
         return gpu_fail(instance->host, PARTITA_DEVICE_ABSENT, "no Vulkan driver: vkCreateInstance gives %s",
@@ -132,13 +141,19 @@ static partita_status instance_create(const vk_loader *loader, bool validation, 
 partita_status vk_instance_init(const vk_loader *loader, const ptp_host *host, bool validation,
                                 vk_instance *out_instance) {
     *out_instance = (vk_instance){.host = host};
+    pthread_mutex_lock(&kept_lock);
     partita_status status = instance_create(loader, validation, out_instance);
     if (status == PARTITA_OK) status = devices_find(out_instance);
+    if (status == PARTITA_OK && !validation) kept = out_instance->handle;
+    pthread_mutex_unlock(&kept_lock);
     if (status != PARTITA_OK) vk_instance_deinit(loader, out_instance);
     return status;
 }
 
 void vk_instance_deinit(const vk_loader *loader, vk_instance *instance) {
+    pthread_mutex_lock(&kept_lock);
+    if (instance->handle == kept) instance->handle = VK_NULL_HANDLE;
+    pthread_mutex_unlock(&kept_lock);
     if (!instance->handle) return;
     PFN_vkDestroyDebugUtilsMessengerEXT destroy =
         (PFN_vkDestroyDebugUtilsMessengerEXT)loader->get(instance->handle, "vkDestroyDebugUtilsMessengerEXT");
