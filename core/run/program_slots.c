@@ -97,7 +97,8 @@ static partita_status move_to(pt_program *program, uint32_t from, uint32_t place
     pt_route_choose(from_end, to_end, pt_plan_value_bytes(build->plan, source.value), &move.route);
     if (move.route.staged) {
         uint32_t half = pt_program_find(program, source.value, 0);
-        if (half == PT_NONE) PT_TRY(move_to(program, from, 0, edge, &half));
+        uint32_t first = edge_for(build, source.value, 0); /* where the host needs it too, that edge brings it */
+        if (half == PT_NONE) PT_TRY(move_to(program, from, 0, first == PT_NONE ? edge : first, &half));
         return move_to(program, half, place, edge, out_slot);
     }
     bool import = move.route.route == PTP_ROUTE_IMPORT;
