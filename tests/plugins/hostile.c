@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct ptp_plugin {
     const ptp_host *host;
@@ -18,6 +19,7 @@ struct ptp_device {
     ptp_plugin *plugin;
     uint32_t index;
     char option[32];
+    int inside; /* not guarded: the devices aren't CONCURRENT */
 };
 
 static partita_status fail(const ptp_host *host, partita_status code, const char *text) {
@@ -138,8 +140,12 @@ static partita_status info(ptp_device *device, ptp_device_info *out_info) {
 }
 
 static partita_status ask(ptp_device *device, const ptp_ask *question, ptp_answer *answers) {
+    int alone = device->inside++ == 0;
     (void)question;
     (void)answers;
+    usleep(100);
+    device->inside--;
+    if (!alone) return fail(device->plugin->host, PARTITA_INTERNAL, "two calls at once");
     return fail(device->plugin->host, PARTITA_DEVICE_FAILED, "asked in vain");
 }
 

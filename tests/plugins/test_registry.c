@@ -5,6 +5,7 @@
  */
 #include "plugin/registry.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -248,6 +249,59 @@ static void host_services_are_there(void **state) {
     pt_registry_destroy(registry);
 }
 
+/* Each context has a registry of its own, and the library is there once. */
+static void registries_do_not_meet(void **state) {
+    pt_registry *registries[2] = {open_registry(NULL, 0), open_registry(NULL, 0)};
+    pt_device *devices[2];
+    PT_UNUSED(state);
+    for (int i = 0; i < 2; i++) OK(pt_registry_device(registries[i], PT_STR("good"), &devices[i]));
+    assert_ptr_not_equal(devices[0]->handle, devices[1]->handle);
+    assert_ptr_not_equal(devices[0]->plugin->handle, devices[1]->plugin->handle);
+    pt_registry_destroy(registries[0]);
+    assert_int_equal(pt_device_call(devices[1], devices[1]->device.ask(devices[1]->handle, NULL, NULL)),
+                     PARTITA_DEVICE_FAILED);
+    pt_registry_destroy(registries[1]);
+}
+
+typedef struct caller {
+    pt_registry *registry;
+    pt_device *device;
+    bool failed;
+} caller;
+
+/* Opens the same device as everybody else and calls it: one at a time, each with its own message. */
+static void *call_from_thread(void *user) {
+    caller *me = user;
+    for (int i = 0; i < 20; i++) {
+        pt_device *device;
+        me->failed |=
+            pt_registry_device(me->registry, i % 2 ? PT_STR("good") : PT_STR("good:0"), &device) != PARTITA_OK;
+        if (me->failed) break;
+        me->device = device;
+        me->failed |= pt_device_call(device, device->device.ask(device->handle, NULL, NULL)) != PARTITA_DEVICE_FAILED;
+        me->failed |= strcmp(pt_last_message(), "good:0: asked in vain") != 0;
+        me->failed |= pt_registry_device(me->registry, PT_STR("start_fails"), &device) != PARTITA_DEVICE_FAILED;
+    }
+    return NULL;
+}
+
+static void threads_share_a_registry(void **state) {
+    pt_registry *registry = open_registry(NULL, 0);
+    pthread_t threads[8];
+    caller callers[8];
+    PT_UNUSED(state);
+    for (int i = 0; i < 8; i++) {
+        callers[i] = (caller){.registry = registry};
+        assert_int_equal(pthread_create(&threads[i], NULL, call_from_thread, &callers[i]), 0);
+    }
+    for (int i = 0; i < 8; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < 8; i++) {
+        assert_false(callers[i].failed);
+        assert_ptr_equal(callers[i].device, callers[0].device);
+    }
+    pt_registry_destroy(registry);
+}
+
 /* The device with the role; manifests here list nobody, so that plugins are asked. */
 static void fallback_is_found(void **state) {
     static const char *const only[] = {HOSTILE_FOLDER};
@@ -412,6 +466,7 @@ int main(void) {
         cmocka_unit_test(absent_is_no_failure),      cmocka_unit_test(devices_have_names),
         cmocka_unit_test(tables_of_other_sizes),     cmocka_unit_test(options_are_checked),
         cmocka_unit_test(calls_carry_their_message), cmocka_unit_test(host_services_are_there),
+        cmocka_unit_test(registries_do_not_meet),    cmocka_unit_test(threads_share_a_registry),
         cmocka_unit_test(fallback_is_found),         cmocka_unit_test(bad_manifests_say_why),
         cmocka_unit_test(folders_have_an_order),     cmocka_unit_test(every_allocation_may_fail),
     };
