@@ -44,4 +44,5 @@ def make(case, rng):
     case("AveragePool", 19, [f(1, 2, 8, 9)], {"kernel_shape": [3, 3], "pads": [1] * 4}, as_type=np.float16)
     values, places = f(1, 1, 2, 2), np.array([[[[5, 7], [13, 15]]]], np.int64)
     case("MaxUnpool", 11, [values, places], {"kernel_shape": [2, 2], "strides": [2, 2]})
-    case("MaxUnpool", 9, [values, places, np.array([1, 1, 5, 5], np.int64)], {"kernel_shape": [2, 2], "strides": [2, 2]})
+    case("MaxUnpool", 9, [values, places, np.array([1, 1, 5, 5], np.int64)], {"kernel_shape": [2, 2], "strides": [2,
+         2]})

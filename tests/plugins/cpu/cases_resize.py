@@ -39,7 +39,8 @@ def make(case, rng):
     for mode, exclude, scale in itertools.product(["linear", "cubic"], [0, 1], [0.6, 0.3, 1.5]):
         case("Resize", 18, [f(1, 1, 9, 10), None, np.array([1, 1, scale, scale], np.float32)],
              {"mode": mode, "antialias": 1, "exclude_outside": exclude}, note="antialias")
-    case("Resize", 11, [f(1, 1, 4, 4), none, np.array([1, 1, 2, 2], np.float32)], {"mode": "nearest", "coordinate_transformation_mode": "tf_half_pixel_for_nn"})
+    case("Resize", 11, [f(1, 1, 4, 4), none, np.array([1, 1, 2, 2], np.float32)], {"mode": "nearest",
+         "coordinate_transformation_mode": "tf_half_pixel_for_nn"})
     case("Resize", 13, [f(2, 3, 8), none, np.array([1, 1, 1.5], np.float32)], {"mode": "linear"})
     case("Resize", 13, [f(1, 2, 3, 4, 5), none, np.array([1, 1, 2, 1.5, 2], np.float32)], {"mode": "linear"})
     case("Resize", 13, [f(3, 4, 5), none, np.array([2, 2, 2], np.float32)], {"mode": "nearest"})
@@ -49,6 +50,9 @@ def make(case, rng):
             if scale >= 1:
                 case("Upsample", 9, [f(1, 2, 5, 6), np.array([1, 1, scale, scale], np.float32)], {"mode": mode})
                 case("Upsample", 7, [f(1, 2, 5, 6)], {"mode": mode, "scales": [1.0, 1.0, scale, scale]})
-    case("Resize", 13, [rng.integers(0, 255, (1, 2, 5, 6)).astype(np.uint8), none, np.array([1, 1, 2, 2], np.float32)], {"mode": "nearest"})
-    case("Resize", 13, [rng.integers(-100, 100, (1, 2, 5, 6)).astype(np.int32), none, np.array([1, 1, 2, 2], np.float32)], {"mode": "nearest"})
-    case("Resize", 13, [f(1, 2, 5, 6), none, np.array([1, 1, 2, 2], np.float32)], {"mode": "nearest"}, as_type=np.float16)
+    case("Resize", 13, [rng.integers(0, 255, (1, 2, 5, 6)).astype(np.uint8), none, np.array([1, 1, 2, 2],
+         np.float32)], {"mode": "nearest"})
+    case("Resize", 13, [rng.integers(-100, 100, (1, 2, 5, 6)).astype(np.int32), none, np.array([1, 1, 2, 2],
+         np.float32)], {"mode": "nearest"})
+    case("Resize", 13, [f(1, 2, 5, 6), none, np.array([1, 1, 2, 2], np.float32)], {"mode": "nearest"},
+         as_type=np.float16)

@@ -30,7 +30,8 @@ def make(case, rng):
                     attrs = {"hidden_size": 5, "direction": direction}
                     case(op, 14, inputs(op, 6, 3, 4, 5, dirs, bias, lengths, first), attrs, outputs=outs)
         case(op, 7, inputs(op, 1, 1, 30, 40, 1, 1, 0, 1), {"hidden_size": 40}, outputs=outs)
-        case(op, 14, inputs(op, 20, 2, 33, 17, 2, 1, 0, 0), {"hidden_size": 17, "direction": "bidirectional"}, outputs=outs)
+        case(op, 14, inputs(op, 20, 2, 33, 17, 2, 1, 0, 0), {"hidden_size": 17, "direction": "bidirectional"},
+             outputs=outs)
         case(op, 14, inputs(op, 3, 7, 4, 64, 1, 1, 0, 0), {"hidden_size": 64}, outputs=outs)
         case(op, 14, inputs(op, 4, 2, 3, 5, 1, 1, 0, 1), {"hidden_size": 5, "clip": 0.3}, outputs=outs)
         case(op, 14, inputs(op, 4, 2, 3, 5, 1, 1, 0, 1), {"hidden_size": 5}, outputs=outs, as_type=np.float64)

@@ -15,18 +15,22 @@ def make(case, rng):
             ("i,j->ij", (3,), (4,)), ("i,i->", (3,), (3,)), ("...ij,...jk->...ik", (2, 5, 3, 4), (4, 6)),
             ("...ii->...i", (2, 3, 3)), ("b...,b...->b...", (2, 3, 4), (2, 1, 4)), ("...,...->...", (3, 4), (4,)),
             ("bhqd,bhkd->bhqk", (2, 2, 3, 4), (2, 2, 5, 4)), ("ab,bc,cd->ad", (2, 3), (3, 4), (4, 5)),
-            ("bhwc,hkc->bhwk", (2, 3, 4, 5), (3, 6, 5)), ("i j, j k -> i k", (3, 4), (4, 5)), ("Ab,bc->Ac", (3, 4), (4, 5)),
+            ("bhwc,hkc->bhwk", (2, 3, 4, 5), (3, 6, 5)), ("i j, j k -> i k", (3, 4), (4, 5)), ("Ab,bc->Ac", (3, 4),
+                 (4, 5)),
             ("ij,ij->i", (3, 1), (3, 4))]:
         case("Einsum", 12, [f(*s) for s in shapes], {"equation": equation}, rtol=1e-4, atol=1e-5)
     case("Einsum", 12, [rng.integers(-9, 9, (3, 4)), rng.integers(-9, 9, (4, 5))], {"equation": "ij,jk->ik"})
     case("Einsum", 12, [f(3, 4), f(4, 5)], {"equation": "ij,jk->ik"}, as_type=np.float64)
-    for mode, padding, align in itertools.product(["bilinear", "nearest", "bicubic"], ["zeros", "border", "reflection"], [0, 1]):
+    for mode, padding, align in itertools.product(["bilinear", "nearest", "bicubic"], ["zeros", "border",
+         "reflection"], [0, 1]):
         grid = (rng.random((2, 4, 5, 2)) * 3 - 1.5).astype(np.float32)
-        case("GridSample", 16, [f(2, 3, 6, 7), grid], {"mode": mode, "padding_mode": padding, "align_corners": align}, atol=1e-4)
+        case("GridSample", 16, [f(2, 3, 6, 7), grid], {"mode": mode, "padding_mode": padding,
+             "align_corners": align}, atol=1e-4)
         if mode != "bicubic":
             name = {"bilinear": "linear"}.get(mode, mode)
             grid = (rng.random((1, 3, 4, 5, 3)) * 3 - 1.5).astype(np.float32)
-            case("GridSample", 20, [f(1, 2, 4, 6, 7), grid], {"mode": name, "padding_mode": padding, "align_corners": align}, atol=1e-4)
+            case("GridSample", 20, [f(1, 2, 4, 6, 7), grid], {"mode": name, "padding_mode": padding,
+                 "align_corners": align}, atol=1e-4)
     corner = rng.random((5, 2)).astype(np.float32) * 10
     boxes = np.concatenate([corner, corner + rng.random((5, 2)).astype(np.float32) * 12], 1)
     images = np.array([0, 1, 1, 0, 1], np.int64)
@@ -34,6 +38,7 @@ def make(case, rng):
         attrs = {"mode": mode, "sampling_ratio": ratio, "output_height": 3, "output_width": 4, "spatial_scale": 0.7}
         case("RoiAlign", 10, [f(2, 3, 12, 13), boxes, images], attrs, atol=1e-4)
         for transform in ("half_pixel", "output_half_pixel"):
-            case("RoiAlign", 16, [f(2, 3, 12, 13), boxes, images], attrs | {"coordinate_transformation_mode": transform}, atol=1e-4)
+            case("RoiAlign", 16, [f(2, 3, 12, 13), boxes, images],
+                 attrs | {"coordinate_transformation_mode": transform}, atol=1e-4)
     rois = np.concatenate([images[:, None].astype(np.float32), boxes], 1)
     case("MaxRoiPool", 1, [f(2, 3, 12, 13), rois], {"pooled_shape": [3, 4], "spatial_scale": 0.7})
