@@ -38,7 +38,8 @@ typedef struct gpu_caps {
     uint32_t max_group;     /* work-items of a group; at least 64 */
     uint32_t max_groups[3]; /* groups per axis; 65,535 where the API promises no more */
     uint32_t shared_bytes;  /* shared memory of a group */
-    uint32_t vector_width;  /* VW of the dialect: 4, or what else the prelude knows (OpenCL: 8) */
+    uint32_t vector_width;  /* VW of the dialect: 4, or what else the prelude knows (OpenCL: 8). 1: work-items are lanes,
+                               and kernels have neighbours load neighbours (the _lanes kernels) */
 } gpu_caps;
 
 /* One kernel to build. */
@@ -116,6 +117,7 @@ struct gpu_device {
     struct gpu_program_cache *programs;
     struct gpu_weight_pool *weights;
     uint32_t programs_built;
+    uint32_t fused_built; /* of them: chains of element-wise steps */
     uint64_t weight_bytes;
 };
 

@@ -74,13 +74,7 @@ static partita_status steps_choose(ptp_executable *executable, const ptp_compile
     return PARTITA_OK;
 }
 
-static void use_at(ptp_executable *executable, uint32_t row, uint32_t step) {
-    gpu_value *root = &executable->values[executable->values[row].root];
-    if (step < root->first) root->first = step;
-    if (root->last == UINT32_MAX || step > root->last) root->last = step;
-}
-
-/* Where each root lives, and from which step to which. */
+/* Where each root lives, and how often each value is read. */
 static void homes_choose(ptp_executable *executable) {
     const ptp_block *block = executable->block;
     ptp_graph_row graph = ptp_graph_at(block, 0);
@@ -98,18 +92,18 @@ static void homes_choose(ptp_executable *executable) {
             if (root->home == GPU_HOME_NONE && (ptp_value_at(block, row).flags & PTP_VALUE_CONSTANT)) {
                 root->home = GPU_HOME_WEIGHT;
             }
-            use_at(executable, row, s);
+            executable->values[row].uses++;
         }
         for (uint32_t i = 0; i < node.outputs.count; i++) {
             uint32_t row = ptp_ref_id(block, node.outputs, i);
             if (row == PARTITA_NONE) continue;
             gpu_value *root = &executable->values[executable->values[row].root];
             if (root->home == GPU_HOME_NONE) root->home = GPU_HOME_SCRATCH;
-            use_at(executable, row, s);
         }
     }
     for (uint32_t i = 0; i < graph.outputs.count; i++) {
         uint32_t row = ptp_ref_id(block, graph.outputs, i);
+        executable->values[row].uses++;
         gpu_value *root = &executable->values[executable->values[row].root];
         if (root->home == GPU_HOME_SCRATCH) {
             root->home = GPU_HOME_OUTPUT;
@@ -151,6 +145,8 @@ partita_status gpu_compile(ptp_device *device, ptp_compile *compile, ptp_executa
     if (!made) return PARTITA_OUT_OF_MEMORY;
     made->device = gpu;
     made->block = compile->block;
+    /* bounded, since a model cut many ways would else build a kernel for every chain that each cut leaves */
+    made->fuse = gpu->fused_built < GPU_MAX_FUSED;
     made->value_count = compile->block->values.count;
     made->step_count = graph.node_count;
     made->input_count = graph.inputs.count;
@@ -165,7 +161,6 @@ partita_status gpu_compile(ptp_device *device, ptp_compile *compile, ptp_executa
                                 : PARTITA_OUT_OF_MEMORY;
     for (uint32_t row = 0; made->values && row < made->value_count; row++) {
         made->values[row].root = row;
-        made->values[row].first = made->values[row].last = UINT32_MAX;
     }
     if (status == PARTITA_OK) status = steps_choose(made, compile);
     if (status == PARTITA_OK) {

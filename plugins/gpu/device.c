@@ -22,6 +22,7 @@ partita_status gpu_device_init(gpu_device *device) {
     device->programs = NULL;
     device->weights = NULL;
     device->programs_built = 0;
+    device->fused_built = 0;
     device->weight_bytes = 0;
     return PARTITA_OK;
 }

@@ -23,7 +23,7 @@ typedef struct gpu_value {
     uint32_t root;        /* row whose storage it shares; itself, unless an alias */
     uint32_t home;        /* of a root: GPU_HOME_* */
     uint32_t port;        /* of INPUT and OUTPUT */
-    uint32_t first, last; /* steps of a root in scratch between which it is live */
+    uint32_t uses;        /* inputs that read it on the device; of an output of the part one more */
     gpu_weight_ref weight;
 } gpu_value;
 
@@ -47,6 +47,7 @@ struct ptp_executable {
     gpu_tail *tails;
     ptp_buffer *small_weights; /* all those below the pool's size */
     uint64_t small_bytes;
+    bool fuse; /* chains of element-wise steps become one kernel */
     const void **constant_data; /* what plans read on the host, by row */
     uint64_t *constant_bytes;
     gpu_node node; /* reused by resize, which is thread-compatible */
@@ -62,14 +63,12 @@ typedef struct gpu_place {
 
 typedef struct gpu_temp_range {
     uint64_t bytes, offset;
-    uint32_t step;
 } gpu_temp_range;
 
 typedef struct gpu_planned {
     gpu_program *program;
     const char *name;
     uint32_t groups[3];
-    uint32_t step;
     uint32_t first_binding, binding_count;
     uint32_t first_param, param_count;
 } gpu_planned;
@@ -85,6 +84,7 @@ struct gpu_instance {
     gpu_array refs;     /* gpu_ref, by binding */
     gpu_array params;   /* uint32_t */
     gpu_array temps;    /* gpu_temp_range */
+    gpu_array pending;  /* while planning: gpu_chain, element-wise results that are not written yet */
     uint64_t *offsets;  /* of roots in scratch, by row */
     uint64_t *bytes;    /* of values, by row */
     gpu_place *places;  /* by binding */

@@ -196,11 +196,11 @@ void gpu_grid(gpu_call *call, const uint32_t local[3], uint64_t x, uint64_t y, u
 /* ==== Planning a step (resize.c) ================================================================================= */
 
 struct gpu_plan {
+    ptp_executable *executable;
     gpu_device *device;
     struct gpu_instance *instance;
     const gpu_op *op;
     const gpu_node *node;
-    uint32_t step;
 };
 
 static inline gpu_ref gpu_ref_in(const gpu_plan *plan, uint32_t i) {
@@ -226,7 +226,7 @@ typedef struct gpu_move {
 partita_status gpu_emit_move(gpu_plan *plan, const gpu_move *move, partita_dtype dtype, gpu_ref source, gpu_ref target);
 /* Whole contiguous copy. */
 partita_status gpu_emit_copy(gpu_plan *plan, int64_t elements, partita_dtype dtype, gpu_ref source, gpu_ref target);
-/* Element-wise: one generated kernel. Every input is a variable of the expression. */
+/* Element-wise: a generated kernel. Every input is a variable of the expression. */
 typedef struct gpu_variable {
     const char *name;
     const char *stored;   /* type in the buffer */
@@ -252,7 +252,10 @@ void gpu_pointwise_init(gpu_pointwise *pointwise, const gpu_plan *plan, partita_
 /* Adds an input, broadcast to the result's axes. computed NULL: the type's own. */
 void gpu_pointwise_add(gpu_pointwise *pointwise, const char *name, const gpu_operand *operand, gpu_ref ref,
                        const char *computed);
+/* The launch comes at once, or with that of the one element-wise step that reads the result (pointwise.c). */
 partita_status gpu_emit_pointwise(gpu_plan *plan, const gpu_pointwise *pointwise);
+/* Emits what was put off and is bound by the call: gpu_emit does so before each launch. */
+partita_status gpu_pending_flush(gpu_plan *plan, const gpu_call *call);
 
 /* y = alpha * a b + beta * bias over batches, by the matmul kernel. Strides count elements. */
 typedef struct gpu_product {

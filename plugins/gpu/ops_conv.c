@@ -142,13 +142,23 @@ static partita_status plan_conv(gpu_plan *plan) {
     gpu_window_read(node, x, &node->outputs[0], w->dims + 2, &window);
     if (is_product(&window)) return plan_product(plan, group, bias);
     uint32_t tile = out == 1 ? 1 : out < 8 || !on_cpu ? 4 : 8, width = gpu_vector_width(device);
-    gpu_call_init(&call, "conv");
+    bool lanes = width == 1;
+    gpu_call_init(&call, lanes ? "conv_lanes" : "conv");
     gpu_define(&call, "TILE_M", tile);
+    if (lanes) gpu_define(&call, "TILE_V", 4);
     bind_operands(plan, &call, bias);
     gpu_param(&call, w->dims[1]);
     gpu_param(&call, out);
     gpu_param(&call, group);
     params_window(&call, &window);
+    if (lanes) {
+        uint32_t local = on_cpu ? 8 : 64;
+        uint64_t planes = (uint64_t)(x->dims[0] * group), tiles = (uint64_t)((out + tile - 1) / tile);
+        uint64_t pixel_tiles = ((uint64_t)(window.out[0] * window.out[1]) + local * 4 - 1) / (local * 4);
+        gpu_param(&call, (int64_t)planes);
+        gpu_grid_linear(device, &call, tiles * pixel_tiles * planes * local, local);
+        return gpu_emit(plan, &call);
+    }
     const uint32_t on_host[3] = {1, 4, 1}, on_gpu[3] = {8, 8, 1};
     gpu_grid(&call, on_cpu ? on_host : on_gpu, ((uint64_t)window.out[1] + width - 1) / width, (uint64_t)window.out[0],
              (uint64_t)(x->dims[0] * group * ((out + tile - 1) / tile)));

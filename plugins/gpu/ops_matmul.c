@@ -16,8 +16,13 @@ partita_status gpu_emit_product(gpu_plan *plan, const gpu_product *product, gpu_
     for (int32_t d = 0; d < product->batch_rank; d++) count *= batch[d];
     int32_t rank = gpu_collapse(batch, lists, product->has_bias ? 3 : 2, product->batch_rank);
     int32_t padded = rank <= 2 ? rank : 6, shift = padded - rank;
+    bool lanes = gpu_vector_width(device) == 1;
+    if (lanes) {
+        tile_m = 8;
+        vectors = on_cpu && product->n >= 512 ? 8 : 4;
+    }
     gpu_call call;
-    gpu_call_init(&call, "matmul");
+    gpu_call_init(&call, lanes ? "matmul_lanes" : "matmul");
     gpu_define(&call, "TILE_M", tile_m);
     gpu_define(&call, "TILE_V", vectors);
     gpu_define(&call, "HAS_BIAS", product->has_bias);
@@ -42,6 +47,15 @@ partita_status gpu_emit_product(gpu_plan *plan, const gpu_product *product, gpu_
         gpu_param(&call, d < shift ? 1 : batch[d - shift]);
         for (int32_t s = 0; s < (product->has_bias ? 3 : 2); s++)
             gpu_param(&call, d < shift ? 0 : strides[s][d - shift]);
+    }
+    if (lanes) {
+        uint32_t local = on_cpu ? 8 : 64;
+        uint64_t row_tiles = ((uint64_t)product->m + tile_m - 1) / tile_m;
+        uint64_t column_tiles = ((uint64_t)product->n + local * vectors - 1) / (local * vectors);
+        while (call.param_count < 30) gpu_param(&call, 0);
+        gpu_param(&call, count);
+        gpu_grid_linear(device, &call, row_tiles * column_tiles * (uint64_t)count * local, local);
+        return gpu_emit(plan, &call);
     }
     const uint32_t on_host[3] = {1, 8, 1}, on_gpu[3] = {16, 8, 1};
     gpu_grid(&call, on_cpu ? on_host : on_gpu, ((uint64_t)product->n + tile_n - 1) / tile_n,

@@ -7,9 +7,15 @@
 #include <stdio.h>
 
 partita_status gpu_temp(gpu_plan *plan, uint64_t bytes, gpu_ref *out_ref) {
+    const gpu_caps *caps = &plan->device->caps;
+    if ((caps->max_binding && bytes > caps->max_binding) || (caps->max_buffer && bytes > caps->max_buffer)) {
+        return gpu_fail(plan->device->host, PARTITA_UNSUPPORTED,
+                        "a step needs %llu bytes at once: more than one buffer of the device holds",
+                        (unsigned long long)bytes);
+    }
     gpu_temp_range *temp = gpu_array_add(&plan->instance->temps, plan->device->host, 1, sizeof(*temp));
     if (!temp) return PARTITA_OUT_OF_MEMORY;
-    *temp = (gpu_temp_range){.bytes = bytes ? bytes : 4, .step = plan->step};
+    *temp = (gpu_temp_range){.bytes = bytes ? bytes : 4};
     *out_ref = (gpu_ref){GPU_REF_TEMP, plan->instance->temps.count - 1};
     return PARTITA_OK;
 }
@@ -41,7 +47,6 @@ partita_status gpu_emit(gpu_plan *plan, gpu_call *call) {
     *launch = (gpu_planned){.program = program,
                             .name = call->kernel,
                             .groups = {call->groups[0], call->groups[1], call->groups[2]},
-                            .step = plan->step,
                             .first_binding = instance->refs.count - call->binding_count,
                             .binding_count = call->binding_count,
                             .first_param = instance->params.count - call->param_count - 1,
@@ -98,7 +103,7 @@ static partita_status steps_plan(ptp_executable *executable, struct gpu_instance
             gpu_node_read(node, device->host, executable->block, step->node, GPU_DIMS_ACTUAL, shapes, &constants);
         if (status != PARTITA_OK) return status;
         if (outputs_empty(node)) continue;
-        gpu_plan plan = {device, instance, step->op, node, s};
+        gpu_plan plan = {executable, device, instance, step->op, node};
         status = step->op->plan(&plan);
         if (status != PARTITA_OK) return status;
     }
@@ -106,7 +111,7 @@ static partita_status steps_plan(ptp_executable *executable, struct gpu_instance
         const gpu_tail *tail = &executable->tails[t];
         ptp_value_row value = ptp_value_at(executable->block, tail->row);
         const gpu_type *type = gpu_type_of(value.dtype);
-        gpu_plan plan = {device, instance, NULL, NULL, executable->step_count + t};
+        gpu_plan plan = {executable, device, instance, NULL, NULL};
         partita_status status = gpu_emit_copy(&plan, (int64_t)(instance->bytes[tail->row] / type->bytes), value.dtype,
                                               (gpu_ref){GPU_REF_VALUE, tail->row}, (gpu_ref){GPU_REF_PORT, tail->port});
         if (status != PARTITA_OK) return status;
@@ -154,6 +159,7 @@ partita_status gpu_instance_create(ptp_executable *executable, const ptp_shape *
     partita_status status = instance->bytes && instance->offsets ? PARTITA_OK : PARTITA_OUT_OF_MEMORY;
     if (status == PARTITA_OK) status = sizes_compute(executable, shapes, instance->bytes);
     if (status == PARTITA_OK) status = steps_plan(executable, instance, shapes);
+    gpu_array_free(&instance->pending, host);
     if (status == PARTITA_OK) status = gpu_storage_plan(executable, instance);
     if (status == PARTITA_OK) status = places_fill(executable, instance);
     if (status != PARTITA_OK) {

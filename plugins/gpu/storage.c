@@ -235,29 +235,53 @@ static void place_item(range *live, uint32_t *count, const item *one, uint64_t a
     if (at + bytes > *total) *total = at + bytes;
 }
 
+/* First and last launch that binds each root and temp; first is UINT32_MAX for those that none does. */
+typedef struct span {
+    uint32_t first, last;
+} span;
+
+static void spans_find(const ptp_executable *executable, const struct gpu_instance *instance, span *spans) {
+    const gpu_planned *launches = instance->launches.data;
+    const gpu_ref *refs = instance->refs.data;
+    for (uint32_t i = 0; i < executable->value_count + instance->temps.count; i++) spans[i].first = UINT32_MAX;
+    for (uint32_t l = 0; l < instance->launches.count; l++) {
+        for (uint32_t b = 0; b < launches[l].binding_count; b++) {
+            gpu_ref ref = refs[launches[l].first_binding + b];
+            if (ref.kind == GPU_REF_PORT) continue;
+            uint32_t at = ref.kind == GPU_REF_TEMP ? executable->value_count + ref.index
+                                                   : executable->values[ref.index].root;
+            if (spans[at].first == UINT32_MAX) spans[at].first = l;
+            spans[at].last = l;
+        }
+    }
+}
+
 partita_status gpu_storage_plan(const ptp_executable *executable, struct gpu_instance *instance) {
     const ptp_host *host = executable->device->host;
     gpu_temp_range *temps = instance->temps.data;
-    uint32_t count = 0, live_count = 0;
-    uint64_t capacity = (uint64_t)executable->value_count + instance->temps.count;
+    uint32_t count = 0, live_count = 0, values = executable->value_count;
+    uint64_t capacity = (uint64_t)values + instance->temps.count;
     item *items = gpu_alloc(host, capacity, sizeof(*items));
     range *live = gpu_alloc(host, capacity + 1, sizeof(*live));
-    partita_status status = items && live ? PARTITA_OK : PARTITA_OUT_OF_MEMORY;
+    span *spans = gpu_alloc(host, capacity, sizeof(*spans));
+    partita_status status = items && live && spans ? PARTITA_OK : PARTITA_OUT_OF_MEMORY;
     if (status == PARTITA_OK) {
-        for (uint32_t row = 0; row < executable->value_count; row++) {
-            const gpu_value *value = &executable->values[row];
-            if (value->root != row || value->home != GPU_HOME_SCRATCH) continue;
-            items[count++] = (item){instance->bytes[row], &instance->offsets[row], value->first, value->last};
-        }
-        for (uint32_t i = 0; i < instance->temps.count; i++) {
-            items[count++] = (item){temps[i].bytes, &temps[i].offset, temps[i].step, temps[i].step};
+        spans_find(executable, instance, spans);
+        for (uint32_t i = 0; i < capacity; i++) {
+            const gpu_value *value = i < values ? &executable->values[i] : NULL;
+            if (spans[i].first == UINT32_MAX || (value && value->home != GPU_HOME_SCRATCH)) continue;
+            uint64_t bytes = value ? instance->bytes[i] : temps[i - values].bytes;
+            uint64_t *offset = value ? &instance->offsets[i] : &temps[i - values].offset;
+            items[count++] = (item){bytes, offset, spans[i].first, spans[i].last};
         }
         qsort(items, count, sizeof(*items), item_compare);
         for (uint32_t i = 0; i < count; i++) {
             place_item(live, &live_count, &items[i], executable->device->caps.alignment, &instance->scratch_bytes);
         }
     }
-    if (items) host->free(host->self, items);
-    if (live) host->free(host->self, live);
+    void *blocks[] = {items, live, spans};
+    for (size_t i = 0; i < 3; i++) {
+        if (blocks[i]) host->free(host->self, blocks[i]);
+    }
     return status;
 }

@@ -255,7 +255,7 @@ partita_status vk_probe_read(const vk_instance *instance, VkPhysicalDevice physi
             caps->max_group = limits->maxComputeWorkGroupSize[d];
     }
     caps->shared_bytes = limits->maxComputeSharedMemorySize;
-    caps->vector_width = 4;
+    caps->vector_width = 1; /* kernels that count on lanes, not on vectors */
     out_probe->atom = limits->nonCoherentAtomSize;
     out_probe->push_descriptors = extensions.push;
     out_probe->import_alignment = properties.host.minImportedHostPointerAlignment;
