@@ -146,7 +146,9 @@ static partita_status start_plugin(pt_plugin *plugin) {
 static partita_status open_locked(pt_plugin *plugin) {
     partita_status status;
     if (plugin->opened) {
-        return plugin->status == PARTITA_OK ? PARTITA_OK : pt_fail_copy(plugin->status, plugin->message);
+        if (plugin->status == PARTITA_OK) return PARTITA_OK;
+        pt_fail_copy(plugin->status, plugin->message);
+        return pt_annotate(plugin->status, "plugin %s", plugin->name);
     }
     status = start_plugin(plugin);
     if (status == PARTITA_OUT_OF_MEMORY) {
@@ -160,8 +162,8 @@ static partita_status open_locked(pt_plugin *plugin) {
     plugin->opened = true;
     plugin->status = status;
     if (status == PARTITA_OK) return PARTITA_OK;
-    pt_annotate(status, "plugin %s", plugin->name);
-    return keep_message(plugin, pt_last_message()) == PARTITA_OK ? status : PARTITA_OUT_OF_MEMORY;
+    if (keep_message(plugin, pt_last_message()) != PARTITA_OK) return PARTITA_OUT_OF_MEMORY;
+    return pt_annotate(status, "plugin %s", plugin->name);
 }
 
 partita_status pt_plugin_open(pt_plugin *plugin) {

@@ -386,7 +386,7 @@ static void bad_manifests_say_why(void **state) {
         pt_plugin *plugin = plugin_of(registry, manifest_rows[i].name);
         assert_int_not_equal(pt_plugin_open(plugin), PARTITA_OK);
         assert_message(manifest_rows[i].message);
-        assert_string_equal(plugin->message, pt_last_message());
+        assert_message(plugin->message);
     }
     assert_int_not_equal(pt_plugin_open(plugin_of(registry, "fifo")), PARTITA_OK);
     assert_message("manifest cannot be read");
