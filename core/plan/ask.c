@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Asking: one batched call per device over one block of the whole model. A conditional yes is resolved here, so that the
- * rest of the planner knows only yes and no.
+ * Asking: one batched call per device over one block of the whole model, in which equal units are asked about once. A
+ * conditional yes is resolved here, so that the rest of the planner knows only yes and no.
  */
 #include "plan/build.h"
 #include "plugin/block.h"
@@ -43,6 +43,7 @@ static partita_status store_answer(pt_plan *plan, const pt_plan_unit *unit, cons
     to->can = can ? PTP_YES : PTP_NO;
     to->reason = (uint8_t)(can ? PARTITA_REASON_NONE : reason);
     to->us = from->us;
+    to->whole = 1;
     to->source = "unit";
     to->weight_bytes = from->weight_bytes;
     to->scratch_bytes = from->scratch_bytes;
@@ -69,76 +70,106 @@ static double roofline_us(const pt_plan_unit *unit, const ptp_block *block, cons
     return PT_MAX(compute, memory) + 0.5;
 }
 
-static partita_status ask_device(pt_plan *plan, uint32_t index, const pt_block *block, const uint32_t *node_rows,
-                                 const uint32_t *rows, ptp_answer *answers) {
+/* Times beyond this are no times. */
+#define MOST_US 1e12
+
+/* What is asked, the same of all devices. */
+typedef struct asking {
+    pt_block *block;
+    uint32_t *node_rows; /* by the model's nodes */
+    uint32_t *same;      /* by unit: the first that equals it */
+    uint32_t *units;     /* [count]: those that are asked about */
+    uint32_t count;
+    ptp_answer *answers; /* [count] */
+} asking;
+
+static partita_status ask_device(pt_plan *plan, uint32_t index, const asking *a) {
     pt_device *device = plan->devices[index];
-    memset(answers, 0, plan->unit_count * sizeof(*answers));
-    for (uint32_t i = 0; i < plan->unit_count; i++) {
-        answers[i].size = sizeof(*answers);
-        answers[i].us = -1;
+    memset(a->answers, 0, a->count * sizeof(*a->answers));
+    for (uint32_t i = 0; i < a->count; i++) {
+        a->answers[i].size = sizeof(*a->answers);
+        a->answers[i].us = -1;
     }
     ptp_ask ask = {.size = sizeof(ask),
                    .precision = plan->precision,
-                   .block = block->data,
-                   .units = rows,
-                   .count = plan->unit_count};
-    PT_TRY(pt_device_call(device, device->device.ask(device->handle, &ask, answers)));
-    for (uint32_t i = 0; i < plan->unit_count; i++) {
-        pt_plan_answer *answer = &plan->answers[(size_t)i * plan->device_count + index];
-        PT_TRY(store_answer(plan, &plan->units[i], &answers[i], answer));
-        if (answer->us < 0) {
-            answer->us = roofline_us(&plan->units[i], block->data, node_rows, &device->info);
-            answer->source = "roofline";
-        }
+                   .block = a->block->data,
+                   .units = a->units,
+                   .count = a->count};
+    PT_TRY(pt_device_call(device, device->device.ask(device->handle, &ask, a->answers)));
+    for (uint32_t i = 0; i < a->count; i++) {
+        const pt_plan_unit *unit = &plan->units[a->units[i]];
+        pt_plan_answer *answer = pt_plan_answer_at(plan, a->units[i], index);
+        PT_TRY(store_answer(plan, unit, &a->answers[i], answer));
+        if (answer->us >= 0 && answer->us <= MOST_US) continue;
+        answer->us = roofline_us(unit, a->block->data, a->node_rows, &device->info);
+        answer->source = "roofline";
     }
+    for (uint32_t i = 0; i < plan->unit_count; i++)
+        if (a->same[i] != i) *pt_plan_answer_at(plan, i, index) = *pt_plan_answer_at(plan, a->same[i], index);
     return PARTITA_OK;
 }
 
 static partita_status take_previous(pt_plan *plan, const pt_plan *previous) {
     size_t count = (size_t)plan->unit_count * plan->device_count;
+    const char *last = NULL, *copy = "";
     if (previous->unit_count != plan->unit_count || previous->device_count != plan->device_count)
         return pt_fail(PARTITA_INTERNAL, "the plan to replace is of another model or set of devices");
     for (size_t i = 0; i < count; i++) {
         plan->answers[i] = previous->answers[i];
-        const char *text = previous->answers[i].text;
-        plan->answers[i].text = pt_arena_str(&plan->arena, pt_str(text ? text : "")).data;
-        if (!plan->answers[i].text) return PT_OUT_OF_MEMORY();
-        if (plan->answers[i].demoted) plan->answers[i].can = PTP_NO;
+        if (previous->answers[i].text != last) { /* neighbours often have the text of an equal unit */
+            last = previous->answers[i].text;
+            copy = pt_arena_str(&plan->arena, pt_str(last)).data;
+            if (!copy) return PT_OUT_OF_MEMORY();
+        }
+        plan->answers[i].text = copy;
     }
     return PARTITA_OK;
 }
 
-partita_status pt_plan_ask(pt_plan *plan, const pt_plan_request *request) {
-    size_t units = plan->unit_count;
-    partita_status status = PARTITA_OK;
-    pt_block *block = NULL;
-    uint32_t *node_rows = NULL, *rows = NULL;
-    ptp_answer *answers = NULL;
-    pt_block_unit *table = NULL;
-    plan->answers = pt_arena_array(&plan->arena, units * plan->device_count + 1, sizeof(pt_plan_answer));
-    if (!plan->answers) return PT_OUT_OF_MEMORY();
-    if (request->previous) return take_previous(plan, request->previous);
-    node_rows = pt_calloc(plan->model->nodes.size + 1, sizeof(*node_rows));
-    rows = pt_calloc(units + 1, sizeof(*rows));
-    answers = pt_calloc(units + 1, sizeof(*answers));
-    table = pt_calloc(units + 1, sizeof(*table));
-    if (!node_rows || !rows || !answers || !table) {
+static partita_status prepare(const pt_plan *plan, asking *a) {
+    uint32_t units = plan->unit_count;
+    partita_status status;
+    pt_block_unit *table = pt_calloc(units + 1, sizeof(*table));
+    a->node_rows = pt_calloc(plan->model->nodes.size + 1, sizeof(*a->node_rows));
+    a->same = pt_calloc(units + 1, sizeof(*a->same));
+    a->units = pt_calloc(units + 1, sizeof(*a->units));
+    if (!table || !a->node_rows || !a->same || !a->units) {
         status = PT_OUT_OF_MEMORY();
         goto out;
     }
     for (uint32_t i = 0; i < units; i++) {
         const pt_plan_unit *unit = &plan->units[i];
         table[i] = (pt_block_unit){unit->kind, unit->graph, unit->nodes, unit->node_count, unit->parent};
-        rows[i] = i;
     }
-    PT_CHECK(pt_block_create_model(plan->model, plan->symbol_values, table, (uint32_t)units, &block));
-    for (uint32_t i = 0; i < block->data->nodes.count; i++) node_rows[block->nodes[i]] = i;
-    for (uint32_t i = 0; i < plan->device_count; i++) PT_CHECK(ask_device(plan, i, block, node_rows, rows, answers));
+    PT_CHECK(pt_plan_find_equals(plan, a->same));
+    for (uint32_t i = 0; i < units; i++)
+        if (a->same[i] == i) a->units[a->count++] = i;
+    a->answers = pt_calloc(a->count + 1, sizeof(*a->answers));
+    if (!a->answers) {
+        status = PT_OUT_OF_MEMORY();
+        goto out;
+    }
+    PT_CHECK(pt_block_create_model(plan->model, plan->symbol_values, table, units, &a->block));
+    for (uint32_t i = 0; i < a->block->data->nodes.count; i++) a->node_rows[a->block->nodes[i]] = i;
 out:
-    pt_block_destroy(block);
     pt_free(table);
-    pt_free(answers);
-    pt_free(rows);
-    pt_free(node_rows);
+    return status;
+}
+
+partita_status pt_plan_ask(pt_plan *plan, const pt_plan_request *request) {
+    partita_status status;
+    asking a = {0};
+    plan->answers =
+        pt_arena_array(&plan->arena, (size_t)plan->unit_count * plan->device_count + 1, sizeof(pt_plan_answer));
+    if (!plan->answers) return PT_OUT_OF_MEMORY();
+    if (request->previous) return take_previous(plan, request->previous);
+    PT_CHECK(prepare(plan, &a));
+    for (uint32_t i = 0; i < plan->device_count; i++) PT_CHECK(ask_device(plan, i, &a));
+out:
+    pt_block_destroy(a.block);
+    pt_free(a.answers);
+    pt_free(a.units);
+    pt_free(a.same);
+    pt_free(a.node_rows);
     return status;
 }

@@ -23,13 +23,10 @@ partita_status pt_plan_place(pt_plan *plan, const pt_plan_request *request);
 /* The failure of pt_plan_place for one unit. */
 partita_status pt_plan_fail_unplaced(const pt_plan *plan, uint32_t unit);
 
-/* Trips that a control-flow node is expected to make: 1 of an If. */
-double pt_plan_expected_trips(const pt_plan *plan, const pt_node *node);
+/* What the host pays for a control-flow node whose body takes `us` once. */
+double pt_plan_host_price(const pt_plan *plan, const pt_node *node, double us);
 /* Live graphs whose nodes are units of their own, the innermost first. */
-partita_status pt_plan_graphs_inside_out(const pt_plan *plan, pt_arena *arena, pt_id **out_graphs,
-                                         uint32_t *out_count);
-/* True when no node around the graph is one that devices alone can run, bodies and all. */
-bool pt_plan_graph_is_hosts(const pt_model *model, pt_id graph);
+partita_status pt_plan_graphs_inside_out(const pt_plan *plan, pt_arena *arena, pt_id **out_graphs, uint32_t *out_count);
 
 /* schedule.c: estimate, lower bound, and the order of each graph's steps. */
 partita_status pt_plan_schedule(pt_plan *plan, const pt_plan_request *request);
@@ -37,6 +34,22 @@ partita_status pt_plan_schedule(pt_plan *plan, const pt_plan_request *request);
 /* offer.c: offers every cluster to its device. Claims that it gives back are withdrawn; *out_changed tells whether any
  * was. */
 partita_status pt_plan_offer(pt_plan *plan, bool *out_changed);
+
+/* What one device said to one unit. */
+static inline pt_plan_answer *pt_plan_answer_at(const pt_plan *plan, uint32_t unit, uint32_t device) {
+    return &plan->answers[(size_t)unit * plan->device_count + device];
+}
+
+/* readers.c: who reads each value, as units are placed. */
+typedef struct pt_plan_readers {
+    uint32_t *first; /* [values + 1]: where a value's readers begin in `nodes` */
+    pt_id *nodes;    /* that compute by themselves; PT_NONE: the host, which hands an output on */
+} pt_plan_readers;
+/* `arena` holds the arrays. */
+partita_status pt_plan_find_readers(const pt_plan *plan, pt_arena *arena, pt_plan_readers *out_readers);
+
+/* signature.c: same[unit] is the first unit that no device can tell from it, itself when there is none before. */
+partita_status pt_plan_find_equals(const pt_plan *plan, uint32_t *same);
 
 /* clusters.c: canonical clusters and steps of every graph, out of unit->device. */
 partita_status pt_plan_make_clusters(pt_plan *plan);

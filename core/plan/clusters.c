@@ -84,53 +84,35 @@ static partita_status collect_inputs(pt_plan *plan, pt_plan_cluster *cluster, pt
     }
     cluster->input_count = (uint32_t)inputs.size;
     cluster->inputs = pt_arena_array(&plan->arena, inputs.size + 1, sizeof(pt_id));
-    if (!cluster->inputs) status = PT_OUT_OF_MEMORY();
-    else if (inputs.size) memcpy(cluster->inputs, inputs.data, inputs.size * sizeof(pt_id));
+    if (!cluster->inputs)
+        status = PT_OUT_OF_MEMORY();
+    else if (inputs.size)
+        memcpy(cluster->inputs, inputs.data, inputs.size * sizeof(pt_id));
 out:
     pt_array_deinit(&inputs);
     return status;
 }
 
-static bool needed_outside(const pt_plan *plan, const pt_value *value, uint32_t cluster) {
-    if (value->is_output) return true;
-    for (size_t i = 0; i < value->uses.size; i++) {
-        uint32_t unit = plan->node_unit[value->uses.data[i].node];
-        if (unit == PT_NONE) continue; /* inside a body that a device runs: the node with the body is looked at */
-        if (plan->units[unit].cluster != cluster) return true;
+static bool needed_outside(const pt_plan *plan, const pt_plan_readers *readers, pt_id value, uint32_t cluster) {
+    for (uint32_t i = readers->first[value]; i < readers->first[value + 1]; i++) {
+        pt_id node = readers->nodes[i];
+        if (node == PT_NONE || plan->units[plan->node_unit[node]].cluster != cluster) return true;
     }
     return false;
 }
 
-/* A value that only a device-run body of another cluster uses is an input of that cluster. */
-static bool captured_outside(const pt_plan *plan, pt_id value, uint32_t cluster) {
-    const pt_model *model = plan->model;
-    const pt_value *v = &model->values.data[value];
-    for (size_t i = 0; i < v->uses.size; i++) {
-        pt_id node = v->uses.data[i].node;
-        while (plan->node_unit[node] == PT_NONE && !model->nodes.data[node].dead) {
-            pt_id parent = model->graphs.data[model->nodes.data[node].graph].parent;
-            if (parent == PT_NONE) break;
-            node = parent;
-        }
-        if (plan->node_unit[node] != PT_NONE && plan->units[plan->node_unit[node]].cluster != cluster) return true;
-    }
-    return false;
-}
-
-static partita_status collect_outputs(pt_plan *plan, uint32_t index) {
+static partita_status collect_outputs(pt_plan *plan, const pt_plan_readers *readers, uint32_t index) {
     const pt_model *model = plan->model;
     pt_plan_cluster *cluster = &plan->clusters[index];
     uint32_t limit = 0;
-    for (uint32_t i = 0; i < cluster->node_count; i++)
-        limit += model->nodes.data[cluster->nodes[i]].output_count;
+    for (uint32_t i = 0; i < cluster->node_count; i++) limit += model->nodes.data[cluster->nodes[i]].output_count;
     cluster->outputs = pt_arena_array(&plan->arena, limit + 1, sizeof(pt_id));
     if (!cluster->outputs) return PT_OUT_OF_MEMORY();
     for (uint32_t i = 0; i < cluster->node_count; i++) {
         const pt_node *node = &model->nodes.data[cluster->nodes[i]];
         for (uint32_t k = 0; k < node->output_count; k++) {
             pt_id value = node->outputs[k];
-            if (value == PT_NONE || model->values.data[value].constant) continue;
-            if (needed_outside(plan, &model->values.data[value], index) || captured_outside(plan, value, index))
+            if (value != PT_NONE && needed_outside(plan, readers, value, index))
                 cluster->outputs[cluster->output_count++] = value;
         }
     }
@@ -164,6 +146,7 @@ static partita_status emit_graph(clustering *c, step_key *keys, uint32_t *sizes)
         if (leader == i) {
             pt_plan_cluster *cluster = &plan->clusters[plan->cluster_count];
             *cluster = (pt_plan_cluster){.graph = c->graph, .device = unit->device, .source = "unit"};
+            cluster->estimate_us = plan->devices[unit->device]->info.launch_us;
             cluster->nodes = pt_arena_array(&plan->arena, sizes[i], sizeof(pt_id));
             if (!cluster->nodes) return PT_OUT_OF_MEMORY();
             unit->cluster = plan->cluster_count;
@@ -172,12 +155,14 @@ static partita_status emit_graph(clustering *c, step_key *keys, uint32_t *sizes)
         unit->cluster = plan->units[plan->node_unit[c->order[leader]]].cluster;
         pt_plan_cluster *cluster = &plan->clusters[unit->cluster];
         cluster->nodes[cluster->node_count++] = node;
-        const pt_plan_answer *answer =
-            &plan->answers[(size_t)plan->node_unit[node] * plan->device_count + unit->device];
-        if (unit->nodes[0] == node) cluster->unit_us += PT_MAX(answer->us, 0);
+        if (unit->nodes[0] != node) continue;
+        const pt_plan_answer *answer = pt_plan_answer_at(plan, plan->node_unit[node], unit->device);
+        cluster->unit_us += answer->us;
+        cluster->estimate_us += answer->us * answer->whole;
     }
     qsort(keys, steps, sizeof(*keys), compare_steps);
     pt_plan_graph *graph = &plan->graphs[c->graph];
+    graph->step_count = 0;
     graph->steps = pt_arena_array(&plan->arena, steps + 1, sizeof(pt_plan_step));
     if (!graph->steps) return PT_OUT_OF_MEMORY();
     for (uint32_t i = 0; i < steps; i++) graph->steps[graph->step_count++] = keys[i].step;
@@ -186,8 +171,8 @@ static partita_status emit_graph(clustering *c, step_key *keys, uint32_t *sizes)
 
 static partita_status cluster_graph(pt_plan *plan, pt_id graph, uint32_t *position) {
     const pt_graph *g = &plan->model->graphs.data[graph];
-    clustering c = {.plan = plan, .graph = graph, .order = g->order.data, .count = (uint32_t)g->order.size,
-                    .position = position};
+    clustering c = {
+        .plan = plan, .graph = graph, .order = g->order.data, .count = (uint32_t)g->order.size, .position = position};
     partita_status status = PARTITA_OK;
     step_key *keys = pt_arena_array(&c.scratch, c.count + 1, sizeof(*keys));
     uint32_t *sizes = pt_arena_array(&c.scratch, c.count + 1, sizeof(*sizes));
@@ -210,31 +195,40 @@ out:
     return status;
 }
 
+/* Which graphs the host runs now that units are placed. */
+static void find_hosted(pt_plan *plan) {
+    const pt_model *model = plan->model;
+    for (pt_id i = 0; i < model->graphs.size; i++) {
+        bool hosted = plan->graphs[i].hostable;
+        for (pt_id g = i; hosted && model->graphs.data[g].parent != PT_NONE;) {
+            pt_id parent = model->graphs.data[g].parent;
+            hosted = pt_plan_node_device(plan, parent) == PT_PLAN_HOST;
+            g = model->nodes.data[parent].graph;
+        }
+        plan->graphs[i].hosted = hosted;
+    }
+}
+
 partita_status pt_plan_make_clusters(pt_plan *plan) {
     const pt_model *model = plan->model;
     partita_status status = PARTITA_OK;
     pt_arena scratch = {0};
+    pt_plan_readers readers;
     uint32_t *position = pt_arena_array(&scratch, model->nodes.size + 1, sizeof(*position));
     uint32_t *seen = pt_arena_array(&scratch, model->values.size + 1, sizeof(*seen));
-    plan->graphs = pt_arena_array(&plan->arena, model->graphs.size + 1, sizeof(pt_plan_graph));
     plan->clusters = pt_arena_array(&plan->arena, plan->unit_count + 1, sizeof(pt_plan_cluster));
-    if (!position || !seen || !plan->graphs || !plan->clusters) {
+    if (!position || !seen || !plan->clusters) {
         status = PT_OUT_OF_MEMORY();
         goto out;
     }
     for (size_t i = 0; i < model->nodes.size; i++) position[i] = PT_NONE;
-    for (pt_id graph = 0; graph < model->graphs.size; graph++) {
-        const pt_graph *g = &model->graphs.data[graph];
-        if (!pt_plan_graph_live(model, graph)) continue;
-        if (g->order.size && plan->node_unit[g->order.data[0]] == PT_NONE) continue; /* a device runs it with its node */
-        if (g->parent != PT_NONE &&
-            (plan->node_unit[g->parent] == PT_NONE || pt_plan_node_device(plan, g->parent) != PT_PLAN_HOST))
-            continue;
-        PT_CHECK(cluster_graph(plan, graph, position));
-    }
+    find_hosted(plan);
+    for (pt_id graph = 0; graph < model->graphs.size; graph++)
+        if (plan->graphs[graph].hosted) PT_CHECK(cluster_graph(plan, graph, position));
+    PT_CHECK(pt_plan_find_readers(plan, &scratch, &readers));
     for (uint32_t i = 0; i < plan->cluster_count; i++) {
         PT_CHECK(collect_inputs(plan, &plan->clusters[i], &scratch, seen));
-        PT_CHECK(collect_outputs(plan, i));
+        PT_CHECK(collect_outputs(plan, &readers, i));
     }
 out:
     pt_arena_deinit(&scratch);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Edges: the values that cross from one device to another, each once per memory that needs it. Devices that work in host
- * memory and the host itself are one memory.
+ * Edges: the values that cross from one device to another, each once per memory that needs it. Devices that work in
+ * host memory and the host itself are one memory.
  */
 #include "plan/build.h"
 #include "plan/route.h"
@@ -48,35 +48,22 @@ static partita_status cross(crossing *c, pt_id value, uint32_t from, uint32_t to
     return pt_array_push(&c->edges, edge) ? PARTITA_OK : PT_OUT_OF_MEMORY();
 }
 
-/* Device of the unit that a node is computed in: its own, or of the node around it that a device runs whole. */
-static uint32_t consumer_device(const pt_plan *plan, pt_id node) {
-    const pt_model *model = plan->model;
-    while (plan->node_unit[node] == PT_NONE) {
-        pt_id parent = model->graphs.data[model->nodes.data[node].graph].parent;
-        if (parent == PT_NONE) return PT_PLAN_HOST;
-        node = parent;
-    }
-    return pt_plan_node_device(plan, node);
+static uint32_t reader_device(const pt_plan *plan, pt_id reader) {
+    return reader == PT_NONE ? PT_PLAN_HOST : pt_plan_node_device(plan, reader);
 }
 
-static partita_status cross_value(crossing *c, pt_id id) {
+static partita_status cross_value(crossing *c, const pt_plan_readers *readers, pt_id id) {
     pt_plan *plan = c->plan;
-    const pt_value *value = &plan->model->values.data[id];
-    uint32_t from = PT_PLAN_HOST;
-    if (value->producer != PT_NONE) {
-        uint32_t unit = plan->node_unit[value->producer];
-        if (unit == PT_NONE) return PARTITA_OK; /* inside a body that a device runs */
-        from = plan->units[unit].device;
-    }
+    if (readers->first[id] == readers->first[id + 1]) return PARTITA_OK; /* perhaps not even alive */
+    pt_id producer = plan->model->values.data[id].producer;
+    uint32_t from = producer == PT_NONE ? PT_PLAN_HOST : pt_plan_node_device(plan, producer);
     c->arrived[memory_of(plan, from)] = id + 1;
     /* what the host needs goes first, so that a staged copy finds it there */
-    for (int host = 1; host >= 0; host--) {
-        if (host && value->is_output) PT_TRY(cross(c, id, from, PT_PLAN_HOST));
-        for (size_t i = 0; i < value->uses.size; i++) {
-            uint32_t to = consumer_device(plan, value->uses.data[i].node);
+    for (int host = 1; host >= 0; host--)
+        for (uint32_t i = readers->first[id]; i < readers->first[id + 1]; i++) {
+            uint32_t to = reader_device(plan, readers->nodes[i]);
             if ((memory_of(plan, to) == 0) == (host == 1)) PT_TRY(cross(c, id, from, to));
         }
-    }
     return PARTITA_OK;
 }
 
@@ -84,13 +71,13 @@ partita_status pt_plan_make_edges(pt_plan *plan) {
     const pt_model *model = plan->model;
     crossing c = {.plan = plan};
     partita_status status = PARTITA_OK;
-    c.arrived = pt_calloc(plan->device_count + 1, sizeof(uint32_t));
+    pt_arena scratch = {0};
+    pt_plan_readers readers;
+    c.arrived = pt_arena_array(&scratch, plan->device_count + 1, sizeof(uint32_t));
     if (!c.arrived) return PT_OUT_OF_MEMORY();
-    for (pt_id id = 0; id < model->values.size; id++) {
-        const pt_value *value = &model->values.data[id];
-        if (value->dead || value->constant || !pt_plan_graph_live(model, value->graph)) continue;
-        PT_CHECK(cross_value(&c, id));
-    }
+    PT_CHECK(pt_plan_find_readers(plan, &scratch, &readers));
+    /* only values of graphs that the host runs have readers */
+    for (pt_id id = 0; id < model->values.size; id++) PT_CHECK(cross_value(&c, &readers, id));
     plan->edges = pt_arena_array(&plan->arena, c.edges.size + 1, sizeof(pt_plan_edge));
     if (!plan->edges) {
         status = PT_OUT_OF_MEMORY();
@@ -100,6 +87,6 @@ partita_status pt_plan_make_edges(pt_plan *plan) {
     plan->edge_count = (uint32_t)c.edges.size;
 out:
     pt_array_deinit(&c.edges);
-    pt_free(c.arrived);
+    pt_arena_deinit(&scratch);
     return status;
 }

@@ -22,9 +22,9 @@ static json_t *clusters_json(const pt_plan *plan, const pt_plan_measured *measur
     json_t *list = json_array();
     for (uint32_t i = 0; i < plan->cluster_count; i++) {
         const pt_plan_cluster *cluster = &plan->clusters[i];
-        json_t *row = json_pack("{s:i,s:s,s:o,s:f,s:s}", "id", (int)i, "device", pt_plan_device_name(plan, cluster->device),
-                                "nodes", names_of_cluster(plan, cluster), "estimate_us", cluster->estimate_us, "source",
-                                cluster->source);
+        json_t *row = json_pack("{s:i,s:s,s:o,s:f,s:s}", "id", (int)i, "device",
+                                pt_plan_device_name(plan, cluster->device), "nodes", names_of_cluster(plan, cluster),
+                                "estimate_us", cluster->estimate_us, "source", cluster->source);
         if (measured) json_object_set_new(row, "measured_us", json_real(measured->cluster_us[i]));
         json_array_append_new(list, row);
     }
@@ -36,10 +36,10 @@ static json_t *edges_json(const pt_plan *plan, const pt_plan_measured *measured)
     pt_text scratch = {0};
     for (uint32_t i = 0; i < plan->edge_count; i++) {
         const pt_plan_edge *edge = &plan->edges[i];
-        json_t *row = json_pack("{s:o,s:s,s:s,s:I,s:s,s:f}", "value", text_json(pt_plan_value_name(plan, edge->value, &scratch)),
-                                "from", pt_plan_device_name(plan, edge->from), "to", pt_plan_device_name(plan, edge->to),
-                                "bytes", (json_int_t)edge->bytes, "route", pt_plan_route_name(edge), "estimate_us",
-                                edge->estimate_us);
+        json_t *row =
+            json_pack("{s:o,s:s,s:s,s:I,s:s,s:f}", "value", text_json(pt_plan_value_name(plan, edge->value, &scratch)),
+                      "from", pt_plan_device_name(plan, edge->from), "to", pt_plan_device_name(plan, edge->to), "bytes",
+                      (json_int_t)edge->bytes, "route", pt_plan_route_name(edge), "estimate_us", edge->estimate_us);
         if (measured) {
             json_object_set_new(row, "measured_us", json_real(measured->edge_us[i]));
             json_object_set_new(row, "bytes_moved", json_integer((json_int_t)measured->edge_bytes[i]));
@@ -74,10 +74,13 @@ static json_t *nodes_json(const pt_plan *plan) {
         json_t *row = json_pack("{s:o,s:o,s:o}", "name", text_json(source->name), "op", text_json(source->op), "domain",
                                 text_json(source->domain));
         json_object_set_new(row, "device",
-                            node == PT_NONE ? json_null() : json_string(pt_plan_device_name(plan, pt_plan_where(plan, node))));
-        json_object_set_new(row, "removed_by", node != PT_NONE ? json_null() : json_string(source->removed_by ? source->removed_by : ""));
+                            node == PT_NONE ? json_null()
+                                            : json_string(pt_plan_device_name(plan, pt_plan_where(plan, node))));
+        json_object_set_new(row, "removed_by",
+                            node != PT_NONE ? json_null() : json_string(source->removed_by ? source->removed_by : ""));
         /* Of a fused node the first source carries the work, so that the column sums up to the model's. */
-        json_object_set_new(row, "flops", json_integer(first ? (json_int_t)pt_node_flops(model, node, plan->symbol_values) : 0));
+        json_object_set_new(row, "flops",
+                            json_integer(first ? (json_int_t)pt_node_flops(model, node, plan->symbol_values) : 0));
         json_object_set_new(row, "answers", answers_json(plan, node == PT_NONE ? PT_NONE : plan->node_unit[node]));
         json_array_append_new(list, row);
     }
@@ -123,7 +126,8 @@ partita_status pt_plan_to_json(const pt_plan *plan, const pt_plan_measured *meas
                                  objectives[PT_MIN(plan->objective, 2u)], "estimate_us", plan->estimate_us,
                                  "lower_bound_us", plan->lower_bound_us, "candidate", plan->candidate);
     json_t *devices = json_array();
-    for (uint32_t i = 0; i < plan->device_count; i++) json_array_append_new(devices, json_string(plan->devices[i]->name));
+    for (uint32_t i = 0; i < plan->device_count; i++)
+        json_array_append_new(devices, json_string(plan->devices[i]->name));
     json_object_set_new(document, "devices", devices);
     json_object_set_new(document, "shapes", shapes_json(plan));
     json_object_set_new(document, "clusters", clusters_json(plan, measured));

@@ -18,8 +18,10 @@ partita_status pt_plan_json_placement(const char *json,
         if (status != PARTITA_OK) break;
         const char *name = json_string_value(json_object_get(row, "name"));
         const char *device = json_string_value(json_object_get(row, "device"));
-        if (!name) status = pt_fail(PARTITA_BAD_INPUT, "the plan's node %zu has no 'name'", index);
-        else if (device) status = add(user, name, device);
+        if (!name)
+            status = pt_fail(PARTITA_BAD_INPUT, "the plan's node %zu has no 'name'", index);
+        else if (device)
+            status = add(user, name, device);
     }
     json_decref(document);
     return status;

@@ -1,54 +1,66 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Offering: each cluster goes back to its device as a whole, which accepts it, gives nodes back, declines, and may know a
- * better estimate for the whole than the sum of its units.
+ * Offering: each cluster goes back to its device as a whole, which accepts it, gives nodes back, declines, and may know
+ * a better estimate for the whole than the sum of its units.
  */
 #include "plan/build.h"
 #include "plugin/block.h"
 
-/* Withdraws the claim of a node's unit; true when it stood. */
-static bool withdraw(pt_plan *plan, pt_id node, uint32_t device, const ptp_offer *offer) {
-    pt_plan_answer *answer = &plan->answers[(size_t)plan->node_unit[node] * plan->device_count + device];
-    partita_str text = pt_arena_str(&plan->arena, (partita_str){offer->text, strnlen(offer->text, sizeof(offer->text))});
-    if (answer->can != PTP_YES) return false;
+/* Withdraws the claim of a node's unit. */
+static partita_status withdraw(pt_plan *plan, pt_id node, uint32_t device, const ptp_offer *offer) {
+    pt_plan_answer *answer = pt_plan_answer_at(plan, plan->node_unit[node], device);
+    partita_str text =
+        pt_arena_str(&plan->arena, (partita_str){offer->text, strnlen(offer->text, sizeof(offer->text))});
+    if (!text.data) return PT_OUT_OF_MEMORY();
     answer->can = PTP_NO;
-    answer->reason = (uint8_t)(offer->reason && offer->reason < PARTITA_REASON_COUNT ? offer->reason : PARTITA_REASON_SLOW);
-    answer->text = text.data ? text.data : "";
-    return true;
+    answer->reason =
+        (uint8_t)(offer->reason && offer->reason < PARTITA_REASON_COUNT ? offer->reason : PARTITA_REASON_SLOW);
+    answer->text = text.data;
+    return PARTITA_OK;
 }
 
-/* True when somebody else takes every node of the cluster that the device would give back. */
-static bool replaceable(const pt_plan *plan, const pt_plan_cluster *cluster, const uint8_t *drop) {
-    for (uint32_t i = 0; i < cluster->node_count; i++) {
-        if (drop && !drop[i]) continue;
-        uint32_t unit = plan->node_unit[cluster->nodes[i]];
-        bool other = false;
-        for (uint32_t d = 0; d < plan->device_count; d++)
-            other |= d != cluster->device && plan->answers[(size_t)unit * plan->device_count + d].can == PTP_YES;
-        if (!other) return false;
-    }
-    return true;
+/*
+ * What a device gives back goes only where somebody else takes it. Otherwise, and where the user chose the device, it
+ * stays, and compiling tells whether the device can do it after all.
+ */
+static bool replaceable(const pt_plan *plan, pt_id node, uint32_t device) {
+    uint32_t unit = plan->node_unit[node];
+    if (plan->units[unit].pinned || pt_plan_answer_at(plan, unit, device)->can != PTP_YES) return false;
+    for (uint32_t d = 0; d < plan->device_count; d++)
+        if (d != device && pt_plan_answer_at(plan, unit, d)->can == PTP_YES) return true;
+    return false;
+}
+
+/* The device's price for the whole, as a factor on what its units cost. */
+static void take_price(pt_plan *plan, pt_plan_cluster *cluster, double us) {
+    double whole = us >= 0 && us <= 1e12 && cluster->unit_us > 0 ? us / cluster->unit_us : 1;
+    for (uint32_t i = 0; i < cluster->node_count; i++)
+        pt_plan_answer_at(plan, plan->node_unit[cluster->nodes[i]], cluster->device)->whole = whole;
+    cluster->estimate_us = plan->devices[cluster->device]->info.launch_us + cluster->unit_us * whole;
+    if (us >= 0) cluster->source = "cluster";
 }
 
 static partita_status offer_cluster(pt_plan *plan, pt_plan_cluster *cluster, bool *changed) {
     pt_device *device = plan->devices[cluster->device];
     pt_block *block = NULL;
     partita_status status = PARTITA_OK;
+    bool kept = true;
     uint8_t *drop = pt_calloc(cluster->node_count + 1, 1);
     if (!drop) return PT_OUT_OF_MEMORY();
-    PT_CHECK(pt_block_create_part(plan->model, plan->symbol_values, cluster->nodes, cluster->node_count, cluster->inputs,
-                                  cluster->input_count, cluster->outputs, cluster->output_count, &block));
-    ptp_offer offer = {.size = sizeof(offer), .precision = plan->precision, .block = block->data, .drop = drop,
-                       .us = -1};
+    PT_CHECK(pt_block_create_part(plan->model, plan->symbol_values, cluster->nodes, cluster->node_count,
+                                  cluster->inputs, cluster->input_count, cluster->outputs, cluster->output_count,
+                                  &block));
+    ptp_offer offer = {
+        .size = sizeof(offer), .precision = plan->precision, .block = block->data, .drop = drop, .us = -1};
     PT_CHECK(pt_device_call(device, device->device.offer(device->handle, &offer)));
-    bool whole = offer.verdict == PTP_DECLINE;
-    if (offer.verdict != PTP_ACCEPT && replaceable(plan, cluster, whole ? NULL : drop)) {
-        for (uint32_t i = 0; i < cluster->node_count; i++)
-            if (whole || drop[i]) *changed |= withdraw(plan, cluster->nodes[i], cluster->device, &offer);
-    } else if (offer.us >= 0) {
-        cluster->estimate_us = offer.us + device->info.launch_us;
-        cluster->source = "cluster";
+    for (uint32_t i = 0; offer.verdict != PTP_ACCEPT && i < cluster->node_count; i++) {
+        if (offer.verdict != PTP_DECLINE && !drop[i]) continue;
+        if (!replaceable(plan, cluster->nodes[i], cluster->device)) continue;
+        PT_CHECK(withdraw(plan, cluster->nodes[i], cluster->device, &offer));
+        kept = false;
     }
+    if (kept) take_price(plan, cluster, offer.us);
+    *changed |= !kept;
 out:
     pt_block_destroy(block);
     pt_free(drop);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pins compiled once: patterns without metacharacters are compared as text, since saved pin files name hundreds of nodes
- * and a regular expression per pin and node would cost more than the planning.
+ * Pins compiled once: patterns without metacharacters are compared as text, since saved pin files name hundreds of
+ * nodes and a regular expression per pin and node would cost more than the planning.
  */
 #include "plan/pins.h"
 #include <regex.h>
 
 typedef struct compiled_pin {
-    bool of_op;         /* matches the operator instead of the name */
+    bool of_op; /* matches the operator instead of the name */
     bool is_literal;
     partita_str literal; /* in the arena */
     regex_t expression;
@@ -18,7 +18,7 @@ struct pt_pins {
     const pt_plan *plan;
     pt_arena arena;
     PT_ARRAY(compiled_pin) rows;
-    pt_map by_name;     /* of a saved plan: device, offset by one so that the host has a number */
+    pt_map by_name; /* of a saved plan: device, offset by one so that the host has a number */
 };
 
 partita_status pt_plan_find_device(const pt_plan *plan, const char *name, uint32_t *out_device) {
@@ -41,8 +41,10 @@ static bool unescape(partita_str pattern, char *out, size_t *out_size) {
     *out_size = 0;
     for (size_t i = 0; i < pattern.size; i++) {
         char c = pattern.data[i];
-        if (c == '\\' && i + 1 < pattern.size) c = pattern.data[++i];
-        else if (strchr("^$.[]|()*+?{}\\", c)) return false;
+        if (c == '\\' && i + 1 < pattern.size)
+            c = pattern.data[++i];
+        else if (strchr("^$.[]|()*+?{}\\", c))
+            return false;
         out[(*out_size)++] = c;
     }
     return true;

@@ -10,8 +10,8 @@
 
 typedef struct pt_pins pt_pins;
 
-/* INVALID_ARGUMENT for a pattern that is no regular expression, BAD_INPUT for a plan that is no plan, DEVICE_ABSENT for a
- * device outside the set. */
+/* INVALID_ARGUMENT for a pattern that is no regular expression, BAD_INPUT for a plan that is no plan, DEVICE_ABSENT for
+ * a device outside the set. */
 partita_status pt_pins_create(const pt_plan *plan, const pt_plan_request *request, pt_pins **out_pins);
 void pt_pins_destroy(pt_pins *pins);
 /* True with the index of the plan's device, or PT_PLAN_HOST, when the node is pinned. */

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Placement: unit->device of every unit. Graph by graph, bodies before the graph around them, since what the host pays for
- * a control-flow node is its nested plan. Pins first; then at random where that is asked for, else by the partitioner.
+ * Placement: unit->device of every unit. Graph by graph, bodies before the graph around them, since what the host pays
+ * for a control-flow node is its nested plan. Pins first; then at random where that is asked for, else by the
+ * partitioner.
  */
 #include "plan/build.h"
 #include "plan/pins.h"
 #include "plan/problem.h"
-#include <partita/block.h>
 
 /* Trips of a Loop or Scan whose number nobody knows. */
 #define EXPECTED_TRIPS 16.0
 /* What the host pays per trip besides the nested plan. */
-#define TRIP_US        2.0
+#define TRIP_US 2.0
 
 partita_status pt_plan_fail_unplaced(const pt_plan *plan, uint32_t unit) {
     static const char *const reasons[PARTITA_REASON_COUNT] = {
@@ -23,7 +23,7 @@ partita_status pt_plan_fail_unplaced(const pt_plan *plan, uint32_t unit) {
     const pt_node *node = &plan->model->nodes.data[u->nodes[0]];
     pt_text text = {0};
     for (uint32_t i = 0; i < plan->device_count; i++) {
-        const pt_plan_answer *answer = &plan->answers[(size_t)unit * plan->device_count + i];
+        const pt_plan_answer *answer = pt_plan_answer_at(plan, unit, i);
         const char *cause = answer->text && answer->text[0] ? answer->text : reasons[answer->reason];
         pt_text_printf(&text, "%s%s: %s", i ? "; " : "", plan->devices[i]->name,
                        answer->can == PTP_YES ? "takes it, but a pin names another device" : cause);
@@ -40,50 +40,57 @@ typedef struct placing {
     const pt_plan_request *request;
     pt_pins *pins;
     pt_links links;
-    pt_arena arena;   /* links, host_us */
-    double *host_us;  /* by unit; negative: the host cannot run it */
-    uint64_t random;
+    pt_arena arena;
+    double *host_us;  /* by unit: what the host pays for control flow; negative: it cannot run it */
+    double *least_us; /* by unit: no placement of the bodies is cheaper */
 } placing;
-
-static pt_plan_answer *answer_at(const pt_plan *plan, uint32_t unit, uint32_t device) {
-    return &plan->answers[(size_t)unit * plan->device_count + device];
-}
 
 /* ---- what is allowed ------------------------------------------------------------------------- */
 
-/* The last resort takes only what nobody else takes. */
+static int64_t *costs_of(const pt_graph_problem *graph, uint32_t unit) {
+    return &graph->cost[(size_t)unit * graph->problem.devices];
+}
+
+/* The last resort takes only what nobody else takes, or what is pinned to it. */
 static void restrain_fallback(const pt_plan *plan, pt_graph_problem *graph) {
     uint32_t k = graph->problem.devices;
     if (plan->fallback == PT_NONE) return;
     for (uint32_t i = 0; i < graph->problem.units; i++) {
-        int64_t *cost = &graph->cost[(size_t)i * k];
-        for (uint32_t d = 0; d < k; d++)
+        int64_t *cost = costs_of(graph, i);
+        for (uint32_t d = 0; d < k && graph->pinned[i] != plan->fallback; d++)
             if (d != plan->fallback && cost[d] < PT_PART_INFINITE) cost[plan->fallback] = PT_PART_INFINITE;
     }
 }
 
-/* Pins a unit; control flow that the host runs stays there when the pinned device does not run bodies. */
+/*
+ * Pins a unit. Control flow that the host runs stays there when the pinned device does not run bodies. A device that
+ * failed what is pinned to it loses the pin with the claim.
+ */
 static partita_status pin_units(placing *p, pt_graph_problem *graph) {
-    uint32_t k = graph->problem.devices;
+    pt_plan *plan = p->plan;
     for (uint32_t i = 0; i < graph->problem.units; i++) {
-        uint32_t device, unit = graph->units[i];
-        if (!pt_pins_find(p->pins, p->plan->units[unit].nodes[0], &device)) continue;
-        uint32_t column = device == PT_PLAN_HOST ? p->plan->device_count : device;
-        if (graph->cost[(size_t)i * k + column] < PT_PART_INFINITE) {
+        uint32_t device, unit = graph->first_unit + i;
+        plan->units[unit].pinned = false;
+        if (!pt_pins_find(p->pins, plan->units[unit].nodes[0], &device)) continue;
+        uint32_t column = pt_problem_column(plan, device);
+        if (costs_of(graph, i)[column] < PT_PART_INFINITE) {
             graph->pinned[i] = column;
+            plan->units[unit].pinned = true;
             continue;
         }
         if (p->host_us[unit] >= 0) continue;
-        partita_status status = pt_plan_fail_unplaced(p->plan, unit);
-        return pt_annotate(status, "pinned to '%s'", device == PT_PLAN_HOST ? "(host)" : p->plan->devices[device]->name);
+        if (device != PT_PLAN_HOST && pt_plan_answer_at(plan, unit, device)->demoted) continue;
+        partita_status status = pt_plan_fail_unplaced(plan, unit);
+        return pt_annotate(status, "pinned to '%s'", device == PT_PLAN_HOST ? "(host)" : plan->devices[device]->name);
     }
     return PARTITA_OK;
 }
 
 /* ---- at random ------------------------------------------------------------------------------- */
 
-static uint64_t next_random(uint64_t *state) {
-    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+/* Of a unit, whatever became of the others: what a demotion leaves alone stays where it is. */
+static uint64_t random_of(uint64_t seed, uint32_t unit) {
+    uint64_t z = seed * UINT64_C(0xd1342543de82ef95) + (unit + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15);
     z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
     return z ^ z >> 31;
@@ -92,14 +99,14 @@ static uint64_t next_random(uint64_t *state) {
 static partita_status place_random(placing *p, const pt_graph_problem *graph) {
     uint32_t k = graph->problem.devices;
     for (uint32_t i = 0; i < graph->problem.units; i++) {
-        uint32_t willing[PT_PART_MAX_DEVICES], count = 0;
+        uint32_t willing[PT_PART_MAX_DEVICES], count = 0, unit = graph->first_unit + i;
         for (uint32_t d = 0; d < k; d++) {
             bool allowed = graph->pinned[i] == PT_NONE || graph->pinned[i] == d;
-            if (allowed && graph->cost[(size_t)i * k + d] < PT_PART_INFINITE) willing[count++] = d;
+            if (allowed && costs_of(graph, i)[d] < PT_PART_INFINITE) willing[count++] = d;
         }
-        if (count == 0) return pt_plan_fail_unplaced(p->plan, graph->units[i]);
-        uint32_t device = willing[next_random(&p->random) % count];
-        p->plan->units[graph->units[i]].device = pt_problem_device(p->plan, device);
+        if (count == 0) return pt_plan_fail_unplaced(p->plan, unit);
+        uint32_t device = willing[random_of(p->request->seed, unit) % count];
+        p->plan->units[unit].device = pt_problem_device(p->plan, device);
     }
     return PARTITA_OK;
 }
@@ -110,34 +117,35 @@ static bool computed(const pt_plan *plan, uint32_t unit) {
     pt_id graph = plan->units[unit].graph;
     while (model->graphs.data[graph].parent != PT_NONE) {
         pt_id parent = model->graphs.data[graph].parent;
-        if (plan->node_unit[parent] == PT_NONE || pt_plan_node_device(plan, parent) != PT_PLAN_HOST) return false;
+        if (pt_plan_node_device(plan, parent) != PT_PLAN_HOST) return false;
         graph = model->nodes.data[parent].graph;
     }
     return true;
 }
 
-/* A willing device that got nothing gets one unit, of a device that keeps others; of the main graph where possible, since
- * a branch may never be run. */
-static void give_to_idle(placing *p) {
-    pt_plan *plan = p->plan;
+/* The first unit, of the main graph or of a body, that the device takes from one that keeps others; PT_NONE. */
+static uint32_t find_gift(const pt_plan *plan, uint32_t device, bool of_body, const uint32_t *load) {
+    for (uint32_t i = 0; i < plan->unit_count; i++) {
+        const pt_plan_unit *unit = &plan->units[i];
+        if (unit->device == PT_PLAN_HOST || unit->pinned || (unit->graph != 0) != of_body || !computed(plan, i))
+            continue;
+        if (pt_plan_answer_at(plan, i, device)->can == PTP_YES && (of_body || load[unit->device] > 1)) return i;
+    }
+    return PT_NONE;
+}
+
+/* A willing device that got nothing gets one unit; of the main graph where possible, since a branch may never be run.
+ */
+static void give_to_idle(pt_plan *plan) {
     for (uint32_t d = 0; d < plan->device_count; d++) {
         uint32_t load[PT_PART_MAX_DEVICES] = {0};
         if (d == plan->fallback) continue;
-        for (uint32_t i = 0; i < plan->unit_count; i++)
-            if (plan->units[i].device != PT_PLAN_HOST && computed(plan, i) && plan->units[i].graph == 0)
-                load[plan->units[i].device]++;
+        for (uint32_t i = 0; i < plan->graphs[0].unit_count; i++)
+            if (plan->units[i].device != PT_PLAN_HOST) load[plan->units[i].device]++;
         if (load[d]) continue;
-        for (int body = 0; body < 2; body++) {
-            uint32_t taken = PT_NONE;
-            for (uint32_t i = 0; i < plan->unit_count && taken == PT_NONE; i++) {
-                const pt_plan_unit *unit = &plan->units[i];
-                if (unit->device == PT_PLAN_HOST || (unit->graph == 0) == (body == 1) || !computed(plan, i)) continue;
-                if (answer_at(plan, i, d)->can == PTP_YES && (body == 1 || load[unit->device] > 1)) taken = i;
-            }
-            if (taken == PT_NONE) continue;
-            plan->units[taken].device = d;
-            break;
-        }
+        uint32_t gift = find_gift(plan, d, false, load);
+        if (gift == PT_NONE) gift = find_gift(plan, d, true, load);
+        if (gift != PT_NONE) plan->units[gift].device = d;
     }
 }
 
@@ -149,40 +157,55 @@ static partita_status place_by_cost(placing *p, const pt_graph_problem *graph) {
     if (status == PARTITA_UNPLACED) {
         for (uint32_t i = 0; i < graph->problem.units; i++) {
             bool taken = false;
-            for (uint32_t d = 0; d < graph->problem.devices; d++)
-                taken |= graph->cost[(size_t)i * graph->problem.devices + d] < PT_PART_INFINITE;
-            if (!taken) status = pt_plan_fail_unplaced(p->plan, graph->units[i]);
+            for (uint32_t d = 0; d < graph->problem.devices; d++) taken |= costs_of(graph, i)[d] < PT_PART_INFINITE;
+            if (!taken) status = pt_plan_fail_unplaced(p->plan, graph->first_unit + i);
             if (!taken) break;
         }
     }
-    if (status == PARTITA_OK) {
-        for (uint32_t i = 0; i < graph->problem.units; i++)
-            p->plan->units[graph->units[i]].device = pt_problem_device(p->plan, result.device[i]);
-        if (graph->graph == 0) {
-            p->plan->candidate = pt_part_candidate_name(result.candidate);
-            p->plan->lower_bound_us = pt_ps_to_us(result.lower_bound);
-        }
+    bool free = false;
+    for (uint32_t i = 0; status == PARTITA_OK && i < graph->problem.units; i++) {
+        p->plan->units[graph->first_unit + i].device = pt_problem_device(p->plan, result.device[i]);
+        free |= graph->pinned[i] == PT_NONE;
     }
+    if (status == PARTITA_OK && graph->graph == 0 && free)
+        p->plan->candidate = pt_part_candidate_name(result.candidate);
     pt_part_result_deinit(&result);
     return status;
 }
 
-/* Latency of a placed graph, for the node around it. */
-static partita_status value_graph(placing *p, const pt_graph_problem *graph, double *out_us) {
+/* Value of a placed graph, and the bound of all its placements. */
+typedef struct graph_value {
+    double us, least_us;
+} graph_value;
+
+static partita_status value_graph(placing *p, pt_graph_problem *graph, graph_value *out_value) {
+    pt_plan *plan = p->plan;
+    uint32_t units = graph->problem.units;
     pt_part_result result = {0};
-    uint32_t *device = pt_arena_array(&p->arena, graph->problem.units + 1, sizeof(*device));
+    *out_value = (graph_value){0, 0};
+    if (!units) return PARTITA_OK; /* a body may only hand values on */
+    uint32_t *device = pt_arena_array(&p->arena, units + 1, sizeof(*device));
     if (!device) return PT_OUT_OF_MEMORY();
-    for (uint32_t i = 0; i < graph->problem.units; i++) {
-        uint32_t of_plan = p->plan->units[graph->units[i]].device;
-        device[i] = of_plan == PT_PLAN_HOST ? p->plan->device_count : of_plan;
+    bool nested = false;
+    for (uint32_t i = 0; i < units; i++) {
+        device[i] = pt_problem_column(plan, plan->units[graph->first_unit + i].device);
+        nested |= p->host_us[graph->first_unit + i] >= 0;
     }
     PT_TRY(pt_part_evaluate(&graph->problem, device, NULL, &result));
-    *out_us = pt_ps_to_us(result.value.latency);
+    out_value->us = pt_ps_to_us(result.value.latency);
+    if (nested) { /* again, with what its bodies cost at least */
+        pt_part_result_deinit(&result);
+        for (uint32_t i = 0; i < units; i++)
+            if (p->host_us[graph->first_unit + i] >= 0)
+                costs_of(graph, i)[plan->device_count] = pt_us_to_ps(p->least_us[graph->first_unit + i]);
+        PT_TRY(pt_part_evaluate(&graph->problem, device, NULL, &result));
+    }
+    out_value->least_us = pt_ps_to_us(result.lower_bound);
     pt_part_result_deinit(&result);
     return PARTITA_OK;
 }
 
-double pt_plan_expected_trips(const pt_plan *plan, const pt_node *node) {
+static double expected_trips(const pt_plan *plan, const pt_node *node) {
     if (pt_str_is(node->op, "If")) return 1;
     if (pt_str_is(node->op, "Loop") && node->input_count && node->inputs[0] != PT_NONE) {
         const pt_value *trips = &plan->model->values.data[node->inputs[0]];
@@ -192,28 +215,37 @@ double pt_plan_expected_trips(const pt_plan *plan, const pt_node *node) {
     return EXPECTED_TRIPS;
 }
 
+double pt_plan_host_price(const pt_plan *plan, const pt_node *node, double us) {
+    return (us + TRIP_US) * expected_trips(plan, node);
+}
+
 static partita_status place_graph(placing *p, pt_id id) {
     pt_graph_problem graph;
+    graph_value value;
     const pt_model *model = p->plan->model;
     PT_TRY(pt_graph_problem_make(p->plan, &p->links, id, p->host_us, &p->arena, &graph));
-    restrain_fallback(p->plan, &graph);
     PT_TRY(pin_units(p, &graph));
-    /* a body may only hand values on */
-    if (graph.problem.units && p->request->random) PT_TRY(place_random(p, &graph));
-    else if (graph.problem.units) PT_TRY(place_by_cost(p, &graph));
+    restrain_fallback(p->plan, &graph);
+    if (graph.problem.units && p->request->random)
+        PT_TRY(place_random(p, &graph));
+    else if (graph.problem.units)
+        PT_TRY(place_by_cost(p, &graph));
+    PT_TRY(value_graph(p, &graph, &value));
     pt_id parent = model->graphs.data[id].parent;
-    if (parent == PT_NONE) return PARTITA_OK;
-    double us = 0;
-    if (graph.problem.units) PT_TRY(value_graph(p, &graph, &us));
+    if (parent == PT_NONE) {
+        p->plan->lower_bound_us = value.least_us;
+        return PARTITA_OK;
+    }
     /* Branches of an If exclude each other: the dearest counts. Other nodes have one body. */
-    double *sum = &p->host_us[p->plan->node_unit[parent]];
-    double price = (us + TRIP_US) * pt_plan_expected_trips(p->plan, &model->nodes.data[parent]);
-    *sum = PT_MAX(*sum, price);
+    const pt_node *node = &model->nodes.data[parent];
+    double *us = &p->host_us[p->plan->node_unit[parent]], *least = &p->least_us[p->plan->node_unit[parent]];
+    *us = PT_MAX(*us, pt_plan_host_price(p->plan, node, value.us));
+    *least = PT_MAX(*least, pt_plan_host_price(p->plan, node, value.least_us));
     return PARTITA_OK;
 }
 
-/* A body that fits nowhere closes its node to the host: the node must then go to a device as a whole. When it cannot, the
- * body's cause is the one to tell. */
+/* A body that fits nowhere closes its node to the host: the node must then go to a device as a whole. When it cannot,
+ * the body's cause is the one to tell. */
 static partita_status place_all(placing *p, const pt_id *graphs, uint32_t count) {
     const pt_model *model = p->plan->model;
     bool *closed = pt_arena_array(&p->arena, model->nodes.size + 1, sizeof(bool));
@@ -235,12 +267,16 @@ static partita_status place_all(placing *p, const pt_id *graphs, uint32_t count)
 }
 
 partita_status pt_plan_place(pt_plan *plan, const pt_plan_request *request) {
-    placing p = {.plan = plan, .request = request, .random = request->seed};
+    placing p = {.plan = plan, .request = request};
     partita_status status = PARTITA_OK;
     pt_id *graphs;
     uint32_t count;
     p.host_us = pt_arena_array(&p.arena, plan->unit_count + 1, sizeof(double));
-    if (!p.host_us) return PT_OUT_OF_MEMORY();
+    p.least_us = pt_arena_array(&p.arena, plan->unit_count + 1, sizeof(double));
+    if (!p.host_us || !p.least_us) {
+        status = PT_OUT_OF_MEMORY();
+        goto out;
+    }
     for (uint32_t i = 0; i < plan->unit_count; i++) {
         plan->units[i].device = PT_PLAN_HOST;
         p.host_us[i] = -1;
@@ -250,7 +286,7 @@ partita_status pt_plan_place(pt_plan *plan, const pt_plan_request *request) {
     PT_CHECK(pt_links_make(plan, request->max_memory, &p.arena, &p.links));
     PT_CHECK(pt_plan_graphs_inside_out(plan, &p.arena, &graphs, &count));
     PT_CHECK(place_all(&p, graphs, count));
-    if (request->random) give_to_idle(&p);
+    if (request->random) give_to_idle(plan);
 out:
     pt_pins_destroy(p.pins);
     pt_arena_deinit(&p.arena);

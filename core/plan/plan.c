@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The plan as an object: made stage by stage, demoted, destroyed.
+ * The plan as an object: made stage by stage, offered to its devices, replaced by a better one where their offers show
+ * one, destroyed.
  */
 #include "plan/plan.h"
 #include "plan/build.h"
@@ -22,15 +23,46 @@ static partita_status take_request(pt_plan *plan, const pt_plan_request *request
     return PARTITA_OK;
 }
 
-static partita_status take_demotions(pt_plan *plan, const pt_plan *previous) {
-    for (size_t i = 0; previous && i < previous->demotions.size; i++) {
-        pt_plan_demotion row = previous->demotions.data[i];
-        row.cluster = pt_arena_str(&plan->arena, pt_str(row.cluster)).data;
-        row.text = pt_arena_str(&plan->arena, pt_str(row.text)).data;
-        if (!row.cluster || !row.text || !pt_array_push(&plan->demotions, row)) return PT_OUT_OF_MEMORY();
+/* ---- demotions ------------------------------------------------------------------------------- */
+
+static partita_status add_demotion(pt_plan *plan, const char *cluster, uint32_t device, uint32_t reason,
+                                   const char *text) {
+    pt_plan_demotion row = {pt_arena_str(&plan->arena, pt_str(cluster)).data, device, reason,
+                            pt_arena_str(&plan->arena, pt_str(text)).data};
+    return row.cluster && row.text && pt_array_push(&plan->demotions, row) ? PARTITA_OK : PT_OUT_OF_MEMORY();
+}
+
+/* Withdraws the claim of the cluster of `previous` that failed, and records why. */
+static partita_status demote(pt_plan *plan, const pt_plan_request *request) {
+    const pt_plan_cluster *c = &request->previous->clusters[request->demoted];
+    partita_str name = pt_node_name(plan->model, c->nodes[0]);
+    partita_str title = c->node_count == 1
+                            ? pt_arena_str(&plan->arena, name)
+                            : pt_arena_printf(&plan->arena, "%.*s and %u more", PT_STR_ARG(name), c->node_count - 1);
+    if (!title.data) return PT_OUT_OF_MEMORY();
+    PT_TRY(add_demotion(plan, title.data, c->device, request->demoted_reason, request->demoted_text));
+    const char *text = plan->demotions.data[plan->demotions.size - 1].text;
+    for (uint32_t i = 0; i < c->node_count; i++) {
+        pt_plan_answer *answer = pt_plan_answer_at(plan, plan->node_unit[c->nodes[i]], c->device);
+        answer->can = PTP_NO;
+        answer->demoted = true;
+        answer->reason = (uint8_t)request->demoted_reason;
+        answer->text = text;
     }
     return PARTITA_OK;
 }
+
+static partita_status take_demotions(pt_plan *plan, const pt_plan_request *request) {
+    const pt_plan *previous = request->previous;
+    if (!previous) return PARTITA_OK;
+    for (size_t i = 0; i < previous->demotions.size; i++) {
+        const pt_plan_demotion *row = &previous->demotions.data[i];
+        PT_TRY(add_demotion(plan, row->cluster, row->device, row->reason, row->text));
+    }
+    return request->demoted == PT_NONE ? PARTITA_OK : demote(plan, request);
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
 
 /* Everything behind the answers: where units go, and what that makes. May run again on the same plan. */
 static partita_status arrange(pt_plan *plan, const pt_plan_request *request) {
@@ -38,30 +70,27 @@ static partita_status arrange(pt_plan *plan, const pt_plan_request *request) {
     for (uint32_t i = 0; i < plan->unit_count; i++) plan->units[i].cluster = PT_NONE;
     PT_TRY(pt_plan_place(plan, request));
     PT_TRY(pt_plan_make_clusters(plan));
-    PT_TRY(pt_plan_make_edges(plan));
-    for (uint32_t i = 0; i < plan->cluster_count; i++) {
-        pt_plan_cluster *cluster = &plan->clusters[i];
-        cluster->estimate_us = cluster->unit_us + plan->devices[cluster->device]->info.launch_us;
-    }
-    return PARTITA_OK;
+    return pt_plan_make_edges(plan);
 }
 
-/* Rounds of offering after which the devices' trims are final. */
+/* Rounds of offering, in all the plans that are tried. */
 #define MAX_OFFERS 3
 
-partita_status pt_plan_create(const pt_plan_request *request, pt_plan **out_plan) {
+/* A plan that every device accepted or, when the rounds are used up, one whose devices gave back what they may. */
+static partita_status make(const pt_plan_request *request, uint32_t *rounds, pt_plan **out_plan) {
     partita_status status = PARTITA_OK;
     pt_plan *plan = pt_calloc(1, sizeof(*plan));
     if (!plan) return PT_OUT_OF_MEMORY();
     PT_CHECK(take_request(plan, request));
-    PT_CHECK(take_demotions(plan, request->previous));
     PT_CHECK(pt_plan_make_units(plan));
     PT_CHECK(pt_plan_ask(plan, request));
-    PT_CHECK(arrange(plan, request));
-    bool changed = true;
-    for (int round = 0; changed && round < MAX_OFFERS; round++) {
+    PT_CHECK(take_demotions(plan, request));
+    for (bool changed = true; changed;) {
+        PT_CHECK(arrange(plan, request));
+        changed = false;
+        if (*rounds == 0) break;
+        --*rounds;
         PT_CHECK(pt_plan_offer(plan, &changed));
-        if (changed) PT_CHECK(arrange(plan, request));
     }
     PT_CHECK(pt_plan_schedule(plan, request));
     *out_plan = plan;
@@ -71,30 +100,47 @@ out:
     return status;
 }
 
+/* True when an offer priced a cluster otherwise than its units, so that other placements may be better now. */
+static bool offers_tell_more(const pt_plan *plan) {
+    for (uint32_t i = 0; i < plan->cluster_count; i++)
+        if (strcmp(plan->clusters[i].source, "cluster") == 0) return true;
+    return false;
+}
+
+static bool same_placement(const pt_plan *a, const pt_plan *b) {
+    for (uint32_t i = 0; i < a->unit_count; i++)
+        if (a->units[i].device != b->units[i].device) return false;
+    return true;
+}
+
+partita_status pt_plan_create(const pt_plan_request *request, pt_plan **out_plan) {
+    uint32_t rounds = MAX_OFFERS;
+    pt_plan *best;
+    PT_TRY(make(request, &rounds, &best));
+    bool by_cost = !request->random && request->objective != PT_PLAN_MEMORY;
+    while (by_cost && rounds > 0 && offers_tell_more(best)) {
+        pt_plan_request again = *request;
+        pt_plan *other;
+        again.previous = best;
+        again.demoted = PT_NONE;
+        partita_status status = make(&again, &rounds, &other);
+        if (status == PARTITA_UNPLACED) break; /* devices gave back too much this time */
+        if (status != PARTITA_OK) {
+            pt_plan_destroy(best);
+            return status;
+        }
+        bool better = other->estimate_us < best->estimate_us && !same_placement(best, other);
+        pt_plan_destroy(better ? best : other);
+        if (!better) break;
+        best = other;
+    }
+    *out_plan = best;
+    return PARTITA_OK;
+}
+
 void pt_plan_destroy(pt_plan *plan) {
     if (!plan) return;
     pt_array_deinit(&plan->demotions);
     pt_arena_deinit(&plan->arena);
     pt_free(plan);
-}
-
-partita_status pt_plan_demote(pt_plan *plan, uint32_t cluster, uint32_t reason, const char *text) {
-    const pt_plan_cluster *c = &plan->clusters[cluster];
-    partita_str name = pt_node_name(plan->model, c->nodes[0]);
-    partita_str cause = pt_arena_str(&plan->arena, pt_str(text));
-    partita_str title = c->node_count == 1
-                            ? pt_arena_str(&plan->arena, name)
-                            : pt_arena_printf(&plan->arena, "%.*s and %u more", PT_STR_ARG(name), c->node_count - 1);
-    if (!cause.data || !title.data) return PT_OUT_OF_MEMORY();
-    pt_plan_demotion row = {title.data, c->device, reason, cause.data};
-    if (!pt_array_push(&plan->demotions, row)) return PT_OUT_OF_MEMORY();
-    for (uint32_t i = 0; i < c->node_count; i++) {
-        pt_plan_answer *answer =
-            &plan->answers[(size_t)plan->node_unit[c->nodes[i]] * plan->device_count + c->device];
-        answer->can = PTP_NO;
-        answer->demoted = true;
-        answer->reason = (uint8_t)reason;
-        answer->text = cause.data;
-    }
-    return PARTITA_OK;
 }

@@ -21,10 +21,11 @@ typedef struct pt_plan_unit {
     pt_id graph;
     pt_id *nodes;
     uint32_t node_count;
-    uint32_t parent;      /* unit it is a piece of; PT_NONE */
-    bool expanded;        /* its pieces are placed instead */
-    uint32_t device;      /* index into plan->devices; PT_PLAN_HOST: control flow run by the host */
-    uint32_t cluster;     /* PT_NONE when expanded or host-run */
+    uint32_t parent;  /* unit it is a piece of; PT_NONE */
+    bool expanded;    /* its pieces are placed instead */
+    bool pinned;      /* the user chose the device: an offer does not move it */
+    uint32_t device;  /* index into plan->devices; PT_PLAN_HOST: control flow run by the host */
+    uint32_t cluster; /* PT_NONE when expanded or host-run */
 } pt_plan_unit;
 
 /* Answer of one device to one unit. */
@@ -33,6 +34,7 @@ typedef struct pt_plan_answer {
     uint8_t reason;     /* partita_reason */
     bool demoted;       /* the claim was withdrawn: compile or run failed */
     double us;          /* at nominal shapes */
+    double whole;       /* factor that the device's latest offer puts on `us`: fusion; 1 without one */
     const char *source; /* "measured", "cluster", "unit", "roofline" */
     const char *text;   /* in the plan's arena */
     uint64_t weight_bytes, scratch_bytes;
@@ -42,40 +44,43 @@ typedef struct pt_plan_answer {
 typedef struct pt_plan_cluster {
     pt_id graph;
     uint32_t device;
-    pt_id *nodes;         /* in topological order */
+    pt_id *nodes; /* in topological order */
     uint32_t node_count;
-    pt_id *inputs;        /* values from outside that are no constants, each once */
+    pt_id *inputs; /* values from outside that are no constants, each once */
     uint32_t input_count;
-    pt_id *outputs;       /* values needed outside (other clusters, host-run nodes and their bodies, graph outputs) */
+    pt_id *outputs; /* values needed outside (other clusters, host-run nodes and their bodies, graph outputs) */
     uint32_t output_count;
-    double unit_us;       /* sum of its units, without launch */
+    double unit_us; /* sum of its units, without launch and without what offers told */
     double estimate_us;
-    const char *source;   /* where the estimate comes from */
+    const char *source; /* where the estimate comes from */
 } pt_plan_cluster;
 
 /* A value that crosses from one device to another (or to or from the host's memory, device PT_PLAN_HOST). */
 typedef struct pt_plan_edge {
     pt_id value;
-    uint32_t from, to;    /* devices */
-    uint64_t bytes;       /* at nominal shapes; those that will be moved: 0 for share and import */
-    uint32_t route;       /* PTP_ROUTE_SHARE, _IMPORT, _COPY */
-    bool staged;          /* a COPY through host memory in two steps */
+    uint32_t from, to; /* devices */
+    uint64_t bytes;    /* at nominal shapes; those that will be moved: 0 for share and import */
+    uint32_t route;    /* PTP_ROUTE_SHARE, _IMPORT, _COPY */
+    bool staged;       /* a COPY through host memory in two steps */
     double estimate_us;
 } pt_plan_edge;
 
 /* One step of one graph's execution, in the order that the planner's simulator decided. */
 typedef struct pt_plan_step {
-    bool is_node;         /* true: a control-flow node run by the host; false: a cluster */
-    uint32_t index;       /* pt_id of the node, or row of clusters */
+    bool is_node;   /* true: a control-flow node run by the host; false: a cluster */
+    uint32_t index; /* pt_id of the node, or row of clusters */
 } pt_plan_step;
 
 typedef struct pt_plan_graph {
     pt_plan_step *steps;
     uint32_t step_count;
+    uint32_t first_unit, unit_count;
+    bool hostable; /* alive, and the host can run every node around it */
+    bool hosted;   /* the host does: its nodes are parts and steps. Else a device runs it with a node around it */
 } pt_plan_graph;
 
 typedef struct pt_plan_demotion {
-    const char *cluster;  /* name of its first source node and the count: "conv1 and 12 more" */
+    const char *cluster; /* name of its first source node and the count: "conv1 and 12 more" */
     uint32_t device;
     uint32_t reason;
     const char *text;
@@ -83,12 +88,12 @@ typedef struct pt_plan_demotion {
 
 typedef struct pt_plan {
     pt_arena arena;
-    const pt_model *model;   /* borrowed */
-    pt_device **devices;     /* the set, in the order of preference */
+    const pt_model *model; /* borrowed */
+    pt_device **devices;   /* the set, in the order of preference */
     uint32_t device_count;
-    uint32_t fallback;       /* index of the device that --fallback added as last resort; PT_NONE */
+    uint32_t fallback; /* index of the device that --fallback added as last resort; PT_NONE */
     uint32_t objective, precision;
-    int64_t *symbol_values;  /* nominal, evaluated: what costs are for; [model->symbols.rows.size] */
+    int64_t *symbol_values; /* nominal, evaluated: what costs are for; [model->symbols.rows.size] */
     pt_plan_unit *units;
     uint32_t unit_count;
     pt_plan_answer *answers; /* [unit * device_count + device] */
@@ -97,39 +102,40 @@ typedef struct pt_plan {
     uint32_t cluster_count;
     pt_plan_edge *edges;
     uint32_t edge_count;
-    pt_plan_graph *graphs;   /* by graph of the model */
+    pt_plan_graph *graphs; /* by graph of the model */
     PT_ARRAY(pt_plan_demotion) demotions;
     double estimate_us, lower_bound_us;
-    const char *candidate;   /* which candidate placement won */
+    const char *candidate; /* which candidate placement won */
 } pt_plan;
 
 /* Pins, resolved by the caller from options. */
 typedef struct pt_plan_pin {
-    const char *pattern;     /* POSIX extended regular expression over whole source node names, or "op:Conv" */
+    const char *pattern; /* POSIX extended regular expression over whole source node names, or "op:Conv" */
     const char *device;
 } pt_plan_pin;
 
 typedef struct pt_plan_request {
     const pt_model *model;
-    pt_device **devices;     /* allowed, in order of preference */
+    pt_device **devices; /* allowed, in order of preference */
     uint32_t device_count;
-    uint32_t fallback;       /* index of the last-resort device; PT_NONE */
+    uint32_t fallback; /* index of the last-resort device; PT_NONE */
     uint32_t objective, precision;
     const pt_plan_pin *pins;
     uint32_t pin_count;
-    bool random;             /* each unit to a random willing device; a willing device that got nothing gets one */
+    bool random; /* each unit to a random willing device; a willing device that got nothing gets one */
     uint64_t seed;
-    const int64_t *base_values; /* nominal sizes of base symbols, PT_DIM_UNKNOWN elsewhere; [symbols] */
-    const char *plan_json;   /* placement to take over; NULL */
-    const struct pt_plan *previous; /* replan after a demotion: its answers hold, with `demoted` ones as "no" */
+    const int64_t *base_values;     /* nominal sizes of base symbols, PT_DIM_UNKNOWN elsewhere; [symbols] */
+    const char *plan_json;          /* placement to take over; NULL */
+    const struct pt_plan *previous; /* to be replaced: its answers hold and nobody is asked again; NULL */
+    uint32_t demoted;               /* cluster of `previous` that its device failed: the claim is withdrawn; PT_NONE */
+    uint32_t demoted_reason;
+    const char *demoted_text;
     uint64_t max_memory;
 } pt_plan_request;
 
 /* Units, ask, place, offer, clusters, edges, steps. UNPLACED naming the node with each device's reason. */
 partita_status pt_plan_create(const pt_plan_request *request, pt_plan **out_plan);
 void pt_plan_destroy(pt_plan *plan);
-/* Withdraws a device's claim of a cluster's units and records why. */
-partita_status pt_plan_demote(pt_plan *plan, uint32_t cluster, uint32_t reason, const char *text);
 
 /* Measurements of `explain`, beside the estimates; arrays by cluster and by edge; NULL for a plan that did not run. */
 typedef struct pt_plan_measured {

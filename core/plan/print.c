@@ -8,7 +8,8 @@ static void print_summary(const pt_plan *plan, pt_text *out) {
     static const char *const objectives[] = {"latency", "throughput", "memory"};
     pt_text_printf(out, "%s %.1f us estimated, at least %.1f us, by %s, over", objectives[PT_MIN(plan->objective, 2u)],
                    plan->estimate_us, plan->lower_bound_us, plan->candidate);
-    for (uint32_t i = 0; i < plan->device_count; i++) pt_text_printf(out, "%s %s", i ? "," : "", plan->devices[i]->name);
+    for (uint32_t i = 0; i < plan->device_count; i++)
+        pt_text_printf(out, "%s %s", i ? "," : "", plan->devices[i]->name);
     pt_text_printf(out, "\nfor");
     const pt_graph *graph = &plan->model->graphs.data[0];
     for (size_t i = 0; i < graph->inputs.size; i++) {
@@ -16,15 +17,18 @@ static void print_summary(const pt_plan *plan, pt_text *out) {
         pt_text_printf(out, "%s %.*s", i ? "," : "", PT_STR_ARG(value->name));
         for (int32_t d = 0; d < value->type.rank; d++) {
             int64_t dim = pt_dim_evaluate(value->type.dims[d], plan->symbol_values);
-            if (dim == PT_DIM_UNKNOWN) pt_text_printf(out, "%s?", d ? "x" : "=");
-            else pt_text_printf(out, "%s%" PRId64, d ? "x" : "=", dim);
+            if (dim == PT_DIM_UNKNOWN)
+                pt_text_printf(out, "%s?", d ? "x" : "=");
+            else
+                pt_text_printf(out, "%s%" PRId64, d ? "x" : "=", dim);
         }
     }
     pt_text_printf(out, "\n");
 }
 
 static void print_clusters(const pt_plan *plan, const pt_plan_measured *measured, pt_text *out) {
-    pt_text_printf(out, "%5s %-10s %6s %12s%s  %s\n", "part", "device", "nodes", "estimate us", measured ? "  measured us" : "", "first node");
+    pt_text_printf(out, "%5s %-10s %6s %12s%s  %s\n", "part", "device", "nodes", "estimate us",
+                   measured ? "  measured us" : "", "first node");
     for (uint32_t i = 0; i < plan->cluster_count; i++) {
         const pt_plan_cluster *cluster = &plan->clusters[i];
         pt_text_printf(out, "%5u %-10s %6u %12.1f", i, pt_plan_device_name(plan, cluster->device), cluster->node_count,
@@ -41,8 +45,9 @@ static void print_edges(const pt_plan *plan, const pt_plan_measured *measured, p
     for (uint32_t i = 0; i < plan->edge_count; i++) {
         const pt_plan_edge *edge = &plan->edges[i];
         bytes += edge->bytes;
-        pt_text_printf(out, "  %-10s -> %-10s %-7s %10" PRIu64 " bytes %10.1f us", pt_plan_device_name(plan, edge->from),
-                       pt_plan_device_name(plan, edge->to), pt_plan_route_name(edge), edge->bytes, edge->estimate_us);
+        pt_text_printf(out, "  %-10s -> %-10s %-7s %10" PRIu64 " bytes %10.1f us",
+                       pt_plan_device_name(plan, edge->from), pt_plan_device_name(plan, edge->to),
+                       pt_plan_route_name(edge), edge->bytes, edge->estimate_us);
         if (measured) {
             moved += measured->edge_bytes[i];
             pt_text_printf(out, ", moved %" PRIu64 " in %" PRIu64 " copies, %.1f us", measured->edge_bytes[i],
@@ -50,7 +55,8 @@ static void print_edges(const pt_plan *plan, const pt_plan_measured *measured, p
         }
         pt_text_printf(out, "  %.*s\n", PT_STR_ARG(pt_plan_value_name(plan, edge->value, &scratch)));
     }
-    pt_text_printf(out, "%u parts, %u crossing values, %" PRIu64 " bytes", plan->cluster_count, plan->edge_count, bytes);
+    pt_text_printf(out, "%u parts, %u crossing values, %" PRIu64 " bytes", plan->cluster_count, plan->edge_count,
+                   bytes);
     if (measured) pt_text_printf(out, ", %" PRIu64 " moved", moved);
     pt_text_printf(out, "\n");
     pt_text_deinit(&scratch);
@@ -71,8 +77,11 @@ static void print_why(const pt_plan *plan, pt_text *out) {
         uint32_t unit = plan->node_unit[node];
         for (uint32_t d = 0; unit != PT_NONE && d < plan->device_count; d++) {
             const pt_plan_answer *answer = &plan->answers[(size_t)unit * plan->device_count + d];
-            if (answer->can == PTP_YES) pt_text_printf(out, "    %s: yes, %.1f us (%s)\n", plan->devices[d]->name, answer->us, answer->source);
-            else pt_text_printf(out, "    %s: no, %s: %s\n", plan->devices[d]->name, pt_reason_code(answer->reason), pt_plan_answer_text(answer));
+            if (answer->can == PTP_YES)
+                pt_text_printf(out, "    %s: yes, %.1f us (%s)\n", plan->devices[d]->name, answer->us, answer->source);
+            else
+                pt_text_printf(out, "    %s: no, %s: %s\n", plan->devices[d]->name, pt_reason_code(answer->reason),
+                               pt_plan_answer_text(answer));
         }
     }
     pt_free(carrier);
@@ -102,9 +111,12 @@ static void dot_text(pt_text *out, partita_str text) {
 /* The box that stands for a value's producer or consumer: a part, a node that the host runs, or the world outside. */
 static void dot_place(const pt_plan *plan, pt_id node, pt_text *out) {
     uint32_t unit = node == PT_NONE ? PT_NONE : plan->node_unit[node];
-    if (unit == PT_NONE) pt_text_printf(out, "world");
-    else if (plan->units[unit].cluster == PT_NONE) pt_text_printf(out, "n%u", node);
-    else pt_text_printf(out, "p%u", plan->units[unit].cluster);
+    if (unit == PT_NONE)
+        pt_text_printf(out, "world");
+    else if (plan->units[unit].cluster == PT_NONE)
+        pt_text_printf(out, "n%u", node);
+    else
+        pt_text_printf(out, "p%u", plan->units[unit].cluster);
 }
 
 static void dot_edges(const pt_plan *plan, pt_text *out) {
@@ -136,8 +148,8 @@ void pt_plan_print_dot(const pt_plan *plan, pt_text *out_text) {
                              "  world [label=\"inputs\" fillcolor=\"#eeeeee\"];\n");
     for (uint32_t i = 0; i < plan->cluster_count; i++) {
         const pt_plan_cluster *cluster = &plan->clusters[i];
-        pt_text_printf(out_text, "  p%u [fillcolor=\"%s\" label=\"%s\\n", i, colours[cluster->device % PT_COUNT_OF(colours)],
-                       pt_plan_device_name(plan, cluster->device));
+        pt_text_printf(out_text, "  p%u [fillcolor=\"%s\" label=\"%s\\n", i,
+                       colours[cluster->device % PT_COUNT_OF(colours)], pt_plan_device_name(plan, cluster->device));
         dot_text(out_text, pt_node_name(plan->model, cluster->nodes[0]));
         if (cluster->node_count > 1) pt_text_printf(out_text, "\\nand %u more", cluster->node_count - 1);
         pt_text_printf(out_text, "\\n%.1f us\"];\n", cluster->estimate_us);

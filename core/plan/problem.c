@@ -4,7 +4,8 @@
 #include "plan/build.h"
 #include "plan/route.h"
 
-/* Prices are lines through what a route costs at this size: routes are chosen per size, the partitioner's links once. */
+/* Prices are lines through what a route costs at this size: routes are chosen per size, the partitioner's links once.
+ */
 #define LINK_BYTES (UINT64_C(256) << 10)
 
 static pt_route_end end_of(const pt_plan *plan, uint32_t device) {
@@ -14,7 +15,8 @@ static pt_route_end end_of(const pt_plan *plan, uint32_t device) {
 static bool share_resource(const ptp_device_info *a, const ptp_device_info *b) {
     for (int i = 0; i < PTP_MAX_RESOURCES; i++)
         for (int k = 0; k < PTP_MAX_RESOURCES; k++)
-            if (a->resources[i][0] && strncmp(a->resources[i], b->resources[k], sizeof(a->resources[i])) == 0) return true;
+            if (a->resources[i][0] && strncmp(a->resources[i], b->resources[k], sizeof(a->resources[i])) == 0)
+                return true;
     return false;
 }
 
@@ -27,9 +29,11 @@ partita_status pt_links_make(const pt_plan *plan, uint64_t max_memory, pt_arena 
                       pt_arena_array(arena, (size_t)k * k, sizeof(int64_t)),
                       pt_arena_array(arena, k, sizeof(int64_t)),
                       pt_arena_array(arena, k, sizeof(uint32_t)),
-                      pt_arena_array(arena, k, sizeof(uint64_t))};
-    if (!links.latency || !links.per_kib || !links.launch || !links.resource || !links.capacity)
+                      pt_arena_array(arena, k, sizeof(uint64_t)),
+                      pt_arena_array(arena, plan->model->values.size + 1, sizeof(uint32_t))};
+    if (!links.latency || !links.per_kib || !links.launch || !links.resource || !links.capacity || !links.tensor_of)
         return PT_OUT_OF_MEMORY();
+    for (size_t i = 0; i < plan->model->values.size; i++) links.tensor_of[i] = PT_NONE;
     for (uint32_t from = 0; from < k; from++) {
         links.resource[from] = from;
         links.capacity[from] = UINT64_MAX;
@@ -58,110 +62,142 @@ partita_status pt_links_make(const pt_plan *plan, uint64_t max_memory, pt_arena 
 
 /* ---- one graph ------------------------------------------------------------------------------- */
 
+/* A value that may cross; the problem's tensors are in the order in which the graph's nodes name them. */
+typedef struct tensor_row {
+    pt_id value;
+    uint32_t producer; /* unit of the problem; PT_NONE: the host */
+    bool output;
+} tensor_row;
+
+typedef struct use_row {
+    uint32_t tensor, unit;
+} use_row;
+
 typedef struct gathering {
     const pt_plan *plan;
+    const pt_links *links;
     pt_graph_problem *out;
-    uint32_t *local;            /* by row of plan->units: the unit in this graph's problem; PT_NONE */
-    uint32_t *first_consumer;
-    PT_ARRAY(uint32_t) consumers;
-    uint32_t *mark;             /* by local unit: tensor + 1 that lists it last */
+    pt_arena scratch;
+    PT_ARRAY(tensor_row) tensors;
+    PT_ARRAY(use_row) uses;
 } gathering;
 
-/* The unit of this graph that a use belongs to: the node's own, or that of the node around it. */
-static uint32_t unit_of_use(const gathering *g, pt_id node) {
-    const pt_model *model = g->plan->model;
-    while (model->nodes.data[node].graph != g->out->graph) {
-        node = model->graphs.data[model->nodes.data[node].graph].parent;
-        if (node == PT_NONE) return PT_NONE;
-    }
-    uint32_t unit = g->plan->node_unit[node];
-    return unit == PT_NONE ? PT_NONE : g->local[unit];
-}
+static uint32_t unit_of(const gathering *g, pt_id node) { return g->plan->node_unit[node] - g->out->first_unit; }
 
-static partita_status add_consumers(gathering *g, pt_id value, uint32_t tensor, uint32_t producer) {
+static partita_status name_tensor(gathering *g, pt_id value, uint32_t *out_tensor) {
     const pt_value *v = &g->plan->model->values.data[value];
-    for (size_t i = 0; i < v->uses.size; i++) {
-        uint32_t unit = unit_of_use(g, v->uses.data[i].node);
-        if (unit == PT_NONE || unit == producer || g->mark[unit] == tensor + 1) continue;
-        g->mark[unit] = tensor + 1;
-        if (!pt_array_push(&g->consumers, unit)) return PT_OUT_OF_MEMORY();
+    uint32_t *known = &g->links->tensor_of[value];
+    if (*known == PT_NONE) {
+        tensor_row row = {.value = value, .producer = PT_NONE};
+        if (v->producer != PT_NONE && v->graph == g->out->graph) row.producer = unit_of(g, v->producer);
+        if (!pt_array_push(&g->tensors, row)) return PT_OUT_OF_MEMORY();
+        *known = (uint32_t)g->tensors.size - 1;
+    }
+    *out_tensor = *known;
+    return PARTITA_OK;
+}
+
+static partita_status add_use(gathering *g, pt_id value, uint32_t unit) {
+    uint32_t tensor;
+    if (value == PT_NONE || g->plan->model->values.data[value].constant) return PARTITA_OK;
+    PT_TRY(name_tensor(g, value, &tensor));
+    if (g->tensors.data[tensor].producer == unit) return PARTITA_OK;
+    return pt_array_push(&g->uses, (use_row){tensor, unit}) ? PARTITA_OK : PT_OUT_OF_MEMORY();
+}
+
+/* Control flow reads what its bodies capture, wherever it is run. */
+static partita_status add_uses_of(gathering *g, pt_id id) {
+    const pt_node *node = &g->plan->model->nodes.data[id];
+    uint32_t unit = unit_of(g, id), count;
+    pt_id *captures;
+    for (uint32_t k = 0; k < node->input_count; k++) PT_TRY(add_use(g, node->inputs[k], unit));
+    if (g->plan->units[g->plan->node_unit[id]].kind != PTP_UNIT_CONTROL_FLOW) return PARTITA_OK;
+    PT_TRY(pt_node_captures(g->plan->model, id, &g->scratch, &captures, &count));
+    for (uint32_t k = 0; k < count; k++) PT_TRY(add_use(g, captures[k], unit));
+    return PARTITA_OK;
+}
+
+static partita_status gather_rows(gathering *g) {
+    const pt_model *model = g->plan->model;
+    const pt_graph *graph = &model->graphs.data[g->out->graph];
+    for (size_t i = 0; i < graph->order.size; i++) PT_TRY(add_uses_of(g, graph->order.data[i]));
+    for (size_t i = 0; i < graph->outputs.size; i++) {
+        const pt_value *v = &model->values.data[graph->outputs.data[i]];
+        uint32_t tensor;
+        if (v->producer == PT_NONE || v->constant || v->graph != g->out->graph) continue; /* on the host already */
+        PT_TRY(name_tensor(g, graph->outputs.data[i], &tensor));
+        g->tensors.data[tensor].output = true;
     }
     return PARTITA_OK;
 }
 
-static bool output_of_graph(const pt_model *model, pt_id graph, pt_id value) {
-    const pt_graph *g = &model->graphs.data[graph];
-    if (!model->values.data[value].is_output) return false;
-    for (size_t i = 0; i < g->outputs.size; i++)
-        if (g->outputs.data[i] == value) return true;
-    return false;
-}
-
-/* Values that a unit of this graph uses or makes and that may cross, each once. */
-static partita_status gather_tensors(gathering *g, pt_arena *arena) {
-    const pt_plan *plan = g->plan;
-    const pt_model *model = plan->model;
-    pt_graph_problem *out = g->out;
-    size_t most = model->values.size;
-    uint32_t *producer = pt_arena_array(arena, most + 1, sizeof(uint32_t));
-    uint64_t *bytes = pt_arena_array(arena, most + 1, sizeof(uint64_t));
-    uint8_t *is_output = pt_arena_array(arena, most + 1, 1);
-    out->values = pt_arena_array(arena, most + 1, sizeof(pt_id));
-    g->first_consumer = pt_arena_array(arena, most + 2, sizeof(uint32_t));
-    if (!producer || !bytes || !is_output || !out->values || !g->first_consumer) return PT_OUT_OF_MEMORY();
-    uint32_t count = 0;
-    for (pt_id value = 0; value < most; value++) {
-        const pt_value *v = &model->values.data[value];
-        if (v->dead || v->constant || !pt_value_visible(model, value, out->graph)) continue;
-        uint32_t made_by = PT_NONE;
-        if (v->producer != PT_NONE && v->graph == out->graph) made_by = g->local[plan->node_unit[v->producer]];
-        size_t before = g->consumers.size;
-        PT_TRY(add_consumers(g, value, count, made_by));
-        bool output = output_of_graph(model, out->graph, value);
-        if (g->consumers.size == before && !(output && made_by != PT_NONE)) continue;
-        out->values[count] = value;
-        producer[count] = made_by;
-        bytes[count] = pt_plan_value_bytes(plan, value);
-        is_output[count] = output && made_by != PT_NONE;
-        g->first_consumer[++count] = (uint32_t)g->consumers.size;
-    }
-    out->problem.tensors = count;
-    out->problem.producer = producer;
-    out->problem.bytes = bytes;
-    out->problem.is_output = is_output;
-    out->problem.first_consumer = g->first_consumer;
-    uint32_t *consumers = pt_arena_array(arena, g->consumers.size + 1, sizeof(uint32_t));
-    if (!consumers) return PT_OUT_OF_MEMORY();
-    if (g->consumers.size) memcpy(consumers, g->consumers.data, g->consumers.size * sizeof(uint32_t));
-    out->problem.consumers = consumers;
-    return PARTITA_OK;
-}
-
-static partita_status gather_units(gathering *g, const double *host_us, pt_arena *arena) {
-    const pt_plan *plan = g->plan;
-    pt_graph_problem *out = g->out;
-    uint32_t k = plan->device_count + 1, count = 0;
-    for (uint32_t i = 0; i < plan->unit_count; i++) count += plan->units[i].graph == out->graph;
+/* Rows to the problem's arrays; consumers by tensor, each once. */
+static partita_status write_tensors(gathering *g, pt_arena *arena) {
+    uint32_t count = (uint32_t)g->tensors.size;
+    uint32_t *producer = pt_arena_array(arena, count + 1, sizeof(uint32_t));
     uint64_t *bytes = pt_arena_array(arena, count + 1, sizeof(uint64_t));
-    out->units = pt_arena_array(arena, count + 1, sizeof(uint32_t));
+    uint8_t *is_output = pt_arena_array(arena, count + 1, 1);
+    uint32_t *first = pt_arena_array(arena, count + 2, sizeof(uint32_t));
+    uint32_t *consumers = pt_arena_array(arena, g->uses.size + 1, sizeof(uint32_t));
+    uint32_t *last = pt_arena_array(&g->scratch, count + 1, sizeof(uint32_t));
+    if (!producer || !bytes || !is_output || !first || !consumers || !last) return PT_OUT_OF_MEMORY();
+    for (uint32_t t = 0; t < count; t++) {
+        producer[t] = g->tensors.data[t].producer;
+        bytes[t] = pt_plan_value_bytes(g->plan, g->tensors.data[t].value);
+        is_output[t] = g->tensors.data[t].output;
+    }
+    /* uses come by unit, so a repeated one repeats the tensor's latest; last[t]: unit + 1 */
+    size_t kept = 0;
+    for (size_t i = 0; i < g->uses.size; i++) {
+        use_row use = g->uses.data[i];
+        if (last[use.tensor] == use.unit + 1) continue;
+        last[use.tensor] = use.unit + 1;
+        g->uses.data[kept++] = use;
+        first[use.tensor + 2]++;
+    }
+    for (uint32_t t = 0; t < count; t++) first[t + 2] += first[t + 1];
+    /* first[t + 1] is where t's next consumer goes, and in the end where those of t + 1 begin */
+    for (size_t i = 0; i < kept; i++) consumers[first[g->uses.data[i].tensor + 1]++] = g->uses.data[i].unit;
+    g->out->problem.tensors = count;
+    g->out->problem.producer = producer;
+    g->out->problem.bytes = bytes;
+    g->out->problem.is_output = is_output;
+    g->out->problem.first_consumer = first;
+    g->out->problem.consumers = consumers;
+    return PARTITA_OK;
+}
+
+/* The partitioner refuses sums that it could not add up; costs that are beyond all measure say no more than "not here".
+ */
+static void cap_costs(int64_t *cost, size_t count, uint32_t units) {
+    int64_t most = (INT64_C(1) << 53) / PT_MAX(units, 1u);
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) sum += cost[i] < PT_PART_INFINITE ? (double)cost[i] : 0;
+    if (sum <= (double)(INT64_C(1) << 53)) return;
+    for (size_t i = 0; i < count; i++)
+        if (cost[i] < PT_PART_INFINITE) cost[i] = PT_MIN(cost[i], most);
+}
+
+static partita_status write_units(gathering *g, const double *host_us, pt_arena *arena) {
+    const pt_plan *plan = g->plan;
+    pt_graph_problem *out = g->out;
+    uint32_t k = plan->device_count + 1, count = plan->graphs[out->graph].unit_count;
+    uint64_t *bytes = pt_arena_array(arena, count + 1, sizeof(uint64_t));
     out->cost = pt_arena_array(arena, (size_t)count * k + 1, sizeof(int64_t));
     out->pinned = pt_arena_array(arena, count + 1, sizeof(uint32_t));
-    g->mark = pt_arena_array(arena, count + 1, sizeof(uint32_t));
-    if (!out->units || !out->cost || !out->pinned || !bytes || !g->mark) return PT_OUT_OF_MEMORY();
-    count = 0;
-    for (uint32_t i = 0; i < plan->unit_count; i++) {
-        if (plan->units[i].graph != out->graph) continue;
-        g->local[i] = count;
-        out->units[count] = i;
-        out->pinned[count] = PT_NONE;
+    if (!out->cost || !out->pinned || !bytes) return PT_OUT_OF_MEMORY();
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t unit = out->first_unit + i;
+        int64_t *cost = &out->cost[(size_t)i * k];
+        out->pinned[i] = PT_NONE;
         for (uint32_t d = 0; d < plan->device_count; d++) {
-            const pt_plan_answer *answer = &plan->answers[(size_t)i * plan->device_count + d];
-            out->cost[(size_t)count * k + d] = answer->can == PTP_YES ? pt_us_to_ps(answer->us) : PT_PART_INFINITE;
-            if (answer->can == PTP_YES) bytes[count] = PT_MAX(bytes[count], answer->weight_bytes);
+            const pt_plan_answer *answer = pt_plan_answer_at(plan, unit, d);
+            cost[d] = answer->can == PTP_YES ? pt_us_to_ps(answer->us * answer->whole) : PT_PART_INFINITE;
+            if (answer->can == PTP_YES) bytes[i] = PT_MAX(bytes[i], answer->weight_bytes);
         }
-        out->cost[(size_t)count * k + plan->device_count] = host_us[i] >= 0 ? pt_us_to_ps(host_us[i]) : PT_PART_INFINITE;
-        count++;
+        cost[plan->device_count] = host_us[unit] >= 0 ? pt_us_to_ps(host_us[unit]) : PT_PART_INFINITE;
     }
+    cap_costs(out->cost, (size_t)count * k, count);
     out->problem.units = count;
     out->problem.unit_bytes = bytes;
     return PARTITA_OK;
@@ -172,13 +208,12 @@ partita_status pt_graph_problem_make(const pt_plan *plan, const pt_links *links,
     static const pt_part_objective objectives[] = {PT_PART_LATENCY, PT_PART_THROUGHPUT, PT_PART_MEMORY};
     memset(out_problem, 0, sizeof(*out_problem));
     out_problem->graph = graph;
-    gathering g = {.plan = plan, .out = out_problem};
-    partita_status status = PARTITA_OK;
-    g.local = pt_arena_array(arena, plan->unit_count + 1, sizeof(uint32_t));
-    if (!g.local) return PT_OUT_OF_MEMORY();
-    for (uint32_t i = 0; i < plan->unit_count; i++) g.local[i] = PT_NONE;
-    PT_CHECK(gather_units(&g, host_us, arena));
-    PT_CHECK(gather_tensors(&g, arena));
+    out_problem->first_unit = plan->graphs[graph].first_unit;
+    gathering g = {.plan = plan, .links = links, .out = out_problem};
+    partita_status status;
+    PT_CHECK(write_units(&g, host_us, arena));
+    PT_CHECK(gather_rows(&g));
+    PT_CHECK(write_tensors(&g, arena));
     pt_part_problem *problem = &out_problem->problem;
     problem->devices = links->devices;
     problem->host = plan->device_count;
@@ -190,7 +225,12 @@ partita_status pt_graph_problem_make(const pt_plan *plan, const pt_links *links,
     problem->resource = links->resource;
     problem->capacity = links->capacity;
     problem->objective = objectives[PT_MIN(plan->objective, 2u)];
+    /* a body is one step of a request, however many requests are in flight */
+    if (graph != 0 && plan->objective == PT_PLAN_THROUGHPUT) problem->objective = PT_PART_LATENCY;
 out:
-    pt_array_deinit(&g.consumers);
+    for (size_t i = 0; i < g.tensors.size; i++) links->tensor_of[g.tensors.data[i].value] = PT_NONE;
+    pt_array_deinit(&g.tensors);
+    pt_array_deinit(&g.uses);
+    pt_arena_deinit(&g.scratch);
     return status;
 }

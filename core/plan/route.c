@@ -5,6 +5,12 @@
  */
 #include "plan/route.h"
 
+/* Prices that are no numbers, or beyond a second for a byte, say nothing. */
+static void add_price(pt_route *total, double us, double us_per_byte) {
+    if (us > 0) total->us += PT_MIN(us, 1e6);
+    if (us_per_byte > 0) total->us_per_byte += PT_MIN(us_per_byte, 1e6);
+}
+
 /* Asks one end whether it can do its half; adds its price. */
 static bool ask_end(pt_route_end end, pt_route_end peer, bool outgoing, uint32_t route, uint32_t handle,
                     pt_route *total) {
@@ -22,14 +28,13 @@ static bool ask_end(pt_route_end end, pt_route_end peer, bool outgoing, uint32_t
     }
     if (!device->device.route) {
         if (route != PTP_ROUTE_COPY || ask.peer) return false;
-        total->us += device->info.copy_us;
-        if (device->info.copy_bytes_per_us > 0) total->us_per_byte += 1 / device->info.copy_bytes_per_us;
+        double rate = device->info.copy_bytes_per_us;
+        add_price(total, device->info.copy_us, rate > 0 ? 1 / rate : 0);
         return true;
     }
     if (pt_device_call(device, device->device.route(device->handle, &ask)) != PARTITA_OK) return false;
     if (ask.route == PTP_ROUTE_NONE) return false;
-    total->us += ask.us;
-    total->us_per_byte += ask.us_per_byte;
+    add_price(total, ask.us, ask.us_per_byte);
     return true;
 }
 
@@ -67,27 +72,29 @@ static void consider_import(pt_route_end from, pt_route_end to, uint64_t bytes, 
     }
 }
 
-void pt_route_choose_copy(pt_route_end from, pt_route_end to, uint64_t bytes, pt_route *out_route) {
+static void choose_staged(pt_route_end from, pt_route_end to, uint64_t bytes, pt_route *out_route) {
     const pt_route_end host = {NULL, PTP_DOMAIN_HOST};
-    PT_UNUSED(bytes);
-    *out_route = (pt_route){.route = PTP_ROUTE_COPY};
-    if (same_memory(from, to)) {
-        out_route->route = PTP_ROUTE_SHARE;
-        return;
-    }
-    out_route->staged = from.domain != PTP_DOMAIN_HOST && to.domain != PTP_DOMAIN_HOST;
-    ask_end(from, host, true, PTP_ROUTE_COPY, 0, out_route);
-    ask_end(to, host, false, PTP_ROUTE_COPY, 0, out_route);
+    pt_route first, second;
+    pt_route_choose(from, host, bytes, &first);
+    pt_route_choose(host, to, bytes, &second);
+    *out_route = (pt_route){.route = PTP_ROUTE_COPY, .staged = true, .mapped = first.route == PTP_ROUTE_IMPORT};
+    add_price(out_route, first.us + second.us, first.us_per_byte + second.us_per_byte);
 }
 
 void pt_route_choose(pt_route_end from, pt_route_end to, uint64_t bytes, pt_route *out_route) {
+    const pt_route_end host = {NULL, PTP_DOMAIN_HOST};
     bool found = false;
+    pt_route copy = {.route = PTP_ROUTE_COPY};
     if (same_memory(from, to)) {
         *out_route = (pt_route){.route = PTP_ROUTE_SHARE};
         return;
     }
     consider_import(from, to, bytes, out_route, &found);
-    pt_route copy;
-    pt_route_choose_copy(from, to, bytes, &copy);
+    if (from.domain != PTP_DOMAIN_HOST && to.domain != PTP_DOMAIN_HOST) {
+        choose_staged(from, to, bytes, &copy);
+    } else {
+        ask_end(from, host, true, PTP_ROUTE_COPY, 0, &copy);
+        ask_end(to, host, false, PTP_ROUTE_COPY, 0, &copy);
+    }
     consider(&copy, bytes, out_route, &found);
 }

@@ -10,10 +10,11 @@
 
 /* A way between two memories. */
 typedef struct pt_route {
-    uint32_t route;    /* PTP_ROUTE_SHARE, _IMPORT, _COPY */
-    uint32_t handle;   /* PTP_HANDLE_* of an import */
-    bool staged;       /* a copy through host memory, in two */
-    double us;         /* fixed part of the price */
+    uint32_t route;  /* PTP_ROUTE_SHARE, _IMPORT, _COPY */
+    uint32_t handle; /* PTP_HANDLE_* of an import */
+    bool staged;     /* a copy through host memory, in two */
+    bool mapped;     /* staged: the host sees the source's memory, so that only the second copy is made */
+    double us;       /* fixed part of the price */
     double us_per_byte;
 } pt_route;
 
@@ -33,14 +34,12 @@ static inline double pt_route_us(const pt_route *route, uint64_t bytes) {
 }
 /* Bytes that travel when a value of `bytes` takes this route. */
 static inline uint64_t pt_route_moved(const pt_route *route, uint64_t bytes) {
-    return route->route != PTP_ROUTE_COPY ? 0 : route->staged ? 2 * bytes : bytes;
+    return route->route != PTP_ROUTE_COPY ? 0 : route->staged && !route->mapped ? 2 * bytes : bytes;
 }
 /*
- * The cheapest route for `bytes` that both ends can do; asked of both. There always is one: devices with memory can copy
- * from and to the host. Only memory that a device's parts fill can be imported: a NULL source device has none.
+ * The cheapest route for `bytes` that both ends can do; asked of both. There always is one: devices with memory can
+ * copy from and to the host. Only memory that a device's parts fill can be imported: a NULL source device has none.
  */
 void pt_route_choose(pt_route_end from, pt_route_end to, uint64_t bytes, pt_route *out_route);
-/* The cheapest that is a copy, for values whose memory cannot be imported after all. */
-void pt_route_choose_copy(pt_route_end from, pt_route_end to, uint64_t bytes, pt_route *out_route);
 
 #endif

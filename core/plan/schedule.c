@@ -21,7 +21,7 @@ partita_status pt_plan_graphs_inside_out(const pt_plan *plan, pt_arena *arena, p
     }
     for (uint32_t d = deepest + 1; d-- > 0;)
         for (pt_id i = 0; i < most; i++)
-            if (depth[i] == d && pt_plan_graph_live(model, i) && pt_plan_graph_is_hosts(model, i)) graphs[count++] = i;
+            if (depth[i] == d && plan->graphs[i].hostable) graphs[count++] = i;
     *out_graphs = graphs;
     *out_count = count;
     return PARTITA_OK;
@@ -43,30 +43,34 @@ static partita_status order_steps(pt_plan *plan, const pt_graph_problem *graph, 
     pt_plan_graph *of_plan = &plan->graphs[graph->graph];
     ranked_step *ranked = pt_arena_array(arena, of_plan->step_count + 1, sizeof(*ranked));
     uint32_t *rank = pt_arena_array(arena, result->clusters + 1, sizeof(uint32_t));
-    uint32_t *local = pt_arena_array(arena, plan->unit_count + 1, sizeof(uint32_t));
-    if (!ranked || !rank || !local) return PT_OUT_OF_MEMORY();
+    if (!ranked || !rank) return PT_OUT_OF_MEMORY();
     for (uint32_t i = 0; i < result->clusters; i++) rank[result->cluster_order[i]] = i;
-    for (uint32_t i = 0; i < graph->problem.units; i++) local[graph->units[i]] = i;
     for (uint32_t i = 0; i < of_plan->step_count; i++) {
         pt_plan_step step = of_plan->steps[i];
         pt_id node = step.is_node ? step.index : plan->clusters[step.index].nodes[0];
-        ranked[i] = (ranked_step){rank[result->cluster[local[plan->node_unit[node]]]], step};
+        ranked[i] = (ranked_step){rank[result->cluster[plan->node_unit[node] - graph->first_unit]], step};
     }
     qsort(ranked, of_plan->step_count, sizeof(*ranked), by_rank);
     for (uint32_t i = 0; i < of_plan->step_count; i++) of_plan->steps[i] = ranked[i].step;
     return PARTITA_OK;
 }
 
-/* Costs under the clusters' own estimates, where a device gave one for the whole. */
-static void scale_to_clusters(const pt_plan *plan, pt_graph_problem *graph) {
+/* What the partitioner is told of the plan's clusters: those of one graph are neighbours in the plan's table. */
+static void number_clusters(const pt_plan *plan, const pt_graph_problem *graph, uint32_t *device, uint32_t *cluster) {
+    uint32_t lowest = PT_NONE, next = 0;
     for (uint32_t i = 0; i < graph->problem.units; i++) {
-        const pt_plan_unit *unit = &plan->units[graph->units[i]];
-        if (unit->cluster == PT_NONE) continue;
-        const pt_plan_cluster *cluster = &plan->clusters[unit->cluster];
-        double sum = cluster->unit_us, whole = cluster->estimate_us - plan->devices[cluster->device]->info.launch_us;
-        int64_t *cost = &graph->cost[(size_t)i * graph->problem.devices + unit->device];
-        if (sum > 0 && whole >= 0) *cost = (int64_t)((double)*cost * (whole / sum));
+        const pt_plan_unit *unit = &plan->units[graph->first_unit + i];
+        device[i] = pt_problem_column(plan, unit->device);
+        if (unit->cluster != PT_NONE) lowest = PT_MIN(lowest, unit->cluster);
     }
+    for (uint32_t i = 0; i < graph->problem.units; i++) {
+        const pt_plan_unit *unit = &plan->units[graph->first_unit + i];
+        if (unit->cluster == PT_NONE) continue;
+        cluster[i] = unit->cluster - lowest;
+        next = PT_MAX(next, cluster[i] + 1);
+    }
+    for (uint32_t i = 0; i < graph->problem.units; i++) /* what the host runs is a cluster each */
+        if (plan->units[graph->first_unit + i].cluster == PT_NONE) cluster[i] = next++;
 }
 
 static partita_status schedule_graph(pt_plan *plan, const pt_links *links, pt_id id, double *host_us, pt_arena *arena) {
@@ -76,17 +80,10 @@ static partita_status schedule_graph(pt_plan *plan, const pt_links *links, pt_id
     const pt_model *model = plan->model;
     PT_TRY(pt_graph_problem_make(plan, links, id, host_us, arena, &graph));
     uint32_t units = graph.problem.units;
-    uint32_t *device = pt_arena_array(arena, units + 1, sizeof(*device)), *cluster = pt_arena_array(arena, units + 1, sizeof(*cluster));
-    uint32_t *number = pt_arena_array(arena, plan->cluster_count + 1, sizeof(*number)), next = 0;
-    if (!device || !cluster || !number) return PT_OUT_OF_MEMORY();
-    scale_to_clusters(plan, &graph);
-    for (uint32_t i = 0; i < units; i++) {
-        const pt_plan_unit *unit = &plan->units[graph.units[i]];
-        device[i] = unit->device == PT_PLAN_HOST ? plan->device_count : unit->device;
-        if (unit->cluster == PT_NONE) cluster[i] = next++;
-        else if (number[unit->cluster]) cluster[i] = number[unit->cluster] - 1;
-        else cluster[i] = next, number[unit->cluster] = ++next;
-    }
+    uint32_t *device = pt_arena_array(arena, units + 1, sizeof(*device));
+    uint32_t *cluster = pt_arena_array(arena, units + 1, sizeof(*cluster));
+    if (!device || !cluster) return PT_OUT_OF_MEMORY();
+    number_clusters(plan, &graph, device, cluster);
     if (units) {
         PT_CHECK(pt_part_evaluate(&graph.problem, device, cluster, &result));
         PT_CHECK(order_steps(plan, &graph, &result, arena));
@@ -97,9 +94,8 @@ static partita_status schedule_graph(pt_plan *plan, const pt_links *links, pt_id
         plan->estimate_us = plan->objective == PT_PLAN_THROUGHPUT ? pt_ps_to_us(result.value.period) : us;
         plan->lower_bound_us = PT_MIN(plan->lower_bound_us, plan->estimate_us);
     } else {
-        double price = us * pt_plan_expected_trips(plan, &model->nodes.data[parent]);
         uint32_t unit = plan->node_unit[parent];
-        host_us[unit] = PT_MAX(host_us[unit], price);
+        host_us[unit] = PT_MAX(host_us[unit], pt_plan_host_price(plan, &model->nodes.data[parent], us));
     }
 out:
     pt_part_result_deinit(&result);
@@ -114,15 +110,11 @@ partita_status pt_plan_schedule(pt_plan *plan, const pt_plan_request *request) {
     uint32_t count;
     double *host_us = pt_arena_array(&arena, plan->unit_count + 1, sizeof(double));
     if (!host_us) return PT_OUT_OF_MEMORY();
-    for (uint32_t i = 0; i < plan->unit_count; i++)
-        host_us[i] = plan->units[i].device == PT_PLAN_HOST ? 0 : -1;
+    for (uint32_t i = 0; i < plan->unit_count; i++) host_us[i] = plan->units[i].device == PT_PLAN_HOST ? 0 : -1;
     PT_CHECK(pt_links_make(plan, request->max_memory, &arena, &links));
     PT_CHECK(pt_plan_graphs_inside_out(plan, &arena, &graphs, &count));
-    for (uint32_t i = 0; i < count; i++) {
-        pt_id parent = plan->model->graphs.data[graphs[i]].parent;
-        if (parent != PT_NONE && pt_plan_node_device(plan, parent) != PT_PLAN_HOST) continue;
-        PT_CHECK(schedule_graph(plan, &links, graphs[i], host_us, &arena));
-    }
+    for (uint32_t i = 0; i < count; i++)
+        if (plan->graphs[graphs[i]].hosted) PT_CHECK(schedule_graph(plan, &links, graphs[i], host_us, &arena));
 out:
     pt_arena_deinit(&arena);
     return status;

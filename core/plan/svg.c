@@ -16,10 +16,14 @@
 static void escape(pt_text *out, partita_str text) {
     for (size_t i = 0; i < text.size; i++) {
         char c = text.data[i];
-        if (c == '<') pt_text_append(out, PT_STR("&lt;"));
-        else if (c == '&') pt_text_append(out, PT_STR("&amp;"));
-        else if (c == '"') pt_text_append(out, PT_STR("&quot;"));
-        else pt_text_append(out, (partita_str){text.data + i, 1});
+        if (c == '<')
+            pt_text_append(out, PT_STR("&lt;"));
+        else if (c == '&')
+            pt_text_append(out, PT_STR("&amp;"));
+        else if (c == '"')
+            pt_text_append(out, PT_STR("&quot;"));
+        else
+            pt_text_append(out, (partita_str){text.data + i, 1});
     }
 }
 
@@ -32,8 +36,8 @@ static void box(const pt_plan *plan, uint32_t device, uint32_t row, partita_str 
     uint32_t lane = lane_of(plan, device);
     int x = lane_x(lane), y = HEAD + (int)row * ROW_HEIGHT;
     const char *colour = lane == plan->device_count ? "#eeeeee" : colours[lane % PT_COUNT_OF(colours)];
-    pt_text_printf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"4\" fill=\"%s\" stroke=\"#667\"/>\n", x, y,
-                   LANE_WIDTH - 40, ROW_HEIGHT - 12, colour);
+    pt_text_printf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"4\" fill=\"%s\" stroke=\"#667\"/>\n",
+                   x, y, LANE_WIDTH - 40, ROW_HEIGHT - 12, colour);
     pt_text_printf(out, "<text x=\"%d\" y=\"%d\">", x + 8, y + 14);
     partita_str shown = {title.data, PT_MIN(title.size, (size_t)34)};
     escape(out, shown);
@@ -100,13 +104,15 @@ void pt_plan_print_svg(const pt_plan *plan, pt_text *out_text) {
     if (row_of_cluster && row_of_node) {
         uint32_t rows = number_rows(plan, row_of_cluster, row_of_node, &body);
         lines(plan, row_of_cluster, row_of_node, &body);
-        int width = 2 * MARGIN + (int)(plan->device_count + 1) * LANE_WIDTH, height = HEAD + (int)rows * ROW_HEIGHT + MARGIN;
-        pt_text_printf(out_text,
-                       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" "
-                       "font-size=\"12\">\n<style>.more{font-size:10px;fill:#555}path{fill:none;stroke:#a33}"
-                       ".share{stroke:#999}.import{stroke:#393}</style>\n<rect width=\"100%%\" height=\"100%%\" "
-                       "fill=\"white\"/>\n",
-                       width, height);
+        int width = 2 * MARGIN + (int)(plan->device_count + 1) * LANE_WIDTH,
+            height = HEAD + (int)rows * ROW_HEIGHT + MARGIN;
+        pt_text_printf(
+            out_text,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" "
+            "font-size=\"12\">\n<style>.more{font-size:10px;fill:#555}path{fill:none;stroke:#a33}"
+            ".share{stroke:#999}.import{stroke:#393}</style>\n<rect width=\"100%%\" height=\"100%%\" "
+            "fill=\"white\"/>\n",
+            width, height);
         for (uint32_t lane = 0; lane <= plan->device_count; lane++)
             pt_text_printf(out_text, "<text x=\"%d\" y=\"36\" font-size=\"15\">%s</text>\n", lane_x(lane),
                            pt_plan_device_name(plan, lane));

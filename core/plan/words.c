@@ -30,22 +30,23 @@ const char *pt_plan_answer_text(const pt_plan_answer *answer) {
 
 uint32_t pt_plan_where(const pt_plan *plan, pt_id node) {
     const pt_model *model = plan->model;
-    for (;;) {
-        pt_id parent = model->graphs.data[model->nodes.data[node].graph].parent;
-        bool own = plan->node_unit[node] != PT_NONE;
-        /* A body's own placement counts only where the host runs the node around it. */
-        if (own && (parent == PT_NONE || pt_plan_where(plan, parent) == PT_PLAN_HOST)) return pt_plan_node_device(plan, node);
-        if (parent == PT_NONE) return PT_PLAN_HOST;
-        node = parent;
+    uint32_t device = PT_PLAN_HOST;
+    /* the outermost node that a device runs whole decides; without one the node's own unit does */
+    for (pt_id at = node; at != PT_NONE; at = model->graphs.data[model->nodes.data[at].graph].parent) {
+        bool placed = plan->node_unit[at] != PT_NONE && pt_plan_node_device(plan, at) != PT_PLAN_HOST;
+        if (placed) device = pt_plan_node_device(plan, at);
     }
+    return device;
 }
 
 partita_str pt_plan_value_name(const pt_plan *plan, pt_id value, pt_text *scratch) {
     const pt_value *v = &plan->model->values.data[value];
     if (v->name.size) return v->name;
     scratch->size = 0;
-    if (v->producer == PT_NONE) pt_text_printf(scratch, "value %u", value);
-    else pt_text_printf(scratch, "%.*s:%u", PT_STR_ARG(pt_node_name(plan->model, v->producer)), v->output);
+    if (v->producer == PT_NONE)
+        pt_text_printf(scratch, "value %u", value);
+    else
+        pt_text_printf(scratch, "%.*s:%u", PT_STR_ARG(pt_node_name(plan->model, v->producer)), v->output);
     return pt_str(scratch->data ? scratch->data : "");
 }
 

@@ -17,7 +17,8 @@ const char *pt_plan_answer_text(const pt_plan_answer *answer);
 uint32_t pt_plan_where(const pt_plan *plan, pt_id node);
 /* Name of a value; of one without, its producer's and the output's number. */
 partita_str pt_plan_value_name(const pt_plan *plan, pt_id value, pt_text *scratch);
-/* carrier[source]: the live node that carries it, PT_NONE for removed ones. Freed by pt_free; NULL when memory is out. */
+/* carrier[source]: the live node that carries it, PT_NONE for removed ones. Freed by pt_free; NULL when memory is out.
+ */
 pt_id *pt_plan_carriers(const pt_model *model);
 
 #endif
