@@ -7,6 +7,7 @@
 #include "vulkan/vk.h"
 
 static void *waiter_run(void *user);
+static void finish_first(ptp_device *device);
 
 static partita_status slot_init(ptp_device *device, vk_slot *slot) {
     VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
@@ -96,10 +97,21 @@ partita_status vk_slot_acquire(ptp_device *device, vk_slot **out_slot) {
     vk_queue *queue = &device->queue;
     VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
                                       .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+    vk_slot *slot = NULL;
     pthread_mutex_lock(&queue->lock);
-    while (!queue->free && !queue->lost) pthread_cond_wait(&queue->freed, &queue->lock);
-    vk_slot *slot = queue->lost ? NULL : queue->free;
-    if (slot) queue->free = slot->next;
+    while (!slot && !queue->lost) {
+        slot = queue->free;
+        if (slot) {
+            queue->free = slot->next;
+        } else if (queue->first) {
+            /* not left to the waiter: it may be this thread, or wait in the host for what this thread holds */
+            pthread_mutex_unlock(&queue->lock);
+            finish_first(device);
+            pthread_mutex_lock(&queue->lock);
+        } else {
+            pthread_cond_wait(&queue->freed, &queue->lock);
+        }
+    }
     pthread_mutex_unlock(&queue->lock);
     if (!slot) return gpu_fail(device->host, PARTITA_DEVICE_LOST, "the Vulkan device was lost");
     slot->staging_used = 0;
@@ -198,13 +210,7 @@ partita_status vk_queue_wait(ptp_device *device, uint64_t value) {
     return value ? vk_check(device, value_wait(device, value), "vkWaitSemaphores") : PARTITA_OK;
 }
 
-void vk_queue_drain(ptp_device *device) {
-    vk_queue *queue = &device->queue;
-    pthread_mutex_lock(&queue->lock);
-    while (queue->first) pthread_cond_wait(&queue->freed, &queue->lock);
-    pthread_mutex_unlock(&queue->lock);
-}
-
+/* Downloads, counts, the slot back, the host's signal, in this order: once the host knows, it may call from here. */
 static void slot_finish(ptp_device *device, vk_slot *slot, VkResult result) {
     const ptp_host *host = device->host;
     vk_queue *queue = &device->queue;
@@ -219,8 +225,7 @@ static void slot_finish(ptp_device *device, vk_slot *slot, VkResult result) {
     uint64_t since = slot->submitted_ns > queue->idle_since_ns ? slot->submitted_ns : queue->idle_since_ns;
     queue->busy_ns += now > since ? now - since : 0;
     queue->idle_since_ns = now;
-    queue->first = slot->next;
-    if (!queue->first) queue->last = NULL;
+    queue->finishing--;
     if (result != VK_SUCCESS) queue->lost = true;
     slot_give(queue, slot);
     pthread_mutex_unlock(&queue->lock);
@@ -232,15 +237,50 @@ static void slot_finish(ptp_device *device, vk_slot *slot, VkResult result) {
     }
 }
 
+/* Waits for the oldest submission and finishes it, unless another thread did. */
+static void finish_first(ptp_device *device) {
+    vk_queue *queue = &device->queue;
+    pthread_mutex_lock(&queue->lock);
+    vk_slot *slot = queue->first;
+    uint64_t value = slot ? slot->value : 0;
+    pthread_mutex_unlock(&queue->lock);
+    if (!slot) return;
+    VkResult result = value_wait(device, value);
+    pthread_mutex_lock(&queue->lock);
+    bool mine = queue->first == slot && slot->value == value;
+    if (mine) {
+        queue->first = slot->next;
+        if (!queue->first) queue->last = NULL;
+        queue->finishing++;
+    }
+    pthread_mutex_unlock(&queue->lock);
+    if (mine) slot_finish(device, slot, result);
+}
+
+void vk_queue_drain(ptp_device *device) {
+    vk_queue *queue = &device->queue;
+    pthread_mutex_lock(&queue->lock);
+    while (queue->first || queue->finishing) {
+        if (queue->first) {
+            pthread_mutex_unlock(&queue->lock);
+            finish_first(device);
+            pthread_mutex_lock(&queue->lock);
+        } else {
+            pthread_cond_wait(&queue->freed, &queue->lock);
+        }
+    }
+    pthread_mutex_unlock(&queue->lock);
+}
+
 static void *waiter_run(void *user) {
     ptp_device *device = user;
     vk_queue *queue = &device->queue;
     for (;;) {
         pthread_mutex_lock(&queue->lock);
         while (!queue->first && !queue->stopping) pthread_cond_wait(&queue->filled, &queue->lock);
-        vk_slot *slot = queue->first;
+        bool stop = !queue->first;
         pthread_mutex_unlock(&queue->lock);
-        if (!slot) return NULL;
-        slot_finish(device, slot, value_wait(device, slot->value));
+        if (stop) return NULL;
+        finish_first(device);
     }
 }

@@ -196,6 +196,7 @@ typedef struct vk_queue {
     vk_slot *free;
     vk_slot *first, *last; /* submitted, in order */
     uint64_t value;        /* of the latest submission */
+    uint32_t finishing;    /* submissions taken off the list whose downloads are under way */
     uint64_t idle_since_ns;
     bool running, stopping, lost;
     uint64_t copies, copied_bytes, launches, busy_ns;

@@ -409,7 +409,7 @@ static void test_order(void **state) {
         in_order(device, 1, 3);
         ptp_usage usage = {.size = sizeof(usage)};
         OK(fake.info->device->usage(device, &usage));
-        assert_int_equal(usage.launches, 3 * 15);
+        assert_true(usage.launches >= 15 && usage.launches <= 3 * 15); /* the three may be one kernel */
         assert_true(usage.programs_built > 0 && usage.programs_built <= 6 && usage.busy_ns > 0 &&
                     usage.weight_bytes == 0);
         OK(fake.info->device->trim(device, 0));
@@ -524,6 +524,53 @@ static void test_threads(void **state) {
     shut(device);
 }
 
+/* The host goes on from the signal itself: a copy of more pieces than there are submissions, while another thread
+ * copies. */
+static struct {
+    ptp_timeline first, second;
+    ptp_device *device;
+    ptp_copy copy;
+    partita_status status;
+} chained;
+
+static void signal_and_copy(void *self, ptp_timeline *timeline, uint64_t value, partita_status code,
+                            const char *message) {
+    if (timeline == &chained.first) {
+        chained.status = fake.info->memory->copy(chained.device, &chained.copy, 1, (ptp_point){&chained.second, 1});
+    }
+    fake_signal(self, timeline, value, code, message);
+}
+
+static void test_signal_goes_on(void **state) {
+    (void)state;
+    need_device();
+    const uint64_t bytes = 160u << 20;
+    ptp_device *device = OPEN(validated);
+    uint8_t *data = pattern(bytes, 1), small[100] = {0};
+    ptp_buffer *buffer = buffer_of(device, bytes), *other = buffer_of(device, 100);
+    fake_timeline_init(&chained.first);
+    fake_timeline_init(&chained.second);
+    chained.device = device;
+    chained.status = PARTITA_INTERNAL;
+    chained.copy = (ptp_copy){.size = sizeof(ptp_copy), .source_data = data, .target = buffer, .bytes = bytes};
+    fake.host.timeline_signal = signal_and_copy;
+    ptp_copy one = {.size = sizeof(one), .source_data = small, .target = other, .bytes = 100};
+    OK(fake.info->memory->copy(device, &one, 1, (ptp_point){&chained.first, 1}));
+    for (int i = 0; i < 50; i++) OK(fake.info->memory->copy(device, &one, 1, (ptp_point){NULL, 0}));
+    OK(fake_wait(&fake, &chained.first, 1, 0));
+    assert_int_equal(chained.status, PARTITA_OK);
+    OK(fake_wait(&fake, &chained.second, 1, 0));
+    fake.host.timeline_signal = fake_signal;
+    uint8_t *back = malloc(bytes);
+    download(device, buffer, 0, back, bytes);
+    assert_memory_equal(data, back, bytes);
+    fake.info->memory->free(device, buffer);
+    fake.info->memory->free(device, other);
+    shut(device);
+    free(data);
+    free(back);
+}
+
 static int start(void **state) {
     (void)state;
     fake_host_init(&fake);
@@ -552,7 +599,7 @@ int main(void) {
         cmocka_unit_test(test_import_host), cmocka_unit_test(test_fd_between_devices),
         cmocka_unit_test(test_routes),      cmocka_unit_test(test_order),
         cmocka_unit_test(test_limits),      cmocka_unit_test(test_failing_allocations),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_threads),     cmocka_unit_test(test_signal_goes_on),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
