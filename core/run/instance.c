@@ -52,24 +52,31 @@ static partita_status size_instance(pt_part *part, pt_instance *instance, const 
     return PARTITA_OK;
 }
 
-static void destroy_instance(pt_part *part, pt_instance *instance) {
-    pt_device_begin(part->device);
-    part->device->executable.release(part->executable, instance->handle);
-    pt_device_finish(part->device, PARTITA_OK);
-    pt_free(instance);
-}
-
 /* Releases the idle one that was not used for the longest time. */
 static void trim(pt_part *part) {
-    pt_instance **oldest = NULL;
-    if (part->instance_count <= IDLE_INSTANCES) return;
-    for (pt_instance **at = &part->instances; *at; at = &(*at)->next)
-        if (!(*at)->holders && (!oldest || (*at)->used < (*oldest)->used)) oldest = at;
-    if (!oldest) return;
-    pt_instance *instance = *oldest;
-    *oldest = instance->next;
-    part->instance_count--;
-    destroy_instance(part, instance);
+    size_t oldest = part->instances.size;
+    pt_instance_row *rows = part->instances.data;
+    if (part->instances.size <= IDLE_INSTANCES) return;
+    for (size_t i = 0; i < part->instances.size; i++)
+        if (!rows[i].instance->holders &&
+            (oldest == part->instances.size || rows[i].instance->used < rows[oldest].instance->used))
+            oldest = i;
+    if (oldest == part->instances.size) return;
+    pt_device_begin(part->device);
+    part->device->executable.release(part->executable, rows[oldest].instance->handle);
+    pt_device_finish(part->device, PARTITA_OK);
+    pt_free(rows[oldest].instance);
+    rows[oldest] = rows[--part->instances.size];
+}
+
+static pt_instance *find(const pt_part *part, uint64_t hash, const int64_t *key, uint32_t size) {
+    for (size_t i = 0; i < part->instances.size; i++) {
+        pt_instance *instance = part->instances.data[i].instance;
+        if (part->instances.data[i].hash == hash && instance->key_size == size &&
+            memcmp(instance->key, key, size * sizeof(int64_t)) == 0)
+            return instance;
+    }
+    return NULL;
 }
 
 partita_status pt_part_acquire_instance(pt_part *part, const int64_t *symbol_values, const pt_port_shape *inputs,
@@ -78,29 +85,28 @@ partita_status pt_part_acquire_instance(pt_part *part, const int64_t *symbol_val
     uint32_t rows = part->block->data->values.count;
     uint32_t size = part->key_size + extra_size(part, inputs);
     pt_instance *made = pt_calloc(1, sizeof(*made) + size * sizeof(int64_t));
-    ptp_shape *shapes = pt_calloc(rows + 1, sizeof(*shapes));
+    ptp_shape fixed[128], *shapes = rows <= PT_COUNT_OF(fixed) ? fixed : pt_calloc(rows, sizeof(*shapes));
     *out_new = false;
     if (!made || !shapes) {
         pt_free(made);
-        pt_free(shapes);
+        if (shapes != fixed) pt_free(shapes);
         return PT_OUT_OF_MEMORY();
     }
     made->key = (int64_t *)(made + 1);
     made->key_size = size;
     fill_key(part, symbol_values, inputs, made->key, shapes);
-    made->hash = pt_hash_bytes(made->key, size * sizeof(int64_t), size);
+    uint64_t hash = pt_hash_bytes(made->key, size * sizeof(int64_t), size);
     pthread_mutex_lock(&part->lock);
-    pt_instance *found = part->instances;
-    while (found && (found->hash != made->hash || found->key_size != size ||
-                     memcmp(found->key, made->key, size * sizeof(int64_t)) != 0))
-        found = found->next;
+    pt_instance *found = find(part, hash, made->key, size);
     if (!found) {
+        if (!pt_array_reserve(&part->instances, part->instances.size + 1)) {
+            status = PT_OUT_OF_MEMORY();
+            goto out;
+        }
         PT_CHECK(size_instance(part, made, shapes));
         found = made;
         made = NULL;
-        found->next = part->instances;
-        part->instances = found;
-        part->instance_count++;
+        part->instances.data[part->instances.size++] = (pt_instance_row){hash, found};
         *out_new = true;
     }
     found->holders++;
@@ -110,7 +116,7 @@ partita_status pt_part_acquire_instance(pt_part *part, const int64_t *symbol_val
 out:
     pthread_mutex_unlock(&part->lock);
     pt_free(made);
-    pt_free(shapes);
+    if (shapes != fixed) pt_free(shapes);
     return status;
 }
 

@@ -94,7 +94,7 @@ static uint64_t slot_alignment(const pt_program *program, const pt_layout *layou
     return alignment;
 }
 
-/* Lowest offset in `chunk` where nothing placed before conflicts. `placed` is sorted by offset. */
+/* Lowest offset in `chunk` where nothing placed before in this place conflicts. `placed` is sorted by offset. */
 static partita_status find_offset(const pt_program *program, const pt_layout *layout, const uint32_t *placed,
                                   uint32_t count, uint32_t slot, uint32_t chunk, uint64_t *out_offset) {
     uint64_t offset = 0, end, alignment = slot_alignment(program, layout, slot);
@@ -140,7 +140,7 @@ static partita_status place_slot(const pt_program *program, pt_layout *layout, u
 }
 
 static partita_status place_slots(pt_program *program, pt_layout *layout) {
-    uint32_t count = 0, placed_count = 0;
+    uint32_t count = 0;
     place_row *rows = pt_calloc(program->slots.size + 1, sizeof(*rows));
     uint32_t *placed = pt_calloc(program->slots.size + 1, sizeof(*placed));
     partita_status status = rows && placed ? PARTITA_OK : PT_OUT_OF_MEMORY();
@@ -154,7 +154,12 @@ static partita_status place_slots(pt_program *program, pt_layout *layout) {
         if (program->slots.data[i].arena && layout->rooms[i].known && layout->rooms[i].bytes)
             rows[count++] = (place_row){i, layout->rooms[i].bytes};
     qsort(rows, count, sizeof(*rows), compare_rows);
-    for (uint32_t i = 0; i < count; i++) PT_CHECK(place_slot(program, layout, placed, &placed_count, rows[i].slot));
+    for (uint32_t place = 0; place < program->build->place_count; place++) {
+        uint32_t placed_count = 0;
+        for (uint32_t i = 0; i < count; i++)
+            if (program->slots.data[rows[i].slot].place == place)
+                PT_CHECK(place_slot(program, layout, placed, &placed_count, rows[i].slot));
+    }
 out:
     pt_free(rows);
     pt_free(placed);
@@ -219,9 +224,13 @@ partita_status pt_layout_acquire(pt_program *program, const int64_t *symbol_valu
     for (uint32_t i = 0; i < program->key_symbol_count; i++) key[i] = symbol_values[program->key_symbols[i]];
     uint64_t hash = pt_hash_bytes(key, bytes, program->graph);
     pthread_mutex_lock(&program->lock);
-    pt_layout *found = program->layouts;
-    while (found && (found->hash != hash || memcmp(found->key, key, bytes) != 0)) found = found->next;
-    if (!found) {
+    pt_layout **at = &program->layouts, *found;
+    while (*at && ((*at)->hash != hash || memcmp((*at)->key, key, bytes) != 0)) at = &(*at)->next;
+    if ((found = *at) != NULL) { /* to the front: the next run most likely has the same dims */
+        *at = found->next;
+        found->next = program->layouts;
+        program->layouts = found;
+    } else {
         uint64_t begin = pt_now_ns();
         PT_CHECK(make_layout(program, symbol_values, key, &found));
         found->hash = hash;

@@ -130,14 +130,13 @@ out:
 void pt_part_destroy(pt_part *part) {
     if (!part) return;
     pt_device *device = part->device;
-    while (part->instances) {
-        pt_instance *instance = part->instances;
-        part->instances = instance->next;
+    for (size_t i = 0; i < part->instances.size; i++) {
         pt_device_begin(device);
-        device->executable.release(part->executable, instance->handle);
+        device->executable.release(part->executable, part->instances.data[i].instance->handle);
         pt_device_finish(device, PARTITA_OK);
-        pt_free(instance);
+        pt_free(part->instances.data[i].instance);
     }
+    pt_array_deinit(&part->instances);
     if (part->executable) {
         pt_device_begin(device);
         device->executable.destroy(part->executable);

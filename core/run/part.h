@@ -12,15 +12,20 @@
 
 /* An executable at fixed shapes. Held by layouts and by launches; idle ones are kept up to a number per part. */
 typedef struct pt_instance {
-    struct pt_instance *next;
     ptp_instance *handle;
     uint32_t holders; /* under the part's lock */
-    uint64_t hash, used;
+    uint64_t used;
     uint64_t scratch_bytes;
     uint32_t scratch_alignment;
     uint32_t key_size;
     int64_t *key;     /* dims of the block's values, behind the struct */
 } pt_instance;
+
+/* Looked through by hash: rows lie side by side, since a new size looks into every part. */
+typedef struct pt_instance_row {
+    uint64_t hash;
+    pt_instance *instance;
+} pt_instance_row;
 
 /* Inference of one part at run time, for ptp_host.infer. */
 struct ptp_infer {
@@ -49,8 +54,7 @@ typedef struct pt_part {
     uint32_t key_size;       /* dims of all rows, one rank more each */
     bool dynamic;            /* has an output that is not static */
     pthread_mutex_t lock;    /* guards the instances; resize is thread-compatible */
-    pt_instance *instances;
-    uint32_t instance_count;
+    PT_ARRAY(pt_instance_row) instances;
     uint64_t clock;
 } pt_part;
 
