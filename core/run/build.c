@@ -64,39 +64,26 @@ static bool may_go_elsewhere(partita_status status) {
            status == PARTITA_DECLINED || status == PARTITA_UNSUPPORTED || status == PARTITA_OUT_OF_MEMORY;
 }
 
-/*
- * Plans again without the claim of `cluster`. The failure's message is this thread's. A plan of the application's stays as
- * it is: a copy, which planning from its answers gives, is demoted.
- */
+/* Plans again without the claim of `cluster`. The failure's message is this thread's. */
 static partita_status replan(pt_build *build, uint32_t cluster, uint32_t reason, partita_status failure,
                              pt_plan **out_plan) {
     partita_session *session = build->session;
+    const pt_plan *plan = build->plan;
     pt_plan_request request = session->plan->request;
-    partita_status status = PARTITA_OK;
-    pt_plan *demoted = NULL;
     char cause[512];
     snprintf(cause, sizeof(cause), "%s", pt_last_message());
     if (session->strict || !may_go_elsewhere(failure)) return failure;
-    request.previous = build->plan;
-    PT_CHECK(pt_plan_create(&request, &demoted));
-    if (demoted->cluster_count != build->plan->cluster_count) {
-        status = pt_fail(PARTITA_INTERNAL, "planning twice gave two plans");
-        goto out;
-    }
-    PT_CHECK(pt_plan_demote(demoted, cluster, reason, cause));
-    const pt_plan_demotion *row = &demoted->demotions.data[demoted->demotions.size - 1];
-    request.previous = demoted;
-    request.plan_json = NULL;
-    if (pt_plan_create(&request, out_plan) != PARTITA_OK) { /* nobody is left: the device's failure is the cause */
-        status = pt_fail_copy(failure, cause);
-        goto out;
-    }
+    request.previous = plan;
+    request.demoted = cluster;
+    request.demoted_reason = reason;
+    request.demoted_text = cause;
+    if (pt_plan_create(&request, out_plan) != PARTITA_OK)
+        return pt_fail_copy(failure, cause); /* nobody is left: the device's failure is the cause */
     atomic_fetch_add(&session->counters.plans, 1);
+    const pt_plan_demotion *row = &(*out_plan)->demotions.data[(*out_plan)->demotions.size - 1];
     pt_log(PARTITA_LOG_WARNING, "demoted: %s goes from %s to another device: %s", row->cluster,
-           demoted->devices[row->device]->name, cause);
-out:
-    pt_plan_destroy(demoted);
-    return status;
+           plan->devices[plan->clusters[cluster].device]->name, cause);
+    return PARTITA_OK;
 }
 
 /* Compiles every cluster; *out_failed names the one that failed. */

@@ -186,6 +186,7 @@ static partita_status make_request(partita_plan *plan, const partita_plan_option
                                  .random = PT_OPTION(options, partita_plan_options, pin_random) != 0,
                                  .seed = PT_OPTION(options, partita_plan_options, random_seed),
                                  .base_values = values,
+                                 .demoted = PT_NONE,
                                  .max_memory = PT_OPTION(options, partita_plan_options, max_memory)};
     request->plan_json = keep(arena, PT_OPTION(options, partita_plan_options, plan_json), &failed);
     plan->strict = PT_OPTION(options, partita_plan_options, strict) != 0;
