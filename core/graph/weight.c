@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -122,7 +123,6 @@ static partita_status weight_new(const void *data, uint64_t bytes, pt_weight **o
     pt_weight *weight = pt_calloc(1, sizeof *weight);
     if (!weight) return PT_OUT_OF_MEMORY();
     atomic_init(&weight->references, 1);
-    atomic_init(&weight->aligned, NULL);
     weight->id = atomic_fetch_add_explicit(&next_id, 1, memory_order_relaxed);
     weight->data = data;
     weight->bytes = bytes;
@@ -164,32 +164,45 @@ void pt_weight_release(pt_weight *weight) {
     } else {
         pt_free((void *)(uintptr_t)weight->data);
     }
-    pt_free(atomic_load_explicit(&weight->aligned, memory_order_relaxed));
+    pt_free(weight->aligned);
     pt_free(weight);
 }
 
+/* Guards `aligned` and `aligned_holders` of every weight: copies are made while parts are compiled, not while they run. */
+static pthread_mutex_t aligned_lock = PTHREAD_MUTEX_INITIALIZER;
+
 partita_status pt_weight_align(pt_weight *weight, uint32_t alignment, const void **out_data, uint64_t *out_copied) {
+    partita_status status = PARTITA_OK;
     if (((uintptr_t)weight->data & (alignment - 1)) == 0) {
         *out_data = weight->data;
         return PARTITA_OK;
     }
-    void *copy = atomic_load_explicit(&weight->aligned, memory_order_acquire);
-    if (!copy) {
-        void *mine = pt_malloc_aligned(weight->bytes ? (size_t)weight->bytes : 1, LARGEST_ALIGNMENT);
-        if (!mine) return PT_OUT_OF_MEMORY();
-        memcpy(mine, weight->data, (size_t)weight->bytes);
-        /* Two threads may both have copied; the first one's copy stays. */
-        if (atomic_compare_exchange_strong_explicit(&weight->aligned, &copy, mine, memory_order_acq_rel,
-                                                    memory_order_acquire)) {
-            copy = mine;
-            if (out_copied) *out_copied += weight->bytes;
-            pt_weight_drop_pages(weight);
-        } else {
-            pt_free(mine);
+    pthread_mutex_lock(&aligned_lock);
+    if (!weight->aligned) {
+        weight->aligned = pt_malloc_aligned(weight->bytes ? (size_t)weight->bytes : 1, LARGEST_ALIGNMENT);
+        if (!weight->aligned) {
+            status = PT_OUT_OF_MEMORY();
+            goto out;
         }
+        memcpy(weight->aligned, weight->data, (size_t)weight->bytes);
+        if (out_copied) *out_copied += weight->bytes;
+        pt_weight_drop_pages(weight);
     }
-    *out_data = copy;
-    return PARTITA_OK;
+    weight->aligned_holders++;
+    *out_data = weight->aligned;
+out:
+    pthread_mutex_unlock(&aligned_lock);
+    return status;
+}
+
+void pt_weight_unalign(pt_weight *weight, const void *data) {
+    if (!data || data == weight->data) return;
+    pthread_mutex_lock(&aligned_lock);
+    if (--weight->aligned_holders == 0) {
+        pt_free(weight->aligned);
+        weight->aligned = NULL;
+    }
+    pthread_mutex_unlock(&aligned_lock);
 }
 
 static void drop_pages(const pt_mapping *mapping, const void *data, uint64_t bytes) {

@@ -20,7 +20,8 @@ typedef struct pt_weight {
     pt_mapping *mapping; /* held; NULL: `data` is owned (pt_free) */
     int fd;              /* of the mapping's file; -1 */
     uint64_t fd_offset;
-    _Atomic(void *) aligned; /* the copy that pt_weight_align made; NULL */
+    void *aligned;           /* the copy that pt_weight_align made; NULL */
+    uint32_t aligned_holders;
 } pt_weight;
 
 /* A tensor known before any run. Strings: `offsets` [count + 1] into the weight's bytes. */
@@ -43,10 +44,12 @@ partita_status pt_weight_create_mapped(pt_mapping *mapping, uint64_t offset, uin
 void pt_weight_retain(pt_weight *weight);
 /*
  * The bytes at an address that is a multiple of `alignment` (a power of two, at most 64): in place where the file gives
- * that, else in a copy that is made once and lives as long as the weight; *out_copied grows by its bytes when this call
- * made it (NULL is accepted). Thread-safe.
+ * that, else in a copy that all callers share; *out_copied grows by its bytes when this call made it (NULL is accepted).
+ * The copy goes when each caller gave it back, at the latest with the weight. Thread-safe.
  */
 partita_status pt_weight_align(pt_weight *weight, uint32_t alignment, const void **out_data, uint64_t *out_copied);
+/* Gives back what pt_weight_align gave. NULL is accepted. */
+void pt_weight_unalign(pt_weight *weight, const void *data);
 void pt_weight_release(pt_weight *weight);
 
 /* Maps a regular file read-only (`read`: reads it into memory instead). The fd is duplicated where kept. */

@@ -35,12 +35,14 @@ static partita_status make_weights(pt_part *part) {
     return PARTITA_OK;
 }
 
-/* Pages of weights that the device has in a form of its own are not needed again. */
-static void drop_pages(const pt_part *part) {
+/* What the device has in a form of its own is not needed again: aligned copies go, and pages of the file. */
+static void drop_sources(pt_part *part) {
     for (uint32_t i = 0; i < part->block->weight_count; i++) {
-        uint32_t mode = part->weights[i].mode;
-        if (mode != PTP_WEIGHT_BORROW && !part->weights[i].value)
-            pt_weight_drop_pages(part->block->tensors[i]->weight);
+        ptp_weight *weight = &part->weights[i];
+        if (weight->mode == PTP_WEIGHT_BORROW || weight->value) continue;
+        pt_weight_unalign(part->block->tensors[i]->weight, weight->data);
+        pt_weight_drop_pages(part->block->tensors[i]->weight);
+        weight->data = NULL;
     }
 }
 
@@ -119,7 +121,7 @@ partita_status pt_part_create(const pt_plan *plan, uint32_t cluster, ptp_job *jo
     PT_CHECK(make_weights(part));
     PT_CHECK(compile(part, plan->precision, job));
     PT_CHECK(ask_ports(part));
-    drop_pages(part);
+    drop_sources(part);
     *out_part = part;
     part = NULL;
 out:
@@ -142,8 +144,10 @@ void pt_part_destroy(pt_part *part) {
         device->executable.destroy(part->executable);
         pt_device_finish(device, PARTITA_OK);
     }
-    for (uint32_t i = 0; part->weight_values && i < part->block->weight_count; i++)
+    for (uint32_t i = 0; part->weights && part->weight_values && i < part->block->weight_count; i++) {
+        if (!part->weights[i].value) pt_weight_unalign(part->block->tensors[i]->weight, part->weights[i].data);
         partita_value_release(part->weight_values[i]);
+    }
     pt_free(part->weight_values);
     pt_free(part->weights);
     pt_free(part->inputs);
