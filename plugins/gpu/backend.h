@@ -16,6 +16,8 @@
 #define GPU_MAX_BINDINGS 8u
 /* 128 bytes: what every Vulkan device takes as push constants. */
 #define GPU_MAX_PARAMS 32u
+/* Kernels of fused chains that a device builds before it fuses no more. */
+#define GPU_MAX_FUSED 32u
 
 typedef struct gpu_device gpu_device;
 typedef struct gpu_program gpu_program; /* of the backend: one compiled kernel */
@@ -38,8 +40,8 @@ typedef struct gpu_caps {
     uint32_t max_group;     /* work-items of a group; at least 64 */
     uint32_t max_groups[3]; /* groups per axis; 65,535 where the API promises no more */
     uint32_t shared_bytes;  /* shared memory of a group */
-    uint32_t vector_width;  /* VW of the dialect: 4, or what else the prelude knows (OpenCL: 8). 1: work-items are lanes,
-                               and kernels have neighbours load neighbours (the _lanes kernels) */
+    uint32_t vector_width; /* VW of the dialect: 4, or what else the prelude knows (OpenCL: 8). 1: work-items are lanes,
+                              and kernels have neighbours load neighbours (the _lanes kernels) */
 } gpu_caps;
 
 /* One kernel to build. */

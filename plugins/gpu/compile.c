@@ -92,7 +92,8 @@ static void homes_choose(ptp_executable *executable) {
             if (root->home == GPU_HOME_NONE && (ptp_value_at(block, row).flags & PTP_VALUE_CONSTANT)) {
                 root->home = GPU_HOME_WEIGHT;
             }
-            executable->values[row].uses++;
+            /* who reads an alias does not name this value: it counts as read by many */
+            executable->values[row].uses += executable->steps[s].op->flags & GPU_OP_ALIAS ? 2 : 1;
         }
         for (uint32_t i = 0; i < node.outputs.count; i++) {
             uint32_t row = ptp_ref_id(block, node.outputs, i);
@@ -159,9 +160,7 @@ partita_status gpu_compile(ptp_device *device, ptp_compile *compile, ptp_executa
     partita_status status = made->values && made->steps && made->tails && made->constant_data && made->constant_bytes
                                 ? PARTITA_OK
                                 : PARTITA_OUT_OF_MEMORY;
-    for (uint32_t row = 0; made->values && row < made->value_count; row++) {
-        made->values[row].root = row;
-    }
+    for (uint32_t row = 0; made->values && row < made->value_count; row++) { made->values[row].root = row; }
     if (status == PARTITA_OK) status = steps_choose(made, compile);
     if (status == PARTITA_OK) {
         homes_choose(made);

@@ -20,10 +20,10 @@ typedef struct gpu_weight_ref {
 } gpu_weight_ref;
 
 typedef struct gpu_value {
-    uint32_t root;        /* row whose storage it shares; itself, unless an alias */
-    uint32_t home;        /* of a root: GPU_HOME_* */
-    uint32_t port;        /* of INPUT and OUTPUT */
-    uint32_t uses;        /* inputs that read it on the device; of an output of the part one more */
+    uint32_t root; /* row whose storage it shares; itself, unless an alias */
+    uint32_t home; /* of a root: GPU_HOME_* */
+    uint32_t port; /* of INPUT and OUTPUT */
+    uint32_t uses; /* inputs that read it on the device; of an output of the part one more */
     gpu_weight_ref weight;
 } gpu_value;
 
@@ -47,7 +47,7 @@ struct ptp_executable {
     gpu_tail *tails;
     ptp_buffer *small_weights; /* all those below the pool's size */
     uint64_t small_bytes;
-    bool fuse; /* chains of element-wise steps become one kernel */
+    bool fuse;                  /* chains of element-wise steps become one kernel */
     const void **constant_data; /* what plans read on the host, by row */
     uint64_t *constant_bytes;
     gpu_node node; /* reused by resize, which is thread-compatible */

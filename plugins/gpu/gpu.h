@@ -228,7 +228,6 @@ partita_status gpu_emit_move(gpu_plan *plan, const gpu_move *move, partita_dtype
 partita_status gpu_emit_copy(gpu_plan *plan, int64_t elements, partita_dtype dtype, gpu_ref source, gpu_ref target);
 /* Element-wise: a generated kernel. Every input is a variable of the expression. */
 typedef struct gpu_variable {
-    const char *name;
     const char *stored;   /* type in the buffer */
     const char *computed; /* type of the variable */
     gpu_ref ref;
@@ -240,10 +239,11 @@ typedef struct gpu_pointwise {
     int64_t dims[GPU_MAX_RANK]; /* of the result */
     uint32_t count;
     gpu_variable variables[GPU_MAX_BINDINGS - 1];
-    partita_dtype type;     /* T; PARTITA_UNDEFINED: the expression uses no name of T */
-    const char *stored;     /* type of the result in its buffer */
-    const char *expression; /* its value, of a type that converts to `stored` */
-    uint32_t scalar_count;  /* P0, P1 of the expression */
+    const char *names[GPU_MAX_BINDINGS - 1]; /* in the expression */
+    partita_dtype type;                      /* T; PARTITA_UNDEFINED: the expression uses no name of T */
+    const char *stored;                      /* type of the result in its buffer */
+    const char *expression;                  /* its value, of a type that converts to `stored` */
+    uint32_t scalar_count;                   /* P0, P1 of the expression */
     float scalars[2];
     gpu_ref result;
 } gpu_pointwise;

@@ -1,30 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The generator of element-wise kernels: one expression over broadcast inputs. An input is read at the result's own
- * index when it has as many elements, at 0 when it has one, else through strides; the text says which, so that the
- * common cases divide nothing.
+ * Element-wise steps. A result that one later step alone reads is put off: when that step is element-wise too and walks
+ * the same elements, both become one kernel and the value between them never exists; when it is not, gpu_emit writes
+ * the value just before it is bound.
  */
-#include "gpu/gpu.h"
-#include <stdarg.h>
-#include <stdio.h>
-
-typedef struct writer {
-    char *text;
-    size_t size, capacity;
-    bool overflow;
-} writer;
-
-static void put(writer *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void put(writer *out, const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    int n = vsnprintf(out->text + out->size, out->capacity - out->size, format, list);
-    va_end(list);
-    if (n < 0 || (size_t)n >= out->capacity - out->size)
-        out->overflow = true;
-    else
-        out->size += (size_t)n;
-}
+#include "gpu/chain.h"
+#include "gpu/executable.h"
 
 void gpu_pointwise_init(gpu_pointwise *pointwise, const gpu_plan *plan, partita_dtype type) {
     const gpu_operand *out = &plan->node->outputs[0];
@@ -38,10 +19,11 @@ void gpu_pointwise_init(gpu_pointwise *pointwise, const gpu_plan *plan, partita_
 
 void gpu_pointwise_add(gpu_pointwise *pointwise, const char *name, const gpu_operand *operand, gpu_ref ref,
                        const char *computed) {
-    gpu_variable *variable = &pointwise->variables[pointwise->count++];
+    uint32_t at = pointwise->count++;
+    gpu_variable *variable = &pointwise->variables[at];
     const gpu_type *type = gpu_type_of(operand->dtype);
     int64_t strides[GPU_MAX_RANK];
-    variable->name = name;
+    pointwise->names[at] = name;
     variable->stored = computed && strcmp(computed, "word") == 0 ? gpu_word_of(type->bytes) : type->stored;
     variable->computed = !computed ? type->computed : strcmp(computed, "word") == 0 ? variable->stored : computed;
     variable->ref = ref;
@@ -53,92 +35,147 @@ void gpu_pointwise_add(gpu_pointwise *pointwise, const char *name, const gpu_ope
     }
 }
 
-/* How each variable is read. */
-enum { READ_WHOLE, READ_ONE, READ_STRIDED };
-
-static uint32_t modes_choose(const gpu_pointwise *pointwise, int64_t n, uint32_t *modes) {
-    uint32_t strided = 0;
+/* A chain of one term. */
+static void chain_begin(gpu_chain *chain, const gpu_pointwise *pointwise) {
+    memset(chain, 0, sizeof(*chain));
+    chain->rank = pointwise->rank;
+    memcpy(chain->dims, pointwise->dims, sizeof(chain->dims));
+    chain->elements = 1;
+    for (int32_t d = 0; d < chain->rank; d++) chain->elements *= chain->dims[d];
+    chain->count = pointwise->count;
+    memcpy(chain->variables, pointwise->variables, sizeof(chain->variables));
+    chain->term_count = 1;
+    gpu_term *term = &chain->terms[0];
+    term->expression = pointwise->expression;
+    term->read_count = pointwise->count;
     for (uint32_t i = 0; i < pointwise->count; i++) {
-        const gpu_variable *variable = &pointwise->variables[i];
-        modes[i] = variable->elements == n ? READ_WHOLE : variable->elements == 1 ? READ_ONE : READ_STRIDED;
-        strided += modes[i] == READ_STRIDED;
+        term->reads[i] = (gpu_read){pointwise->names[i], false, (uint8_t)i};
     }
-    return strided;
+    term->scalar_count = pointwise->scalar_count;
+    memcpy(term->scalars, pointwise->scalars, sizeof(term->scalars));
+    chain->type = pointwise->type;
+    chain->stored = pointwise->stored;
+    chain->result = pointwise->result;
 }
 
-/* The text: declarations, indices, the expression. `base` is the first param of the strides. */
-static void text_write(writer *out, const gpu_pointwise *pointwise, const uint32_t *modes, uint32_t strided,
-                       int32_t rank, uint32_t base) {
-    put(out, "KERNEL%u(pointwise", pointwise->count + 1);
-    for (uint32_t i = 0; i < pointwise->count; i++) {
-        put(out, ", IN(%u, %s, b%u)", i, pointwise->variables[i].stored, i);
+static bool same_ref(gpu_ref a, gpu_ref b) { return a.kind == b.kind && a.index == b.index; }
+
+static bool any_strided(const gpu_chain *chain) {
+    for (uint32_t i = 0; i < chain->count; i++) {
+        if (gpu_read_mode(chain, i) == GPU_READ_STRIDED) return true;
     }
-    put(out, ", OUT(%u, %s, result))\nu32 i = LINEAR_ID;\nif (i < P(0)) {\n", pointwise->count, pointwise->stored);
-    if (strided > 0) {
-        uint32_t extents = base + strided * (uint32_t)rank, k = 0;
-        put(out, "u32 rest = i;\nu32 next;\nu32 c;\n");
-        for (uint32_t s = 0; s < strided; s++) put(out, "u32 at%u = 0u;\n", s);
-        for (int32_t d = rank - 1; d > 0; d--) {
-            put(out, "next = QUOTIENT(rest, %u, %d);\nc = rest - next * EXTENT(%u, %d);\n", extents, d, extents, d);
-            for (uint32_t s = 0; s < strided; s++) put(out, "at%u += c * P(%u);\n", s, base + s * rank + d);
-            put(out, "rest = next;\n");
+    return false;
+}
+
+/* Index of an equal variable, or of a new one; GPU_MAX_VARIABLES when there is no room. */
+static uint32_t variable_add(gpu_chain *chain, const gpu_variable *variable) {
+    for (uint32_t i = 0; i < chain->count; i++) {
+        const gpu_variable *have = &chain->variables[i];
+        if (same_ref(have->ref, variable->ref) && have->elements == variable->elements &&
+            strcmp(have->stored, variable->stored) == 0 && strcmp(have->computed, variable->computed) == 0 &&
+            memcmp(have->strides, variable->strides, sizeof(have->strides)) == 0) {
+            return i;
         }
-        for (uint32_t s = 0; s < strided; s++) put(out, "at%u += rest * P(%u);\n", s, base + s * rank);
-        for (uint32_t i = 0; i < pointwise->count; i++) {
-            if (modes[i] == READ_STRIDED) {
-                put(out, "%s %s = CAST(%s, LOAD(b%u, at%u));\n", pointwise->variables[i].computed,
-                    pointwise->variables[i].name, pointwise->variables[i].computed, i, k++);
+    }
+    if (chain->count == GPU_MAX_VARIABLES) return GPU_MAX_VARIABLES;
+    chain->variables[chain->count] = *variable;
+    return chain->count++;
+}
+
+/* The chain `later` with its variable `at` computed by `earlier`, into `out`; false when they do not go together. */
+static bool chains_join(const gpu_chain *earlier, const gpu_chain *later, uint32_t at, gpu_chain *out) {
+    const gpu_variable *read = &later->variables[at];
+    bool typed = later->type == PARTITA_FLOAT32 || later->type == PARTITA_UNDEFINED;
+    bool same_dims =
+        earlier->rank == later->rank && memcmp(earlier->dims, later->dims, (size_t)later->rank * sizeof(int64_t)) == 0;
+    if (!typed || strcmp(read->computed, "f32") != 0 || strcmp(read->stored, "f32") != 0) return false;
+    if (earlier->elements != later->elements || read->elements != later->elements) return false;
+    if (!same_dims && any_strided(earlier) && any_strided(later)) return false;
+    if (earlier->term_count + later->term_count > GPU_MAX_TERMS) return false;
+    *out = *earlier;
+    if (!same_dims && any_strided(later)) {
+        out->rank = later->rank;
+        memcpy(out->dims, later->dims, sizeof(out->dims));
+    }
+    uint8_t moved[GPU_MAX_VARIABLES];
+    for (uint32_t i = 0; i < later->count; i++) {
+        uint32_t index = i == at ? 0 : variable_add(out, &later->variables[i]);
+        if (index == GPU_MAX_VARIABLES) return false;
+        moved[i] = (uint8_t)index;
+    }
+    for (uint32_t t = 0; t < later->term_count; t++) {
+        gpu_term *term = &out->terms[out->term_count + t];
+        *term = later->terms[t];
+        for (uint32_t r = 0; r < term->read_count; r++) {
+            gpu_read *one = &term->reads[r];
+            if (one->term) {
+                one->index = (uint8_t)(one->index + out->term_count);
+            } else if (one->index == at) {
+                *one = (gpu_read){one->name, true, (uint8_t)(out->term_count - 1)};
+            } else {
+                one->index = moved[one->index];
             }
         }
     }
-    for (uint32_t i = 0; i < pointwise->count; i++) {
-        if (modes[i] == READ_STRIDED) continue;
-        put(out, "%s %s = CAST(%s, LOAD(b%u, %s));\n", pointwise->variables[i].computed, pointwise->variables[i].name,
-            pointwise->variables[i].computed, i, modes[i] == READ_WHOLE ? "i" : "0u");
+    out->term_count += later->term_count;
+    out->stored = later->stored;
+    out->result = later->result;
+    return gpu_chain_fits(out);
+}
+
+/* Takes the chain that writes `ref` out of those put off. */
+static bool pending_take(gpu_plan *plan, gpu_ref ref, gpu_chain *out) {
+    gpu_array *pending = &plan->instance->pending;
+    gpu_chain *chains = pending->data;
+    for (uint32_t i = 0; i < pending->count; i++) {
+        if (!same_ref(chains[i].result, ref)) continue;
+        *out = chains[i];
+        memmove(&chains[i], &chains[i + 1], (pending->count - i - 1) * sizeof(*chains));
+        pending->count--;
+        return true;
     }
-    put(out, "STORE(result, i, CAST(%s, %s));\n}\nKERNEL_END\n", pointwise->stored, pointwise->expression);
+    return false;
+}
+
+partita_status gpu_pending_flush(gpu_plan *plan, const gpu_call *call) {
+    gpu_chain chain;
+    for (uint32_t i = 0; i < call->binding_count && plan->instance->pending.count > 0; i++) {
+        if (!pending_take(plan, call->bindings[i], &chain)) continue;
+        partita_status status = gpu_chain_emit(plan, &chain);
+        if (status != PARTITA_OK) return status;
+    }
+    return PARTITA_OK;
+}
+
+/* Whether the result can wait: one step reads it, nothing else does. */
+static bool can_wait(const gpu_plan *plan, const gpu_chain *chain) {
+    if (!plan->executable->fuse || chain->result.kind != GPU_REF_VALUE) return false;
+    const gpu_value *value = &plan->executable->values[chain->result.index];
+    return value->uses == 1 && value->home == GPU_HOME_SCRATCH && value->root == chain->result.index &&
+           chain->type == PARTITA_FLOAT32 && strcmp(chain->stored, "f32") == 0;
 }
 
 partita_status gpu_emit_pointwise(gpu_plan *plan, const gpu_pointwise *pointwise) {
-    gpu_call call;
-    char body[4096];
-    writer out = {body, 0, sizeof(body), false};
-    uint32_t modes[GPU_MAX_BINDINGS];
-    int64_t dims[GPU_MAX_RANK], strides[GPU_MAX_BINDINGS][GPU_MAX_RANK], *lists[GPU_MAX_BINDINGS], n = 1;
-    for (int32_t d = 0; d < pointwise->rank; d++) n *= pointwise->dims[d];
-    uint32_t strided = modes_choose(pointwise, n, modes), k = 0;
-    int32_t rank = pointwise->rank;
-    memcpy(dims, pointwise->dims, sizeof(dims));
-    for (uint32_t i = 0; i < pointwise->count; i++) {
-        if (modes[i] != READ_STRIDED) continue;
-        memcpy(strides[k], pointwise->variables[i].strides, sizeof(strides[k]));
-        lists[k] = strides[k];
-        k++;
+    gpu_chain chain, earlier, joined;
+    chain_begin(&chain, pointwise);
+    if (chain.elements == 0) return PARTITA_OK;
+    for (uint32_t i = 0; i < chain.count && plan->instance->pending.count > 0;) {
+        if (!pending_take(plan, chain.variables[i].ref, &earlier)) {
+            i++;
+            continue;
+        }
+        if (chains_join(&earlier, &chain, i, &joined)) {
+            chain = joined;
+            i = 0;
+            continue;
+        }
+        partita_status status = gpu_chain_emit(plan, &earlier);
+        if (status != PARTITA_OK) return status;
+        i++;
     }
-    gpu_strides(pointwise->dims, rank, strides[k]);
-    lists[k] = strides[k]; /* the result's own, so that merging keeps its order */
-    rank = gpu_collapse(dims, lists, (int32_t)strided + 1, rank);
-    gpu_call_init(&call, "pointwise");
-    if (pointwise->type != PARTITA_UNDEFINED) gpu_define_type(&call, pointwise->type);
-    if (pointwise->scalar_count > 0) gpu_define_text(&call, "P0", "PF(1)");
-    if (pointwise->scalar_count > 1) gpu_define_text(&call, "P1", "PF(2)");
-    if (strided > 0) gpu_define(&call, "RANK", rank);
-    text_write(&out, pointwise, modes, strided, rank, 1 + pointwise->scalar_count);
-    if (out.overflow) return gpu_fail(plan->device->host, PARTITA_INTERNAL, "generated kernel is too long");
-    call.body = body;
-    for (uint32_t i = 0; i < pointwise->count; i++) gpu_bind(&call, pointwise->variables[i].ref);
-    gpu_bind(&call, pointwise->result);
-    gpu_param(&call, n);
-    for (uint32_t s = 0; s < pointwise->scalar_count; s++) gpu_param_float(&call, pointwise->scalars[s]);
-    for (uint32_t s = 0; s < strided; s++) {
-        for (int32_t d = 0; d < rank; d++) gpu_param(&call, strides[s][d]);
-    }
-    for (int32_t d = 1; d < rank && strided > 0; d++) {
-        if (rank <= 4)
-            gpu_param_divisor(&call, dims[d]);
-        else
-            gpu_param(&call, dims[d]);
-    }
-    gpu_grid_linear(plan->device, &call, (uint64_t)n, 256 <= plan->device->caps.max_group ? 256 : 64);
-    return gpu_emit(plan, &call);
+    if (!can_wait(plan, &chain)) return gpu_chain_emit(plan, &chain);
+    gpu_chain *added = gpu_array_add(&plan->instance->pending, plan->device->host, 1, sizeof(chain));
+    if (!added) return PARTITA_OUT_OF_MEMORY;
+    *added = chain;
+    return PARTITA_OK;
 }

@@ -33,10 +33,12 @@ partita_status gpu_emit(gpu_plan *plan, gpu_call *call) {
                             call->kernel, call->groups[d], d, device->caps.max_groups[d]);
         }
     }
+    partita_status status = gpu_pending_flush(plan, call);
+    if (status != PARTITA_OK) return status;
     gpu_key key = {
         call->kernel, call->body, call->defines, {call->local[0], call->local[1], call->local[2]}, call->binding_count};
     gpu_program *program = NULL;
-    partita_status status = gpu_program_get(device, &key, &program);
+    status = gpu_program_get(device, &key, &program);
     if (status != PARTITA_OK) return status;
     gpu_planned *launch = gpu_array_add(&instance->launches, device->host, 1, sizeof(*launch));
     gpu_ref *refs = gpu_array_add(&instance->refs, device->host, call->binding_count, sizeof(*refs));

@@ -248,8 +248,8 @@ static void spans_find(const ptp_executable *executable, const struct gpu_instan
         for (uint32_t b = 0; b < launches[l].binding_count; b++) {
             gpu_ref ref = refs[launches[l].first_binding + b];
             if (ref.kind == GPU_REF_PORT) continue;
-            uint32_t at = ref.kind == GPU_REF_TEMP ? executable->value_count + ref.index
-                                                   : executable->values[ref.index].root;
+            uint32_t at =
+                ref.kind == GPU_REF_TEMP ? executable->value_count + ref.index : executable->values[ref.index].root;
             if (spans[at].first == UINT32_MAX) spans[at].first = l;
             spans[at].last = l;
         }

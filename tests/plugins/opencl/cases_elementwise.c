@@ -264,6 +264,103 @@ static void powers(trial *t) {
     }
 }
 
+/* Chains that become one kernel, and what must break them: a second reader, an alias, a smaller shape, too many terms
+ * or inputs, a reader that is no element-wise step. */
+static void chains(trial *t) {
+    uint32_t x = trial_in(t, PARTITA_FLOAT32, DIMS(2, 3, 4)), row = trial_in(t, PARTITA_FLOAT32, DIMS(3, 1)), v[9],
+             y[6];
+    const dims8 d = {3, {2, 3, 4}};
+    for (int k = 0; k < 9; k++) v[k] = trial_inner(t, PARTITA_FLOAT32, d);
+    for (int k = 0; k < 4; k++) y[k] = trial_out(t, PARTITA_FLOAT32, d);
+    y[4] = trial_out(t, PARTITA_BOOL, d);
+    y[5] = trial_out(t, PARTITA_FLOAT32, DIMS(2, 3));
+    trial_node(t, "Add", 14, x, row, NONE, v[0]); /* with strides */
+    trial_node(t, "Sigmoid", 13, v[0], NONE, NONE, v[1]);
+    trial_node(t, "Mul", 14, x, v[1], NONE, y[0]); /* one kernel of three */
+    trial_node(t, "Exp", 13, x, NONE, NONE, v[2]); /* two readers */
+    trial_node(t, "Neg", 13, v[2], NONE, NONE, v[3]);
+    trial_node(t, "Add", 14, v[3], v[2], NONE, y[1]);
+    uint32_t small = trial_inner(t, PARTITA_FLOAT32, DIMS(3, 1)); /* smaller than what reads it */
+    trial_node(t, "Neg", 13, row, NONE, NONE, small);
+    trial_node(t, "Mul", 14, x, small, NONE, v[4]);
+    trial_node(t, "LeakyRelu", 16, v[4], NONE, NONE, v[5]);
+    bb_float(&t->block, "alpha", 0.5f);
+    trial_node(t, "Elu", 6, v[5], NONE, NONE, y[2]);
+    bb_float(&t->block, "alpha", 2.0f);
+    trial_node(t, "Abs", 13, x, NONE, NONE, v[6]); /* through an alias */
+    trial_node(t, "Identity", 13, v[6], NONE, NONE, v[7]);
+    trial_node(t, "Sqrt", 13, v[7], NONE, NONE, y[3]);
+    trial_node(t, "Mul", 14, x, x, NONE, v[8]);
+    trial_node(t, "Greater", 13, v[8], trial_constant(t, PARTITA_FLOAT32, SCALAR_DIMS, (float[]){0.25f}), NONE, y[4]);
+    uint32_t product = trial_inner(t, PARTITA_FLOAT32, d); /* read by no element-wise step */
+    trial_node(t, "Tanh", 13, x, NONE, NONE, product);
+    trial_node(t, "ReduceSum", 13, product, trial_ints(t, 1, (int64_t[]){2}), NONE, y[5]);
+    bb_int(&t->block, "keepdims", 0);
+    for (int i = 0; i < 24; i++) {
+        float a = FLOATS(x)[i], b = FLOATS(row)[i / 4 % 3], e = -a * b;
+        e = e < 0 ? 0.5f * e : e;
+        FLOATS(y[0])[i] = (float)(a * t_sigmoid(a + b));
+        FLOATS(y[1])[i] = 0;
+        FLOATS(y[2])[i] = e < 0 ? 2.0f * (expf(e) - 1) : e;
+        FLOATS(y[3])[i] = sqrtf(fabsf(a));
+        BYTES(y[4])[i] = a * a > 0.25f;
+        FLOATS(y[5])[i / 4] += tanhf(a);
+    }
+}
+
+static void chains_long(trial *t) {
+    uint32_t x = trial_in(t, PARTITA_FLOAT32, DIMS(40)), from = x, y = trial_out(t, PARTITA_FLOAT32, DIMS(40));
+    uint32_t more[12], sum = trial_out(t, PARTITA_FLOAT32, DIMS(40)), most = trial_out(t, PARTITA_FLOAT32, DIMS(40));
+    for (int k = 0; k < 20; k++) { /* more terms than one kernel holds */
+        uint32_t to = k == 19 ? y : trial_inner(t, PARTITA_FLOAT32, DIMS(40));
+        trial_node(t, k % 2 ? "Neg" : "Sin", 13, from, NONE, NONE, to);
+        from = to;
+    }
+    from = x;
+    for (int k = 0; k < 12; k++) { /* more inputs than one kernel binds */
+        more[k] = trial_in(t, PARTITA_FLOAT32, DIMS(40));
+        uint32_t to = k == 11 ? sum : trial_inner(t, PARTITA_FLOAT32, DIMS(40));
+        trial_node(t, "Add", 14, from, more[k], NONE, to);
+        from = to;
+    }
+    bb_node(&t->block, "Max", 13, more, 12, &most, 1);
+    for (int i = 0; i < 40; i++) {
+        double v = FLOATS(x)[i];
+        for (int k = 0; k < 20; k++) v = k % 2 ? -v : sin(v);
+        FLOATS(y)[i] = (float)v;
+        FLOATS(sum)[i] = FLOATS(x)[i];
+        FLOATS(most)[i] = -INFINITY;
+        for (int k = 0; k < 12; k++) {
+            FLOATS(sum)[i] += FLOATS(more[k])[i];
+            FLOATS(most)[i] = fmaxf(FLOATS(most)[i], FLOATS(more[k])[i]);
+        }
+    }
+}
+
+/* Batch normalisation walks other axes than what follows it. */
+static void chains_axes(trial *t) {
+    const dims8 d = {4, {2, 3, 2, 5}};
+    uint32_t x = trial_in(t, PARTITA_FLOAT32, d), in[5] = {x}, norm = trial_inner(t, PARTITA_FLOAT32, d),
+             plain = trial_inner(t, PARTITA_FLOAT32, d);
+    for (int i = 1; i < 5; i++) in[i] = trial_in(t, PARTITA_FLOAT32, DIMS(3));
+    uint32_t relu = trial_out(t, PARTITA_FLOAT32, d), w = trial_in(t, PARTITA_FLOAT32, DIMS(2, 1, 2, 1)),
+             sum = trial_out(t, PARTITA_FLOAT32, d);
+    bb_node(&t->block, "BatchNormalization", 15, in, 5, &norm, 1);
+    bb_float(&t->block, "epsilon", 0.5f);
+    trial_node(t, "Relu", 14, norm, NONE, NONE, relu);
+    bb_node(&t->block, "BatchNormalization", 15, in, 5, &plain, 1);
+    bb_float(&t->block, "epsilon", 0.5f);
+    trial_node(t, "Add", 14, plain, w, NONE, sum);
+    for (int c = 0; c < 3; c++) FLOATS(in[4])[c] = fabsf(FLOATS(in[4])[c]);
+    for (int i = 0; i < 60; i++) {
+        int c = i / 10 % 3;
+        float v =
+            (FLOATS(x)[i] - FLOATS(in[3])[c]) / sqrtf(FLOATS(in[4])[c] + 0.5f) * FLOATS(in[1])[c] + FLOATS(in[2])[c];
+        FLOATS(relu)[i] = v < 0 ? 0 : v;
+        FLOATS(sum)[i] = v + FLOATS(w)[i / 30 * 2 + i / 5 % 2];
+    }
+}
+
 const trial_case cases_elementwise[] = {
     {"unary, all rows", unary_all},
     {"unary with parameters", unary_parameters},
@@ -275,5 +372,8 @@ const trial_case cases_elementwise[] = {
     {"clip, where, cast", clip_where_cast},
     {"variadic", variadic},
     {"powers", powers},
+    {"chains", chains},
+    {"chains, long", chains_long},
+    {"chains, axes", chains_axes},
 };
 const unsigned cases_elementwise_count = sizeof(cases_elementwise) / sizeof(cases_elementwise[0]);
