@@ -15,6 +15,8 @@
 
 #define MOST 16
 
+static bool compile_only;
+
 typedef struct case_tensor {
     bool present, dense;
     partita_dtype dtype;
@@ -320,7 +322,7 @@ static outcome run_case(fake_host *fake, ptp_device *device, const one_case *one
     ptp_resize resize = {.size = sizeof(resize), .shape_count = p.build.value_count, .shapes = p.shapes};
     if (status == PARTITA_OK) status = fake->info->device->compile(device, &compile, &executable);
     if (status == PARTITA_OK) status = fake->info->executable->resize(executable, &resize, &instance);
-    if (status == PARTITA_OK) {
+    if (status == PARTITA_OK && !compile_only) {
         status = run_part(fake, device, &p, one, executable, instance, &resize, &equal, why, size);
     }
     if (status != PARTITA_OK)
@@ -379,6 +381,7 @@ int main(int argc, char **argv) {
     ptp_device *device = NULL;
     char names[8][64];
     fake_host_init(&fake);
+    for (int i = 2; i < argc; i++) compile_only = compile_only || strcmp(argv[i], "-c") == 0;
     for (int i = 2; i + 1 < argc; i++) {
         const char *equals = strchr(argv[i + 1], '=');
         if (strcmp(argv[i], "-k") == 0) word = argv[i + 1];

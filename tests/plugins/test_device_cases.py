@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Single nodes on the devices of the GPU plugins, against what onnxruntime computes for them now. What a device takes at ask
-it must compute; the Vulkan device runs under the validation layer, which must have nothing to say."""
+it must compute; the Vulkan device runs under the validation layer, which must have nothing to say. For CUDA, without a GPU,
+the kernels are compiled by NVRTC.
+
+    test_device_cases.py [--quick]
+"""
 import os
 import pathlib
 import subprocess
@@ -8,11 +12,13 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).parent
-# Options of the devices: each line is a run over all cases.
+# Plugin, options of device_cases, whether --quick has it, folder of the plugin below the build's, if not that of plugins.
 RUNS = [
-    ("opencl", []),
-    ("vulkan", ["-o", "validation=1"]),
-    ("vulkan", ["-o", "validation=1", "-o", "push_descriptors=0", "-o", "staged=1"]),
+    ("opencl", [], True, None),
+    ("vulkan", ["-o", "validation=1"], True, None),
+    ("vulkan", ["-o", "validation=1", "-o", "push_descriptors=0", "-o", "staged=1"], False, None),
+    ("cuda", [], False, None),
+    ("nvrtc", ["-c"], False, "tests/nvrtc"),
 ]
 
 
@@ -27,12 +33,16 @@ def main():
             print("FAIL device cases: make_cases.py failed")
             return 1
         files = sorted(pathlib.Path(folder).glob("*.bin"))
-        for plugin, options in RUNS:
+        for plugin, options, quick, where in RUNS:
+            if "--quick" in sys.argv and not quick:
+                continue
             label = " ".join([plugin, *options[1::2]])
-            if not (build / "lib/partita/plugins" / f"{plugin}.so").exists():
+            where = build / (where or "lib/partita/plugins")
+            if not (where / f"{plugin}.so").exists():
                 print(f"SKIP {label}: the plugin was not built")
                 continue
-            done = subprocess.run([program, plugin, *files, *options], stdout=subprocess.PIPE, text=True)
+            done = subprocess.run([program, plugin, *files, *options], stdout=subprocess.PIPE, text=True,
+                                  env=os.environ | {"PARTITA_PLUGIN_PATH": str(where)})
             for line in done.stdout.splitlines():
                 verdict, _, rest = line.partition(" ")
                 if verdict in ("PASS", "FAIL", "SKIP"):
