@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Binding a frame: inputs are checked against the model's types and decide about symbolic dims; with those the layout is
- * found. And the other end: what a run computed becomes values of the caller's.
+ * Binding a frame: inputs are checked against the model's types and decide about symbolic dims; with those the layout
+ * is found. And the other end: what a run computed becomes values of the caller's.
  */
 #include "run/run.h"
 #include <stdatomic.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Builds: everything compiled from one plan. A device that cannot compile a cluster, or fails while running it, loses the
- * claim; the rest is planned again and a new build takes over.
+ * Builds: everything compiled from one plan. A device that cannot compile a cluster, or fails while running it, loses
+ * the claim; the rest is planned again and a new build takes over.
  */
 #include "run/session.h"
 #include <stdatomic.h>

@@ -51,8 +51,10 @@ partita_status partita_context_create(const partita_context_options *options, pa
         pt_log_set(options->log, PT_OPTION(options, partita_context_options, log_user));
         context->has_log = true;
     }
-    if (threads) PT_CHECK(pt_pool_create_over(threads->workers, threads->run, threads->user, &context->pool));
-    else PT_CHECK(pt_pool_create(PT_OPTION(options, partita_context_options, threads), &context->pool));
+    if (threads)
+        PT_CHECK(pt_pool_create_over(threads->workers, threads->run, threads->user, &context->pool));
+    else
+        PT_CHECK(pt_pool_create(PT_OPTION(options, partita_context_options, threads), &context->pool));
     PT_CHECK(open_registry(context, options));
     *out_context = context;
     context = NULL;

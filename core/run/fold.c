@@ -76,10 +76,18 @@ partita_status pt_fold_node(pt_device *device, pt_model *model, pt_id node, part
     f->cluster = (pt_plan_cluster){.graph = n->graph, .nodes = &node, .node_count = 1, .outputs = ports};
     for (uint32_t i = 0; i < n->output_count; i++)
         if (n->outputs[i] != PT_NONE) ports[f->cluster.output_count++] = n->outputs[i];
-    f->plan = (pt_plan){.model = model, .devices = &device, .device_count = 1, .symbol_values = values,
-                        .clusters = &f->cluster, .cluster_count = 1};
-    f->build = (pt_build){.session = &f->session, .model = model, .plan = &f->plan, .places = &f->host,
-                          .place_count = 1, .import_alignment = 64};
+    f->plan = (pt_plan){.model = model,
+                        .devices = &device,
+                        .device_count = 1,
+                        .symbol_values = values,
+                        .clusters = &f->cluster,
+                        .cluster_count = 1};
+    f->build = (pt_build){.session = &f->session,
+                          .model = model,
+                          .plan = &f->plan,
+                          .places = &f->host,
+                          .place_count = 1,
+                          .import_alignment = 64};
     ptp_job job = {0};
     PT_CHECK(pt_part_create(&f->plan, 0, &job, &f->part));
     PT_CHECK(make_program(f));

@@ -13,8 +13,10 @@ static json_t *shape_of(const partita_value_info *info) {
     json_t *shape = json_array();
     for (int32_t i = 0; i < info->rank; i++) {
         const char *name = info->dim_names[i];
-        if (info->dims[i] >= 0) json_array_append_new(shape, json_integer(info->dims[i]));
-        else json_array_append_new(shape, json_string(name[0] ? name : "?"));
+        if (info->dims[i] >= 0)
+            json_array_append_new(shape, json_integer(info->dims[i]));
+        else
+            json_array_append_new(shape, json_string(name[0] ? name : "?"));
     }
     return shape;
 }
@@ -73,8 +75,7 @@ static uint64_t count_flops(const pt_model *model) {
     size_t count = model->symbols.rows.size;
     int64_t *symbols = pt_calloc(count + 1, sizeof(*symbols));
     if (!symbols) return 0;
-    for (size_t i = 0; i < count; i++)
-        symbols[i] = model->symbols.rows.data[i].op == PT_DIM_BASE ? 1 : PT_DIM_UNKNOWN;
+    for (size_t i = 0; i < count; i++) symbols[i] = model->symbols.rows.data[i].op == PT_DIM_BASE ? 1 : PT_DIM_UNKNOWN;
     pt_symbols_evaluate(&model->symbols, symbols);
     for (pt_id i = 0; i < model->nodes.size; i++)
         if (!model->nodes.data[i].dead) flops += pt_node_flops(model, i, symbols);
@@ -114,8 +115,10 @@ partita_status partita_model_inspect(const partita_model *model, char **out_json
     if (!text) return PT_OUT_OF_MEMORY();
     size_t size = strlen(text) + 1;
     *out_json = pt_malloc(size);
-    if (*out_json) memcpy(*out_json, text, size);
-    else status = PT_OUT_OF_MEMORY();
+    if (*out_json)
+        memcpy(*out_json, text, size);
+    else
+        status = PT_OUT_OF_MEMORY();
     free(text);
     return status;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Making and caching layouts. Slots get their offsets largest first, each at the lowest offset where no conflicting slot
- * lies.
+ * Making and caching layouts. Slots get their offsets largest first, each at the lowest offset where no conflicting
+ * slot lies.
  */
 #include "run/layout.h"
 #include "run/session.h"
@@ -103,8 +103,7 @@ static partita_status find_offset(const pt_program *program, const pt_layout *la
         if (other->chunk != chunk || !conflict(program, slot, placed[i])) continue;
         if (!pt_add_u64(offset, layout->rooms[slot].bytes, &end)) break;
         if (other->offset >= end) break;
-        if (other->offset + other->bytes > offset &&
-            !pt_align_u64(other->offset + other->bytes, alignment, &offset))
+        if (other->offset + other->bytes > offset && !pt_align_u64(other->offset + other->bytes, alignment, &offset))
             return PT_OUT_OF_MEMORY();
     }
     *out_offset = offset;

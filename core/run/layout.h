@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Layouts: for one combination of symbolic dims, where each slot of a program lies in the arenas and which instance each
- * part runs with. Kept in a bounded cache per program; a new one costs sizes and offsets only.
+ * Layouts: for one combination of symbolic dims, where each slot of a program lies in the arenas and which instance
+ * each part runs with. Kept in a bounded cache per program; a new one costs sizes and offsets only.
  */
 #ifndef PT_RUN_LAYOUT_H
 #define PT_RUN_LAYOUT_H
@@ -10,8 +10,8 @@
 
 /* Room of a slot in an arena. */
 typedef struct pt_room {
-    bool known;      /* dims and bytes are known beforehand */
-    bool placed;     /* has a place in a chunk */
+    bool known;  /* dims and bytes are known beforehand */
+    bool placed; /* has a place in a chunk */
     uint32_t chunk;
     uint64_t offset, bytes;
     const int64_t *dims;
@@ -28,8 +28,8 @@ typedef struct pt_layout {
     uint32_t holders; /* under the program's lock */
     uint64_t hash, used, footprint;
     const int64_t *key;
-    pt_room *rooms;           /* by slot */
-    pt_instance **instances;  /* by step; NULL: sized when it is launched */
+    pt_room *rooms;                 /* by slot */
+    pt_instance **instances;        /* by step; NULL: sized when it is launched */
     PT_ARRAY(pt_chunk_size) chunks; /* the first ones by place, then further ones */
     pt_arena arena;
 } pt_layout;

@@ -38,8 +38,8 @@ static partita_status create_chunk(pt_build *build, uint32_t place, uint64_t byt
         goto out;
     }
     if (p->device) {
-        PT_CHECK(pt_device_call(p->device, p->device->memory.alloc(p->device->handle, p->domain, rounded,
-                                                                   &chunk->buffer)));
+        PT_CHECK(
+            pt_device_call(p->device, p->device->memory.alloc(p->device->handle, p->domain, rounded, &chunk->buffer)));
     } else if (!(chunk->data = pt_malloc_aligned((size_t)rounded, granule))) {
         status = PT_OUT_OF_MEMORY();
         goto out;
@@ -78,11 +78,11 @@ static partita_status import_chunk(pt_build *build, const pt_chunk *chunk, uint3
     if (!target->memory.import_handle) return PARTITA_UNSUPPORTED;
     if (source) {
         if (!source->memory.export_handle) return PARTITA_UNSUPPORTED;
-        PT_TRY(pt_device_call(source, source->memory.export_handle(source->handle, chunk->buffer, handle_kind,
-                                                                   &handle)));
+        PT_TRY(
+            pt_device_call(source, source->memory.export_handle(source->handle, chunk->buffer, handle_kind, &handle)));
     }
-    return pt_device_call(target, target->memory.import_handle(target->handle, build->places[place].domain,
-                                                               handle_kind, handle, chunk->capacity, out_buffer));
+    return pt_device_call(target, target->memory.import_handle(target->handle, build->places[place].domain, handle_kind,
+                                                               handle, chunk->capacity, out_buffer));
 }
 
 ptp_buffer *pt_chunk_import(pt_build *build, pt_chunk *chunk, uint32_t place, uint32_t handle_kind) {

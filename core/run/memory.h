@@ -16,8 +16,8 @@ typedef struct pt_import {
 typedef struct pt_chunk {
     uint32_t place;
     uint64_t capacity;
-    void *data;         /* host */
-    ptp_buffer *buffer; /* device */
+    void *data;           /* host */
+    ptp_buffer *buffer;   /* device */
     pthread_mutex_t lock; /* guards the imports: steps that import may be issued from several threads */
     PT_ARRAY(pt_import) imports;
 } pt_chunk;

@@ -8,9 +8,7 @@
 #include "run/fold.h"
 #include <stdatomic.h>
 
-void pt_model_retain(partita_model *model) {
-    atomic_fetch_add_explicit(&model->references, 1, memory_order_relaxed);
-}
+void pt_model_retain(partita_model *model) { atomic_fetch_add_explicit(&model->references, 1, memory_order_relaxed); }
 
 void partita_model_destroy(partita_model *model) {
     if (!model || atomic_fetch_sub_explicit(&model->references, 1, memory_order_acq_rel) != 1) return;
@@ -44,8 +42,8 @@ static partita_status describe_value(partita_model *model, pt_id id, partita_val
             bool exact = pt_dim_is_exact(type->dims[i]);
             dims[i] = exact ? type->dims[i] : -1;
             names[i] = exact ? ""
-                             : keep(&model->arena,
-                                    model->graph->symbols.rows.data[pt_dim_symbol(type->dims[i])].name, &failed);
+                             : keep(&model->arena, model->graph->symbols.rows.data[pt_dim_symbol(type->dims[i])].name,
+                                    &failed);
         }
         info->rank = type->rank;
         info->dims = dims;
@@ -95,8 +93,8 @@ static pt_onnx_options reader_options(const partita_model_options *options) {
                              .memory_budget = PT_OPTION(options, partita_model_options, memory_budget)};
 }
 
-partita_status partita_model_load_file(partita_context *context, const char *path,
-                                       const partita_model_options *options, partita_model **out_model) {
+partita_status partita_model_load_file(partita_context *context, const char *path, const partita_model_options *options,
+                                       partita_model **out_model) {
     pt_onnx_options reader = reader_options(options);
     pt_model *graph;
     if (!context || !path || !out_model) return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
@@ -111,8 +109,8 @@ partita_status partita_model_load_memory(partita_context *context, const void *d
     pt_model *graph;
     bool copy = !PT_OPTION(options, partita_model_options, borrow);
     if (!context || !data || !out_model) return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
-    PT_TRY(pt_onnx_load_memory(data, bytes, copy, PT_OPTION(options, partita_model_options, base_dir), &reader,
-                               &graph));
+    PT_TRY(
+        pt_onnx_load_memory(data, bytes, copy, PT_OPTION(options, partita_model_options, base_dir), &reader, &graph));
     return prepare(context, graph, options, out_model);
 }
 

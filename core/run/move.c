@@ -46,8 +46,8 @@ partita_status pt_step_unmap(pt_frame *frame, uint32_t s, bool outputs_too) {
         if (!to->mapped || (!outputs_too && frame->program->slots.data[step->moves[i].to].output != PT_NONE)) continue;
         void *data = to->mapped;
         to->mapped = NULL;
-        PT_TRY(pt_device_call(device, device->memory.unmap(device->handle,
-                                                           frame->slots[step->moves[i].from].tensor.buffer, data)));
+        PT_TRY(pt_device_call(
+            device, device->memory.unmap(device->handle, frame->slots[step->moves[i].from].tensor.buffer, data)));
     }
     return PARTITA_OK;
 }

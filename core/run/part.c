@@ -66,9 +66,11 @@ static partita_status compile(pt_part *part, uint32_t precision, ptp_job *job) {
 static partita_status check_port(const pt_part *part, ptp_port *port) {
     const ptp_device_info *info = &part->device->info;
     if (port->domain != PTP_DOMAIN_HOST && (!part->device->has_memory || port->domain >= info->domain_count)) {
-        if (!part->device->has_memory && port->domain == 0) port->domain = PTP_DOMAIN_HOST;
-        else return pt_fail(PARTITA_INTERNAL, "%s: a port names domain %u of %u", part->device->name, port->domain,
-                            info->domain_count);
+        if (!part->device->has_memory && port->domain == 0)
+            port->domain = PTP_DOMAIN_HOST;
+        else
+            return pt_fail(PARTITA_INTERNAL, "%s: a port names domain %u of %u", part->device->name, port->domain,
+                           info->domain_count);
     }
     if (port->alignment & (port->alignment - 1))
         return pt_fail(PARTITA_INTERNAL, "%s: a port's alignment is %u, no power of two", part->device->name,
@@ -111,8 +113,8 @@ partita_status pt_part_create(const pt_plan *plan, uint32_t cluster, ptp_job *jo
     part->input_count = c->input_count;
     part->output_values = c->outputs;
     part->output_count = c->output_count;
-    PT_CHECK(pt_block_create_part(plan->model, plan->symbol_values, c->nodes, c->node_count, c->inputs,
-                                  c->input_count, c->outputs, c->output_count, &part->block));
+    PT_CHECK(pt_block_create_part(plan->model, plan->symbol_values, c->nodes, c->node_count, c->inputs, c->input_count,
+                                  c->outputs, c->output_count, &part->block));
     for (uint32_t i = 0; i < part->block->data->values.count; i++) {
         pt_id value = part->block->values[i];
         int32_t rank = value == PT_NONE ? -1 : plan->model->values.data[value].type.rank;

@@ -18,7 +18,7 @@ typedef struct pt_instance {
     uint64_t scratch_bytes;
     uint32_t scratch_alignment;
     uint32_t key_size;
-    int64_t *key;     /* dims of the block's values, behind the struct */
+    int64_t *key; /* dims of the block's values, behind the struct */
 } pt_instance;
 
 /* Looked through by hash: rows lie side by side, since a new size looks into every part. */
@@ -50,10 +50,10 @@ typedef struct pt_part {
     ptp_infer infer;
     ptp_executable *executable;
     ptp_port *inputs, *outputs;
-    uint32_t *port_rows;     /* row of values of each input port */
-    uint32_t key_size;       /* dims of all rows, one rank more each */
-    bool dynamic;            /* has an output that is not static */
-    pthread_mutex_t lock;    /* guards the instances; resize is thread-compatible */
+    uint32_t *port_rows;  /* row of values of each input port */
+    uint32_t key_size;    /* dims of all rows, one rank more each */
+    bool dynamic;         /* has an output that is not static */
+    pthread_mutex_t lock; /* guards the instances; resize is thread-compatible */
     PT_ARRAY(pt_instance_row) instances;
     uint64_t clock;
 } pt_part;

@@ -63,8 +63,7 @@ static partita_status add_defaults(pt_registry *registry, device_set *set) {
 }
 
 static partita_status apply_choice(const partita_plan_options *options, device_set *set) {
-    int32_t (*choose)(void *user, const partita_device_info *device) =
-        PT_OPTION(options, partita_plan_options, choose);
+    int32_t (*choose)(void *user, const partita_device_info *device) = PT_OPTION(options, partita_plan_options, choose);
     void *user = PT_OPTION(options, partita_plan_options, choose_user);
     pt_arena arena = {0};
     partita_status status = PARTITA_OK;
@@ -196,8 +195,7 @@ out:
     return status;
 }
 
-partita_status partita_plan_create(partita_model *model, const partita_plan_options *options,
-                                   partita_plan **out_plan) {
+partita_status partita_plan_create(partita_model *model, const partita_plan_options *options, partita_plan **out_plan) {
     partita_status status = PARTITA_OK;
     if (!model || !out_plan) return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
     partita_plan *plan = pt_calloc(1, sizeof(*plan));

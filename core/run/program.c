@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Making programs: first every graph's own slots, outer graphs before inner ones, then what steps need where, then order
- * and dependencies.
+ * Making programs: first every graph's own slots, outer graphs before inner ones, then what steps need where, then
+ * order and dependencies.
  */
 #include "run/program.h"
 #include "plan/build.h"
@@ -77,7 +77,8 @@ partita_status pt_program_add_launch(pt_program *program, pt_part *part) {
                        .import_of = PT_NONE,
                        .arena = true,
                        .is_scratch = true,
-                       .place = pt_place_of(program->build, part->device, part->device->has_memory ? 0 : PTP_DOMAIN_HOST)};
+                       .place =
+                           pt_place_of(program->build, part->device, part->device->has_memory ? 0 : PTP_DOMAIN_HOST)};
     PT_TRY(pt_program_add_slot(program, &scratch, &step.scratch));
     return pt_array_push(&program->steps, step) ? PARTITA_OK : PT_OUT_OF_MEMORY();
 }
@@ -121,8 +122,10 @@ static partita_status make_own_slots(pt_program *program) {
         PT_TRY(pt_program_add_slot(program, &slot, &program->inputs[program->input_count++]));
     }
     for (uint32_t i = 0; i < plan->step_count; i++) {
-        if (plan->steps[i].is_node) PT_TRY(add_node(program, plan->steps[i].index));
-        else PT_TRY(pt_program_add_launch(program, build->parts[plan->steps[i].index]));
+        if (plan->steps[i].is_node)
+            PT_TRY(add_node(program, plan->steps[i].index));
+        else
+            PT_TRY(pt_program_add_launch(program, build->parts[plan->steps[i].index]));
     }
     return PARTITA_OK;
 }

@@ -32,11 +32,8 @@ static uint32_t edge_for(const pt_build *build, pt_id value, uint32_t place) {
 }
 
 static partita_status add_constant(pt_program *program, pt_id value, uint32_t *out_slot) {
-    pt_slot slot = {.value = value,
-                    .kind = PT_SLOT_CONSTANT,
-                    .producer = PT_NONE,
-                    .parent = PT_NONE,
-                    .import_of = PT_NONE};
+    pt_slot slot = {
+        .value = value, .kind = PT_SLOT_CONSTANT, .producer = PT_NONE, .parent = PT_NONE, .import_of = PT_NONE};
     return pt_program_add_slot(program, &slot, out_slot);
 }
 

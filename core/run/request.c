@@ -121,9 +121,12 @@ partita_status partita_request_wait(partita_request *request, uint64_t timeout_m
     pthread_mutex_lock(&request->lock);
     bool in_time = true;
     while (!request->done && in_time) in_time = pt_cond_wait_until(&request->ended, &request->lock, deadline);
-    if (!request->done) status = pt_fail(PARTITA_DEADLINE, "still running");
-    else if (request->status == PARTITA_OK) status = PARTITA_OK;
-    else status = pt_fail_copy(request->status, request->message ? request->message : "");
+    if (!request->done)
+        status = pt_fail(PARTITA_DEADLINE, "still running");
+    else if (request->status == PARTITA_OK)
+        status = PARTITA_OK;
+    else
+        status = pt_fail_copy(request->status, request->message ? request->message : "");
     pthread_mutex_unlock(&request->lock);
     return status;
 }

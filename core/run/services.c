@@ -66,8 +66,7 @@ static partita_status value_sparse(void *self, const ptp_value *value, ptp_value
                                    ptp_value **out_indices) {
     PT_UNUSED(self);
     partita_value *v = pt_value_from_handle(value);
-    if (!v || v->kind != PARTITA_KIND_SPARSE)
-        return pt_fail(PARTITA_INVALID_ARGUMENT, "the value is no sparse tensor");
+    if (!v || v->kind != PARTITA_KIND_SPARSE) return pt_fail(PARTITA_INVALID_ARGUMENT, "the value is no sparse tensor");
     *out_values = pt_value_handle(v->items[0]);
     *out_indices = pt_value_handle(v->items[1]);
     return PARTITA_OK;

@@ -18,16 +18,16 @@ typedef struct pt_measure {
 } pt_measure;
 
 struct partita_session {
-    partita_plan *plan;       /* held */
+    partita_plan *plan; /* held */
     bool measure, strict;
     uint64_t max_shapes_bytes;
     ptp_job job;
     pt_session_counters counters;
-    pthread_mutex_t lock;     /* guards what follows */
+    pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t idle;
-    uint32_t active;          /* runs and requests under way */
-    pt_build *build;          /* the current one, held */
-    bool replacing;           /* somebody makes the next one */
+    uint32_t active; /* runs and requests under way */
+    pt_build *build; /* the current one, held */
+    bool replacing;  /* somebody makes the next one */
 };
 
 /* build.c. An owned plan is taken over, when this fails too. */

@@ -95,8 +95,8 @@ partita_status pt_timeline_wait(pt_timeline *timeline, uint64_t value, uint64_t 
         if (!pt_cond_wait_until(&timeline->moved, &timeline->lock, deadline_ns) && timeline->value < value)
             status = pt_fail(PARTITA_DEADLINE, "deadline exceeded");
     if (timeline->status != PARTITA_OK)
-        status = pt_fail_copy(timeline->status,
-                              timeline->message ? timeline->message : pt_status_text(timeline->status));
+        status =
+            pt_fail_copy(timeline->status, timeline->message ? timeline->message : pt_status_text(timeline->status));
     pthread_mutex_unlock(&timeline->lock);
     return status;
 }

@@ -10,7 +10,8 @@
 #include <partita/plugin.h>
 #include <pthread.h>
 
-/* Called after the value moved, on the thread that signalled, without a lock. The timeline may be gone when it returns. */
+/* Called after the value moved, on the thread that signalled, without a lock. The timeline may be gone when it returns.
+ */
 typedef void (*pt_timeline_fn)(void *user, uint64_t value, partita_status status, const char *message);
 
 typedef struct pt_timeline {

@@ -7,8 +7,7 @@
 #include "plan/words.h"
 #include <stdatomic.h>
 
-partita_status partita_session_device(const partita_session *session, uint32_t index,
-                                      partita_device_usage *out_usage) {
+partita_status partita_session_device(const partita_session *session, uint32_t index, partita_device_usage *out_usage) {
     pt_build *build = pt_session_hold_build((partita_session *)session);
     const pt_plan *plan = build->plan;
     if (index >= plan->device_count) {

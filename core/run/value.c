@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 
 #define VALUE_ALIGNMENT 64
-#define VALUE_MAX_RANK 1024
+#define VALUE_MAX_RANK  1024
 
 static partita_status create(partita_kind kind, partita_dtype dtype, uint32_t rank, const int64_t *dims,
                              partita_value **out_value) {
@@ -28,8 +28,7 @@ static partita_status create(partita_kind kind, partita_dtype dtype, uint32_t ra
     return PARTITA_OK;
 }
 
-static partita_status create_sized(partita_dtype dtype, uint32_t rank, const int64_t *dims,
-                                   partita_value **out_value) {
+static partita_status create_sized(partita_dtype dtype, uint32_t rank, const int64_t *dims, partita_value **out_value) {
     partita_value *value;
     if (pt_dtype_bits(dtype) == 0)
         return pt_fail(PARTITA_INVALID_ARGUMENT, "element type %s has no size", pt_dtype_name(dtype));
@@ -80,8 +79,8 @@ partita_status pt_value_create_in(pt_device *device, uint32_t domain, partita_dt
     value->storage = PT_STORAGE_DEVICE;
     value->device = device;
     value->domain = domain;
-    partita_status status = pt_device_call(
-        device, device->memory.alloc(device->handle, domain, PT_MAX(value->bytes, 1), &value->buffer));
+    partita_status status =
+        pt_device_call(device, device->memory.alloc(device->handle, domain, PT_MAX(value->bytes, 1), &value->buffer));
     if (status != PARTITA_OK) {
         value->buffer = NULL;
         partita_value_release(value);
@@ -131,8 +130,8 @@ static bool sparse_indices_fit(const partita_value *values, const partita_value 
     return indices->dims[0] == values->dims[0] && (indices->rank == 1 || indices->dims[1] == (int64_t)rank);
 }
 
-partita_status pt_value_create_sparse(uint32_t rank, const int64_t *dims, partita_value *values,
-                                      partita_value *indices, partita_value **out_value) {
+partita_status pt_value_create_sparse(uint32_t rank, const int64_t *dims, partita_value *values, partita_value *indices,
+                                      partita_value **out_value) {
     partita_value *value;
     if (!values || !indices || !sparse_indices_fit(values, indices, rank))
         return pt_fail(PARTITA_INVALID_ARGUMENT, "a sparse tensor is values [nnz] and int64 indices [nnz] or [nnz, %u]",
@@ -154,8 +153,9 @@ partita_status pt_value_create_container(partita_kind kind, partita_dtype dtype,
     bool fits = kind == PARTITA_KIND_SEQUENCE || (kind == PARTITA_KIND_OPTIONAL && count <= 1) ||
                 (kind == PARTITA_KIND_MAP && count == 2);
     for (uint64_t i = 0; fits && i < count; i++) fits = items[i] != NULL;
-    if (!fits) return pt_fail(PARTITA_INVALID_ARGUMENT, "%llu items do not make this kind of value",
-                              (unsigned long long)count);
+    if (!fits)
+        return pt_fail(PARTITA_INVALID_ARGUMENT, "%llu items do not make this kind of value",
+                       (unsigned long long)count);
     PT_TRY(create(kind, count ? items[count - 1]->dtype : dtype, 0, NULL, &value));
     partita_status status = set_items(value, items, count);
     if (status != PARTITA_OK) {

@@ -23,19 +23,19 @@ struct partita_value {
     partita_kind kind;
     partita_dtype dtype;
     uint32_t rank;
-    int64_t *dims;          /* behind the struct */
-    uint64_t count;         /* elements of a tensor */
+    int64_t *dims;  /* behind the struct */
+    uint64_t count; /* elements of a tensor */
     pt_storage storage;
-    void *data;             /* dense: packed; strings: the bytes. NULL on a device */
+    void *data; /* dense: packed; strings: the bytes. NULL on a device */
     uint64_t bytes;
-    uint64_t *offsets;      /* strings: [count + 1], owned */
+    uint64_t *offsets; /* strings: [count + 1], owned */
     pt_device *device;
     uint32_t domain;
     ptp_buffer *buffer;
-    partita_context *context; /* kept alive by a value on a device; NULL */
+    partita_context *context;     /* kept alive by a value on a device; NULL */
     struct partita_value **items; /* sequence, optional, map; sparse: values, indices. Retained */
     uint64_t item_count;
-    void *keeper;           /* pt_free'd with the value: what borrowed bytes lie in; NULL */
+    void *keeper; /* pt_free'd with the value: what borrowed bytes lie in; NULL */
 };
 
 static inline ptp_value *pt_value_handle(partita_value *value) { return (ptp_value *)value; }
@@ -53,8 +53,8 @@ partita_status pt_value_create_in(pt_device *device, uint32_t domain, partita_dt
 /* Strings; offsets [count + 1] and bytes are copied. */
 partita_status pt_value_create_text(uint32_t rank, const int64_t *dims, const uint64_t *offsets, const char *bytes,
                                     partita_value **out_value);
-partita_status pt_value_create_sparse(uint32_t rank, const int64_t *dims, partita_value *values,
-                                      partita_value *indices, partita_value **out_value);
+partita_status pt_value_create_sparse(uint32_t rank, const int64_t *dims, partita_value *values, partita_value *indices,
+                                      partita_value **out_value);
 partita_status pt_value_create_container(partita_kind kind, partita_dtype dtype, partita_value *const *items,
                                          uint64_t count, partita_value **out_value);
 /* A constant of the model, borrowed: numbers in place, strings and sparse ones as values of their own. */

@@ -26,8 +26,10 @@ partita_status partita_value_create(partita_dtype dtype, uint32_t rank, const in
     partita_value *value;
     if (!out_value || (rank && !dims)) return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
     PT_TRY(pt_value_create_dense(dtype, rank, dims, &value));
-    if (data) memcpy(value->data, data, (size_t)value->bytes);
-    else memset(value->data, 0, (size_t)value->bytes);
+    if (data)
+        memcpy(value->data, data, (size_t)value->bytes);
+    else
+        memset(value->data, 0, (size_t)value->bytes);
     *out_value = value;
     return PARTITA_OK;
 }
@@ -39,7 +41,8 @@ partita_status partita_value_create_strings(uint32_t rank, const int64_t *dims, 
     size_t size;
     char *joined = NULL;
     if (!out_value || (rank && !dims)) return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
-    if (!pt_dims_count(dims, rank, &count) || !pt_mul_size((size_t)count, sizeof(uint64_t), &size) || count >= SIZE_MAX / 16)
+    if (!pt_dims_count(dims, rank, &count) || !pt_mul_size((size_t)count, sizeof(uint64_t), &size) ||
+        count >= SIZE_MAX / 16)
         return pt_fail(PARTITA_BAD_INPUT, "dims are negative or overflow");
     uint64_t *offsets = pt_calloc((size_t)count + 1, sizeof(*offsets));
     if (!offsets) return PT_OUT_OF_MEMORY();

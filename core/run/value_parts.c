@@ -40,7 +40,8 @@ partita_status pt_value_slice(const partita_value *value, uint32_t axis, int64_t
     uint64_t outer = product(value->dims, 0, axis), length = (uint64_t)value->dims[axis];
     size_t inner = (size_t)(product(value->dims, axis + 1, value->rank) * pt_dtype_bits(value->dtype) / 8);
     for (uint64_t i = 0; i < outer && inner; i++)
-        memcpy((char *)made->data + i * inner, (const char *)value->data + (i * length + (uint64_t)index) * inner, inner);
+        memcpy((char *)made->data + i * inner, (const char *)value->data + (i * length + (uint64_t)index) * inner,
+               inner);
     *out_value = made;
 out:
     pt_free(dims);
@@ -109,14 +110,19 @@ partita_status pt_value_stack(partita_value *const *items, uint64_t count, uint6
     int64_t *dims = pt_calloc(rank, sizeof(*dims));
     if (!dims) return PT_OUT_OF_MEMORY();
     for (uint32_t i = 0, at = 0; i < rank; i++) {
-        if (i == axis) dims[i] = (int64_t)length;
-        else if (count) dims[i] = items[0]->dims[at++];
-        else dims[i] = pt_dim_is_exact(like->dims[at++]) ? like->dims[at - 1] : 0;
+        if (i == axis)
+            dims[i] = (int64_t)length;
+        else if (count)
+            dims[i] = items[0]->dims[at++];
+        else
+            dims[i] = pt_dim_is_exact(like->dims[at++]) ? like->dims[at - 1] : 0;
     }
     if (dtype == PARTITA_STRING && (axis != 0 || reverse || count != length))
         status = pt_fail(PARTITA_UNSUPPORTED, "%s: strings are stacked along axis 0 only", name);
-    else if (dtype == PARTITA_STRING) status = stack_strings(items, count, rank, dims, out_value);
-    else status = stack_bytes(items, count, length, axis, reverse, dtype, rank, dims, out_value);
+    else if (dtype == PARTITA_STRING)
+        status = stack_strings(items, count, rank, dims, out_value);
+    else
+        status = stack_bytes(items, count, length, axis, reverse, dtype, rank, dims, out_value);
     pt_free(dims);
     return status;
 }

@@ -30,9 +30,12 @@ static partita_value *read_value(char *text) {
     char *bytes = calloc(count + 1, 8);
     for (uint64_t i = 0; i < count; i++) {
         const char *word = strtok_r(NULL, " \n", &save);
-        if (type == PARTITA_FLOAT32) ((float *)bytes)[i] = strtof(word, NULL);
-        else if (type == PARTITA_INT64) ((int64_t *)bytes)[i] = strtoll(word, NULL, 10);
-        else bytes[i] = (char)atoi(word);
+        if (type == PARTITA_FLOAT32)
+            ((float *)bytes)[i] = strtof(word, NULL);
+        else if (type == PARTITA_INT64)
+            ((int64_t *)bytes)[i] = strtoll(word, NULL, 10);
+        else
+            bytes[i] = (char)atoi(word);
     }
     partita_value *value = NULL;
     RUN_CHECK(partita_value_create(type, rank, dims, bytes, &value));
@@ -50,8 +53,10 @@ void run_case_load(const char *name, run_case *out_case) {
     assert_non_null(file);
     while (fgets(line, sizeof(line), file)) {
         char *first = strchr(line, ' '), *second = strchr(first + 1, ' ');
-        if (strncmp(line, "input", 5) == 0) out_case->inputs[out_case->input_count++] = read_value(second + 1);
-        else out_case->outputs[out_case->output_count++] = read_value(second + 1);
+        if (strncmp(line, "input", 5) == 0)
+            out_case->inputs[out_case->input_count++] = read_value(second + 1);
+        else
+            out_case->outputs[out_case->output_count++] = read_value(second + 1);
     }
     fclose(file);
 }
@@ -78,8 +83,10 @@ bool run_case_equal(const run_case *c, partita_value *const *outputs) {
         if (want.rank && memcmp(got.dims, want.dims, got.rank * sizeof(int64_t)) != 0) return false;
         char *data = malloc(want.bytes + 1);
         bool equal = partita_value_read(outputs[i], data, want.bytes) == PARTITA_OK;
-        if (equal && want.dtype == PARTITA_FLOAT32) equal = floats_equal((float *)data, want.data, want.count);
-        else if (equal) equal = memcmp(data, want.data, want.bytes) == 0;
+        if (equal && want.dtype == PARTITA_FLOAT32)
+            equal = floats_equal((float *)data, want.data, want.count);
+        else if (equal)
+            equal = memcmp(data, want.data, want.bytes) == 0;
         free(data);
         if (!equal) return false;
     }
@@ -99,11 +106,8 @@ partita_context *run_context(const char *key, ...) {
     va_start(list, key);
     for (; key; key = va_arg(list, const char *)) rows[count++] = (partita_option){key, va_arg(list, const char *)};
     va_end(list);
-    partita_context_options options = {.size = sizeof(options),
-                                       .options = rows,
-                                       .option_count = count,
-                                       .threads = 2,
-                                       .log = drop_message};
+    partita_context_options options = {
+        .size = sizeof(options), .options = rows, .option_count = count, .threads = 2, .log = drop_message};
     partita_context *context = NULL;
     RUN_CHECK(partita_context_create(&options, &context));
     return context;
@@ -113,8 +117,8 @@ partita_session *run_session(partita_context *context, const char *path, const c
     partita_model *model = NULL;
     partita_plan *plan = NULL;
     partita_session *session = NULL;
-    partita_plan_options options = {.size = sizeof(options), .devices = devices, .pin_random = seed > 0,
-                                    .random_seed = seed};
+    partita_plan_options options = {
+        .size = sizeof(options), .devices = devices, .pin_random = seed > 0, .random_seed = seed};
     RUN_CHECK(partita_model_load_file(context, path, NULL, &model));
     RUN_CHECK(partita_plan_create(model, &options, &plan));
     RUN_CHECK(partita_session_create(plan, NULL, &session));

@@ -25,7 +25,8 @@ typedef struct run_case {
 /* Every failure here and below fails the test with the library's message. */
 void run_case_load(const char *name, run_case *out_case);
 void run_case_free(run_case *c);
-/* True when the outputs equal the expected ones: integers exactly, floats within 1e-3 of each and 1e-4 of the largest. */
+/* True when the outputs equal the expected ones: integers exactly, floats within 1e-3 of each and 1e-4 of the largest.
+ */
 bool run_case_equal(const run_case *c, partita_value *const *outputs);
 
 /* A context with options for devices: "sim:0.KEY", "VALUE", ... NULL. Messages of the log are dropped. */

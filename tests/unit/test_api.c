@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The application's API: what is refused and how it is said, bound and device tensors, deadlines, counters, demotions. */
+/* The application's API: what is refused and how it is said, bound and device tensors, deadlines, counters, demotions.
+ */
 #include "run_case.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,8 +218,8 @@ static uint64_t run_demoted(const char *const *failure, const run_case *c, uint3
 /* What a device cannot compile, or fails to run, goes to another one; strict: it is an error. */
 static void test_demotion(void **state) {
     (void)state;
-    static const char *const failures[][2] = {{"sim:0.fail_compile", "Exp"}, {"sim:0.fail_exec", "1"},
-                                              {"sim:0.lost", "1"}};
+    static const char *const failures[][2] = {
+        {"sim:0.fail_compile", "Exp"}, {"sim:0.fail_exec", "1"}, {"sim:0.lost", "1"}};
     run_case c;
     run_case_load("branches", &c);
     for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
@@ -293,8 +294,8 @@ static void test_values(void **state) {
     float numbers[4] = {1, 2, 3, 4}, back[4];
     assert_error(partita_value_create(PARTITA_FLOAT32, 2, bad, NULL, &value), PARTITA_BAD_INPUT, "dims");
     assert_error(partita_value_create(PARTITA_FLOAT32, 3, huge, NULL, &value), PARTITA_BAD_INPUT, "dims");
-    assert_error(partita_value_create_borrowed(PARTITA_FLOAT32, 2, dims, numbers, 15, &value),
-                 PARTITA_INVALID_ARGUMENT, "16 bytes");
+    assert_error(partita_value_create_borrowed(PARTITA_FLOAT32, 2, dims, numbers, 15, &value), PARTITA_INVALID_ARGUMENT,
+                 "16 bytes");
     RUN_CHECK(partita_value_create(PARTITA_FLOAT32, 2, dims, numbers, &value));
     RUN_CHECK(partita_value_read(value, back, sizeof(back)));
     assert_memory_equal(numbers, back, sizeof(back));
@@ -319,9 +320,10 @@ static void test_values(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad_inputs),      cmocka_unit_test(test_unaligned_and_bound),
-                                       cmocka_unit_test(test_device_tensors),  cmocka_unit_test(test_symbolic_dims),
-                                       cmocka_unit_test(test_deadline_and_cancel), cmocka_unit_test(test_demotion),
-                                       cmocka_unit_test(test_metadata_and_errors), cmocka_unit_test(test_values)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bad_inputs),          cmocka_unit_test(test_unaligned_and_bound),
+        cmocka_unit_test(test_device_tensors),      cmocka_unit_test(test_symbolic_dims),
+        cmocka_unit_test(test_deadline_and_cancel), cmocka_unit_test(test_demotion),
+        cmocka_unit_test(test_metadata_and_errors), cmocka_unit_test(test_values)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,8 +42,10 @@ static void check(const char *name, const char *devices, bool once) {
         pt_alloc_fail_after((int64_t)k, once);
         partita_status status = live(&c, devices, &equal);
         pt_alloc_fail_after(-1, false);
-        if (status == PARTITA_OK) assert_true(equal); /* what failed could be done without */
-        else if (!once) assert_int_equal(status, PARTITA_OUT_OF_MEMORY);
+        if (status == PARTITA_OK)
+            assert_true(equal); /* what failed could be done without */
+        else if (!once)
+            assert_int_equal(status, PARTITA_OUT_OF_MEMORY);
     }
     run_case_free(&c);
 }
@@ -60,7 +62,8 @@ static void test_with_devices(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_allocation_fails), cmocka_unit_test(test_with_devices)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_allocation_fails),
+                                       cmocka_unit_test(test_with_devices)};
     pt_log_set(NULL, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

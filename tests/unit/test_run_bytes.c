@@ -16,7 +16,8 @@ static uint64_t device_bytes(const pt_plan *plan) {
     return bytes;
 }
 
-static void check(partita_context *context, const char *name, const char *dim, int64_t n, bool branches, uint32_t seed) {
+static void check(partita_context *context, const char *name, const char *dim, int64_t n, bool branches,
+                  uint32_t seed) {
     partita_model *model = NULL;
     partita_plan *plan = NULL;
     partita_session *session = NULL;

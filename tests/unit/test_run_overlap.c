@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two simulated devices of separate resources work at once: a run lasts as long as planned, many runs keep both busy. */
+/* Two simulated devices of separate resources work at once: a run lasts as long as planned, many runs keep both busy.
+ */
 #include "base/base.h"
 #include "run_case.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
 #define THREADS 16
-#define RUNS 6
+#define RUNS    6
 #define NODE_US 8000.0 /* so long that the noise of a loaded machine is small beside it */
 
 static const partita_pin pins[] = {{"op:Relu|op:Abs|op:Neg|op:Mul|op:Sqrt", "sim:0"},

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 
 #define THREADS 16
-#define RUNS 12
+#define RUNS    12
 
 typedef struct worker {
     partita_session *session;
