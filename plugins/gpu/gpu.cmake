@@ -2,8 +2,8 @@
 # What every GPU plugin compiles in: partita_gpu_sources(OUT) sets OUT to the shared sources and a generated table of the
 # kernel texts and preludes as C strings, so that a plugin is one file and needs no path at run time.
 set(GPU_DIR ${CMAKE_CURRENT_LIST_DIR})
-set(GPU_KERNELS argreduce conv conv_lanes convtranspose cumsum fill gather matmul matmul_lanes move pad pool range recurrent reduce resize
-    scatter softmax standardize)
+set(GPU_KERNELS argreduce conv conv_lanes convpad convtile convtranspose cumsum fill gather matmul matmul_lanes move pad pool
+    range recurrent reduce resize scatter softmax standardize)
 set(GPU_PRELUDES common opencl vulkan cuda)
 set(GPU_SOURCES device.c source.c node.c claim.c rows.c call.c move.c chain.c pointwise.c
     compile.c storage.c resize.c exec.c cost.c

@@ -131,16 +131,115 @@ static partita_status plan_product(gpu_plan *plan, int64_t group, bool bias) {
                             gpu_ref_out(plan, 0));
 }
 
-static partita_status plan_conv(gpu_plan *plan) {
-    const gpu_node *node = plan->node;
-    const gpu_device *device = plan->device;
-    const gpu_operand *x = &node->inputs[0], *w = &node->inputs[1];
-    int64_t group = gpu_int(node, "group", 1), out = w->dims[0] / group;
-    bool bias = gpu_input(node, 2) != NULL, on_cpu = (device->caps.features & GPU_ON_CPU) != 0;
-    gpu_window window;
+/* The padded copy that convtile reads, by axis (h, w): phases of a channel, rows or columns of each. */
+typedef struct conv_copy {
+    int64_t phases[2], extent[2];
+    int64_t channel; /* elements of a channel */
+    bool needed;     /* else it equals x */
+} conv_copy;
+
+static conv_copy copy_layout(const gpu_window *window) {
+    conv_copy copy = {.channel = 1};
+    for (int d = 0; d < 2; d++) {
+        int64_t reach = (window->kernel[d] - 1) * window->dilation[d];
+        copy.phases[d] = window->kernel[d] == 1 ? 1 : window->stride[d];
+        copy.extent[d] = window->out[d] + reach / window->stride[d];
+        copy.channel *= copy.phases[d] * copy.extent[d];
+        copy.needed =
+            copy.needed || window->stride[d] != 1 || window->before[d] != 0 || copy.extent[d] != window->in[d];
+    }
+    return copy;
+}
+
+static partita_status emit_pad(gpu_plan *plan, const gpu_window *window, const conv_copy *copy, int64_t planes,
+                               gpu_ref target) {
+    bool rows = gpu_vector_width(plan->device) > 1 && (plan->device->caps.features & GPU_ON_CPU);
+    int64_t across = rows ? 1 : copy->extent[1];
+    int64_t items = across * copy->extent[0] * copy->phases[0] * copy->phases[1] * planes;
     gpu_call call;
-    gpu_window_read(node, x, &node->outputs[0], w->dims + 2, &window);
-    if (is_product(&window)) return plan_product(plan, group, bias);
+    gpu_call_init(&call, "convpad");
+    gpu_define(&call, "ROWS", rows);
+    gpu_bind(&call, gpu_ref_in(plan, 0));
+    gpu_bind(&call, target);
+    gpu_param(&call, items);
+    gpu_param_divisor(&call, across);
+    gpu_param_divisor(&call, copy->extent[0]);
+    gpu_param_divisor(&call, copy->phases[1]);
+    gpu_param_divisor(&call, copy->phases[0]);
+    gpu_param(&call, copy->extent[1]);
+    for (int d = 0; d < 2; d++) gpu_param(&call, window->in[d]);
+    for (int d = 0; d < 2; d++) gpu_param(&call, window->stride[d]);
+    for (int d = 0; d < 2; d++) gpu_param(&call, window->before[d]);
+    gpu_grid_linear(plan->device, &call, (uint64_t)items, rows ? 8 : 64);
+    return gpu_emit(plan, &call);
+}
+
+/* The convolution as a product over a padded copy of x. *out_done is false where the copy is larger than a binding, or
+ * the grid larger than a launch: the direct kernels need no more than x and y. */
+static partita_status plan_tiles(gpu_plan *plan, const gpu_window *window, int64_t group, bool bias, bool *out_done) {
+    const gpu_operand *x = &plan->node->inputs[0], *w = &plan->node->inputs[1];
+    const gpu_caps *caps = &plan->device->caps;
+    bool on_cpu = (caps->features & GPU_ON_CPU) != 0;
+    uint32_t width = gpu_vector_width(plan->device), local_x = on_cpu ? 8 : 32;
+    int64_t out = w->dims[0] / group, planes = x->dims[0] * group, channels = x->dims[0] * x->dims[1];
+    uint32_t tile_m = out == 1 ? 1 : width > 1 ? 4 : 8, tile_v = width > 1 ? 2 : 8;
+    conv_copy copy = copy_layout(window);
+    int64_t columns = (window->out[0] - 1) * copy.extent[1] + window->out[1];
+    const uint32_t local[3] = {width > 1 && tile_m > 1 ? 2 : local_x, width > 1 && tile_m > 1 ? 8 : 1, 1};
+    int64_t tile_n = (int64_t)tile_v * (width > 1 ? width : local_x);
+    int64_t tiles[3] = {(columns + tile_n - 1) / tile_n, (out + tile_m - 1) / tile_m, planes};
+    bool whole = columns >= tile_n || width == 1; /* else a tile of vectors reads past the last plane */
+    int64_t elements = channels * copy.channel + (whole ? 0 : tile_n);
+    *out_done = false;
+    if (elements > GPU_MAX_ELEMENTS || (caps->max_binding && (uint64_t)elements * 4 > caps->max_binding)) {
+        return PARTITA_OK;
+    }
+    for (int d = 0; d < 3; d++) {
+        if (tiles[d] > UINT32_MAX || (caps->max_groups[d] && tiles[d] > caps->max_groups[d])) return PARTITA_OK;
+    }
+    *out_done = true;
+    gpu_ref source = gpu_ref_in(plan, 0);
+    if (copy.needed || !whole) {
+        partita_status status = gpu_temp(plan, (uint64_t)elements * 4, &source);
+        if (status == PARTITA_OK) status = emit_pad(plan, window, &copy, channels, source);
+        if (status != PARTITA_OK) return status;
+    }
+    gpu_call call;
+    gpu_call_init(&call, "convtile");
+    gpu_define(&call, "LANES", width == 1);
+    gpu_define(&call, "STRIDED", window->stride[0] != 1 || window->stride[1] != 1);
+    gpu_define(&call, "TILE_M", tile_m);
+    gpu_define(&call, "TILE_V", tile_v);
+    bind_operands(plan, &call, bias);
+    call.bindings[0] = source;
+    gpu_param(&call, out);
+    gpu_param(&call, columns);
+    gpu_param(&call, w->dims[1]);
+    gpu_param(&call, w->dims[1] * window->kernel[0] * window->kernel[1]);
+    gpu_param(&call, group);
+    gpu_param(&call, copy.channel);
+    for (int d = 0; d < 2; d++) gpu_param(&call, window->kernel[d]);
+    gpu_param(&call, window->out[0] * window->out[1]);
+    gpu_param(&call, window->out[1]);
+    gpu_param_divisor(&call, copy.extent[1]);
+    for (int d = 0; d < 2; d++) {
+        gpu_param(&call, window->dilation[d] / window->stride[d]);
+        gpu_param(&call, window->dilation[d] % window->stride[d]);
+        gpu_param(&call, window->stride[d]);
+    }
+    gpu_param(&call, copy.phases[1] * copy.extent[0] * copy.extent[1]);
+    gpu_param(&call, copy.extent[0] * copy.extent[1]);
+    gpu_grid(&call, local, (uint64_t)tiles[0] * (width > 1 ? 1 : local_x), (uint64_t)tiles[1], (uint64_t)tiles[2]);
+    return gpu_emit(plan, &call);
+}
+
+/* Straight from x: what the copy is too large for. */
+static partita_status plan_direct(gpu_plan *plan, const gpu_window *window, int64_t group, bool bias) {
+    const gpu_device *device = plan->device;
+    const gpu_operand *x = &plan->node->inputs[0], *w = &plan->node->inputs[1];
+    bool on_cpu = (device->caps.features & GPU_ON_CPU) != 0;
+    int64_t out = w->dims[0] / group;
+    gpu_call call;
     uint32_t tile = out == 1 ? 1 : out < 8 || !on_cpu ? 4 : 8, width = gpu_vector_width(device);
     bool lanes = width == 1;
     gpu_call_init(&call, lanes ? "conv_lanes" : "conv");
@@ -150,19 +249,32 @@ static partita_status plan_conv(gpu_plan *plan) {
     gpu_param(&call, w->dims[1]);
     gpu_param(&call, out);
     gpu_param(&call, group);
-    params_window(&call, &window);
+    params_window(&call, window);
     if (lanes) {
         uint32_t local = on_cpu ? 8 : 64;
         uint64_t planes = (uint64_t)(x->dims[0] * group), tiles = (uint64_t)((out + tile - 1) / tile);
-        uint64_t pixel_tiles = ((uint64_t)(window.out[0] * window.out[1]) + local * 4 - 1) / (local * 4);
+        uint64_t pixel_tiles = ((uint64_t)(window->out[0] * window->out[1]) + local * 4 - 1) / (local * 4);
         gpu_param(&call, (int64_t)planes);
         gpu_grid_linear(device, &call, tiles * pixel_tiles * planes * local, local);
         return gpu_emit(plan, &call);
     }
     const uint32_t on_host[3] = {1, 4, 1}, on_gpu[3] = {8, 8, 1};
-    gpu_grid(&call, on_cpu ? on_host : on_gpu, ((uint64_t)window.out[1] + width - 1) / width, (uint64_t)window.out[0],
+    gpu_grid(&call, on_cpu ? on_host : on_gpu, ((uint64_t)window->out[1] + width - 1) / width, (uint64_t)window->out[0],
              (uint64_t)(x->dims[0] * group * ((out + tile - 1) / tile)));
     return gpu_emit(plan, &call);
+}
+
+static partita_status plan_conv(gpu_plan *plan) {
+    const gpu_node *node = plan->node;
+    const gpu_operand *w = &node->inputs[1];
+    int64_t group = gpu_int(node, "group", 1);
+    bool bias = gpu_input(node, 2) != NULL, done = false;
+    gpu_window window;
+    gpu_window_read(node, &node->inputs[0], &node->outputs[0], w->dims + 2, &window);
+    if (is_product(&window)) return plan_product(plan, group, bias);
+    if (gpu_elements(&node->outputs[0]) == 0) return PARTITA_OK;
+    partita_status status = plan_tiles(plan, &window, group, bias, &done);
+    return status != PARTITA_OK || done ? status : plan_direct(plan, &window, group, bias);
 }
 
 /* Pads before of a transposed convolution, from the result's shape where they are not given. */
