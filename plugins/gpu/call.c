@@ -11,7 +11,7 @@ void gpu_call_init(gpu_call *call, const char *kernel) {
     call->defines_size = 0;
     call->binding_count = 0;
     call->param_count = 0;
-    call->overflow = false;
+    call->fused = call->overflow = false;
     for (int d = 0; d < 3; d++) call->local[d] = call->groups[d] = 1;
 }
 

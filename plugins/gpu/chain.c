@@ -138,8 +138,6 @@ partita_status gpu_chain_emit(gpu_plan *plan, const gpu_chain *chain) {
             gpu_param(&call, at.dims[d]);
     }
     gpu_grid_linear(device, &call, (uint64_t)chain->elements, 256 <= device->caps.max_group ? 256 : 64);
-    uint32_t built = device->programs_built;
-    partita_status status = gpu_emit(plan, &call);
-    if (chain->term_count > 1) device->fused_built += device->programs_built - built;
-    return status;
+    call.fused = chain->term_count > 1;
+    return gpu_emit(plan, &call);
 }

@@ -147,7 +147,9 @@ partita_status gpu_compile(ptp_device *device, ptp_compile *compile, ptp_executa
     made->device = gpu;
     made->block = compile->block;
     /* bounded, since a model cut many ways would else build a kernel for every chain that each cut leaves */
+    pthread_mutex_lock(&gpu->lock);
     made->fuse = gpu->fused_built < GPU_MAX_FUSED;
+    pthread_mutex_unlock(&gpu->lock);
     made->value_count = compile->block->values.count;
     made->step_count = graph.node_count;
     made->input_count = graph.inputs.count;

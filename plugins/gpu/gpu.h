@@ -172,6 +172,7 @@ typedef struct gpu_call {
     uint32_t params[GPU_MAX_PARAMS];
     uint32_t local[3];
     uint32_t groups[3];
+    bool fused; /* a chain of several steps */
     bool overflow;
 } gpu_call;
 

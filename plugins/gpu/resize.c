@@ -35,8 +35,12 @@ partita_status gpu_emit(gpu_plan *plan, gpu_call *call) {
     }
     partita_status status = gpu_pending_flush(plan, call);
     if (status != PARTITA_OK) return status;
-    gpu_key key = {
-        call->kernel, call->body, call->defines, {call->local[0], call->local[1], call->local[2]}, call->binding_count};
+    gpu_key key = {.kernel = call->kernel,
+                   .body = call->body,
+                   .defines = call->defines,
+                   .local = {call->local[0], call->local[1], call->local[2]},
+                   .binding_count = call->binding_count,
+                   .fused = call->fused};
     gpu_program *program = NULL;
     status = gpu_program_get(device, &key, &program);
     if (status != PARTITA_OK) return status;

@@ -71,7 +71,10 @@ static partita_status program_build(gpu_device *device, const gpu_key *key, gpu_
                          .binding_count = key->binding_count};
     status = device->backend->program_create(device, &source, out_program);
     device->host->free(device->host->self, text);
-    if (status == PARTITA_OK) device->programs_built++;
+    if (status == PARTITA_OK) {
+        device->programs_built++;
+        device->fused_built += key->fused;
+    }
     return status;
 }
 

@@ -7,6 +7,7 @@
 #define GPU_SOURCE_H
 
 #include "gpu/backend.h"
+#include <stdbool.h>
 
 typedef struct gpu_text {
     const char *name;
@@ -24,6 +25,7 @@ typedef struct gpu_key {
     const char *defines; /* "#define RANK 2\n..." */
     uint32_t local[3];
     uint32_t binding_count;
+    bool fused; /* counts against GPU_MAX_FUSED */
 } gpu_key;
 
 /* Finds or builds. The program lives as long as the device. */

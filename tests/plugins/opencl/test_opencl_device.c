@@ -139,14 +139,13 @@ static void copies_and_counts(void **state) {
 }
 
 /* Relu of [rows, 64] whose first dim is open. */
+static float weight[64 * 512];
 static void open_part(trial *t, int64_t rows) {
     static const int64_t dims[2] = {-1, 64};
     const int64_t nominal[2] = {rows, 64};
-    static float weight[64 * 512];
     uint32_t x = bb_value_nominal(&t->block, "x", PARTITA_FLOAT32, 2, dims, nominal);
     t->block.values[x].flags |= PTP_VALUE_INPUT;
     t->block.inputs[t->block.input_count++] = x;
-    for (int i = 0; i < 64 * 512; i++) weight[i] = (float)(i % 5) * 0.1f;
     uint32_t w = bb_constant(&t->block, "w", PARTITA_FLOAT32, 2, (int64_t[]){64, 512}, weight);
     const int64_t open[2] = {-1, 512}, wide[2] = {rows, 512};
     uint32_t h = bb_value_nominal(&t->block, "h", PARTITA_FLOAT32, 2, open, wide),
@@ -360,13 +359,30 @@ static void *work(void *user) {
     return NULL;
 }
 
+/* Asks and compiles; programs and weights are shared with the other threads. */
+static void *compile_work(void *user) {
+    worker *w = user;
+    for (int i = 0; i < 8; i++) {
+        trial *t = malloc(sizeof(*t));
+        ptp_executable *executable = NULL;
+        trial_init(t);
+        open_part(t, 4);
+        w->failures += part_ask(&w->f->fake, w->f->device, t) != PARTITA_OK;
+        w->failures += part_open(w->f, t, &executable) != PARTITA_OK;
+        w->f->fake.info->executable->destroy(executable);
+        trial_free(t);
+        free(t);
+    }
+    return NULL;
+}
+
 static void many_threads(void **state) {
     fixture *f = *state;
     NEED_DEVICE(f);
     worker workers[6];
     for (int i = 0; i < 6; i++) {
         workers[i] = (worker){.f = f};
-        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, i % 2 ? work : compile_work, &workers[i]), 0);
     }
     for (int i = 0; i < 6; i++) {
         pthread_join(workers[i].thread, NULL);
