@@ -332,15 +332,22 @@ static partita_status make_constants(pt_program *program) {
     return PARTITA_OK;
 }
 
-/* A slot that another device sees lies where that device can see it too. */
+/* A slot that another device sees lies where that device can see it too, in whichever program it was made. */
 static void align_imports(pt_program *program) {
     for (size_t i = 0; i < program->slots.size; i++) {
         const pt_slot *slot = &program->slots.data[i];
         if (slot->import_of == PT_NONE) continue;
         const pt_place *place = &program->build->places[slot->place];
-        pt_slot *source = &program->slots.data[slot->import_of];
         uint32_t alignment = place->device ? place->device->info.domains[place->domain].alignment : 0;
-        source->alignment = PT_MAX(source->alignment, PT_MAX(slot->alignment, alignment));
+        alignment = PT_MAX(alignment, slot->alignment);
+        pt_program *owner = program;
+        pt_slot *source = &owner->slots.data[slot->import_of];
+        while (source->kind == PT_SLOT_CAPTURE) {
+            source->alignment = PT_MAX(source->alignment, alignment);
+            owner = owner->around;
+            source = &owner->slots.data[source->parent];
+        }
+        source->alignment = PT_MAX(source->alignment, alignment);
     }
 }
 
