@@ -26,6 +26,26 @@ void pt_value_replace(partita_value **place, partita_value *value) {
     *place = value;
 }
 
+partita_status pt_control_stack(const pt_control *control, const pt_value_list *list, uint64_t length, uint32_t axis,
+                                bool reverse, const pt_type *like, partita_value **out_value) {
+    pt_frame *frame = control->frame;
+    uint32_t rank = (uint32_t)PT_MAX(like->rank, 0);
+    pt_type known = *like;
+    pt_dim *dims = pt_calloc(rank + 1, sizeof(*dims));
+    if (!dims) return PT_OUT_OF_MEMORY();
+    pthread_mutex_lock(&frame->lock);
+    for (uint32_t i = 0; i < rank; i++) {
+        int64_t dim = pt_dim_evaluate(like->dims[i], frame->symbols);
+        dims[i] = dim < 0 ? like->dims[i] : dim;
+    }
+    pthread_mutex_unlock(&frame->lock);
+    known.dims = dims;
+    partita_status status = pt_value_stack(list->items.data, list->items.size, length, axis, reverse, &known,
+                                           control->name, out_value);
+    pt_free(dims);
+    return status;
+}
+
 partita_status pt_body_run(pt_frame *around, pt_id graph, partita_value *const *inputs, uint32_t input_count,
                            partita_value **outputs, uint32_t output_count) {
     pt_program *program = graph == PT_NONE ? NULL : around->program->build->programs[graph];

@@ -80,8 +80,7 @@ static partita_status finish(loop *l) {
         }
         pt_value_list *list = &l->collected[i - l->carried];
         const pt_type *type = &model->values.data[graph->outputs.data[1 + i]].type;
-        PT_TRY(pt_value_stack(list->items.data, list->items.size, list->items.size, 0, false, type, control->name,
-                              &control->outputs[i]));
+        PT_TRY(pt_control_stack(control, list, list->items.size, 0, false, type, &control->outputs[i]));
     }
     return PARTITA_OK;
 }

@@ -8,7 +8,6 @@
 typedef struct scan {
     pt_control *control;
     pt_id body;
-    const char *name;
     uint32_t first;           /* index of the first state among the node's inputs: 1 in opset 8 */
     uint32_t states, inputs, outputs; /* numbers of values */
     partita_value **in;       /* states, slices */
@@ -128,9 +127,8 @@ static partita_status run_plain(scan *s) {
         pt_value_list *list = &s->collected[o];
         uint32_t rank = 1 + (list->items.size ? list->items.data[0]->rank : (uint32_t)PT_MAX(output_type(s, i)->rank, 0));
         PT_TRY(find_axis(listed(node, "scan_output_axes", o), rank, &axis));
-        PT_TRY(pt_value_stack(list->items.data, list->items.size, list->items.size, axis,
-                              listed(node, "scan_output_directions", o) != 0, output_type(s, i), s->name,
-                              &control->outputs[i]));
+        PT_TRY(pt_control_stack(control, list, list->items.size, axis, listed(node, "scan_output_directions", o) != 0,
+                                output_type(s, i), &control->outputs[i]));
     }
     return PARTITA_OK;
 }
@@ -163,8 +161,7 @@ static partita_status run_sequence(scan *s, int64_t b, int64_t length, int64_t l
             PT_TRY(pt_value_own(s->in[i], &result));
         } else {
             pt_value_list *list = &s->collected[i - s->states];
-            PT_TRY(pt_value_stack(list->items.data, list->items.size, (uint64_t)longest, 0, false,
-                                  output_type(s, i), s->name, &result));
+            PT_TRY(pt_control_stack(control, list, (uint64_t)longest, 0, false, output_type(s, i), &result));
             pt_value_list_clear(list);
         }
         PT_TRY(pt_value_list_take(&results[i], result));
@@ -192,8 +189,8 @@ static partita_status run_batch(scan *s) {
         PT_CHECK(run_sequence(s, b, length, longest, results));
     }
     for (uint32_t i = 0; i < control->node->output_count; i++)
-        PT_CHECK(pt_value_stack(results[i].items.data, results[i].items.size, results[i].items.size, 0, false,
-                                output_type(s, i), s->name, &control->outputs[i]));
+        PT_CHECK(pt_control_stack(control, &results[i], results[i].items.size, 0, false, output_type(s, i),
+                                  &control->outputs[i]));
 out:
     for (uint32_t i = 0; i < count; i++) pt_value_list_clear(&results[i]);
     pt_free(results);
@@ -202,7 +199,7 @@ out:
 
 partita_status pt_control_scan(pt_control *control) {
     bool batched = control->node->version < 9;
-    scan s = {.control = control, .name = control->name, .first = batched ? 1 : 0};
+    scan s = {.control = control, .first = batched ? 1 : 0};
     partita_status status = start(&s);
     if (status == PARTITA_OK) status = batched ? run_batch(&s) : run_plain(&s);
     for (uint32_t i = 0; s.in && i < s.states + s.inputs; i++) partita_value_release(s.in[i]);
