@@ -34,13 +34,39 @@ static uint32_t pop_ready(uint32_t *ready, uint32_t *count) {
     return step;
 }
 
+static bool among(const uint32_t *slots, uint32_t count, uint32_t slot) {
+    for (uint32_t i = 0; i < count; i++)
+        if (slots[i] == slot) return true;
+    return false;
+}
+
+/* The cluster to blame: the step's own; of a transfer the first on its device that made or takes one of the values. */
+static uint32_t cluster_at_fault(const pt_program *program, uint32_t s) {
+    const pt_step *step = &program->steps.data[s];
+    if (step->part) return step->part->cluster;
+    for (uint32_t i = 0; i < program->steps.size && step->kind == PT_STEP_MOVE; i++) {
+        const pt_step *other = &program->steps.data[i];
+        if (!other->part || other->device != step->device) continue;
+        for (uint32_t k = 0; k < step->move_count; k++)
+            if (among(other->inputs, other->input_count, step->moves[k].to) ||
+                among(other->outputs, other->output_count, step->moves[k].from))
+                return other->part->cluster;
+    }
+    return PT_NONE;
+}
+
 /* First failure wins. Under the lock. */
 static void set_failure(pt_frame *frame, partita_status status, const char *message, uint32_t step) {
     if (frame->status != PARTITA_OK) return;
+    if (status == PARTITA_CANCELLED && pt_request_stopped(frame->request)) {
+        /* a device only knows that it was to stop; the request knows why */
+        status = pt_request_fail_stopped(frame->request);
+        message = pt_last_message();
+    }
     frame->status = status;
     snprintf(frame->message, sizeof(frame->message), "%s", message && message[0] ? message : pt_status_text(status));
-    const pt_part *part = step == PT_NONE ? NULL : frame->program->steps.data[step].part;
-    if (part) frame->request->failed_cluster = part->cluster;
+    uint32_t cluster = step == PT_NONE ? PT_NONE : cluster_at_fault(frame->program, step);
+    if (cluster != PT_NONE) frame->request->failed_cluster = cluster;
 }
 
 /* Successors that waited for the issue (`light`) or for the completion. Under the lock. */

@@ -18,7 +18,7 @@ typedef struct pt_request {
     _Atomic bool cancelled;
     pthread_mutex_t lock;     /* guards `waiting` */
     struct pt_frame *waiting; /* frame whose thread sleeps: cancelling wakes it */
-    uint32_t failed_cluster;  /* cluster whose device failed; PT_NONE */
+    _Atomic uint32_t failed_cluster; /* cluster whose device failed; PT_NONE. Frames set it under their own locks */
 } pt_request;
 
 /* One execution of one step: what plugins know as the run. */

@@ -25,6 +25,7 @@ partita_status partita_session_create(partita_plan *plan, const partita_session_
     session->job.user = PT_OPTION(options, partita_session_options, progress_user);
     atomic_store(&session->counters.plans, 1);
     PT_CHECK(pt_build_create(session, plan->plan, false, &session->build));
+    session->job = (ptp_job){0}; /* whoever watches may be gone when a demotion compiles again */
     *out_session = session;
     session = NULL;
 out:
@@ -89,8 +90,10 @@ partita_status pt_request_run(pt_request *request, partita_value *const *inputs,
         request->failed_cluster = PT_NONE;
         status = run_once(request, inputs, input_count, bound, outputs, output_count);
         bool device = status == PARTITA_DEVICE_FAILED || status == PARTITA_DEVICE_LOST || status == PARTITA_INTERNAL;
-        bool again = false;
-        if (device && !pt_request_stopped(request)) {
+        bool again = false, stopped = pt_request_stopped(request);
+        if (device && stopped && !session->strict) {
+            status = pt_request_fail_stopped(request); /* with more time another device would have answered */
+        } else if (device && !stopped) {
             status = pt_session_demote(session, request->build, request->failed_cluster, status);
             again = status == PARTITA_OK;
         }
