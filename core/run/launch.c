@@ -54,11 +54,26 @@ partita_status pt_slot_allocate(pt_frame *frame, uint32_t slot, uint32_t rank, c
     return set_new_value(frame, slot, type->dtype, rank, dims);
 }
 
+/*
+ * The dims that are known by now, in a block of their own: the device must not be asked to resize under the frame's lock,
+ * which a device that signals from inside another call takes while its own calls are shut.
+ */
+static int64_t *copy_symbols(pt_frame *frame) {
+    size_t count = frame->program->build->model->symbols.rows.size;
+    int64_t *symbols = pt_calloc(count + 1, sizeof(*symbols));
+    if (!symbols) return NULL;
+    pthread_mutex_lock(&frame->lock);
+    if (count) memcpy(symbols, frame->symbols, count * sizeof(*symbols));
+    pthread_mutex_unlock(&frame->lock);
+    return symbols;
+}
+
 /* The instance of the layout, or one for the shapes that are known by now. */
 static partita_status find_instance(pt_frame *frame, uint32_t s, pt_instance **out_instance) {
     const pt_step *step = &frame->program->steps.data[s];
     pt_step_state *state = &frame->steps[s];
     pt_port_shape fixed[32], *shapes = fixed;
+    partita_status status;
     bool made;
     if ((*out_instance = frame->layout->instances[s]) != NULL) return PARTITA_OK;
     if (step->input_count > PT_COUNT_OF(fixed) && !(shapes = pt_calloc(step->input_count, sizeof(*shapes))))
@@ -68,10 +83,9 @@ static partita_status find_instance(pt_frame *frame, uint32_t s, pt_instance **o
         bool tensor_like = tensor->kind == PARTITA_KIND_TENSOR || tensor->kind == PARTITA_KIND_SPARSE;
         shapes[i] = (pt_port_shape){tensor_like ? (int32_t)tensor->rank : -1, tensor->dims};
     }
-    pthread_mutex_lock(&frame->lock);
-    partita_status status =
-        pt_part_acquire_instance(step->part, frame->symbols, shapes, &state->late, &made);
-    pthread_mutex_unlock(&frame->lock);
+    int64_t *symbols = copy_symbols(frame);
+    status = symbols ? pt_part_acquire_instance(step->part, symbols, shapes, &state->late, &made) : PT_OUT_OF_MEMORY();
+    pt_free(symbols);
     if (shapes != fixed) pt_free(shapes);
     if (status != PARTITA_OK) return status;
     if (made) atomic_fetch_add(&frame->request->session->counters.resizes, 1);
