@@ -65,7 +65,7 @@ partita_status vk_check(ptp_device *device, VkResult result, const char *what) {
 
 /* ---- options ---------------------------------------------------------------------------------------------------- */
 
-enum { OPTION_VALIDATION, OPTION_PUSH, OPTION_STAGED, OPTION_COUNT };
+enum { OPTION_VALIDATION, OPTION_PUSH, OPTION_STAGED, OPTION_KERNELS, OPTION_COUNT };
 static const ptp_option_row option_rows[OPTION_COUNT] = {
     {sizeof(ptp_option_row), 0, "validation", "bool", "0",
      "check every call by the Khronos validation layer; its messages are logged as errors"},
@@ -73,6 +73,8 @@ static const ptp_option_row option_rows[OPTION_COUNT] = {
      "push descriptors into command buffers where the driver can; 0: take them from pools"},
     {sizeof(ptp_option_row), 0, "staged", "bool", "0",
      "treat memory as if the host could not see it: maps and weights go through staging"},
+    {sizeof(ptp_option_row), 0, "kernels", "auto|host|device", "auto",
+     "form of the kernels: for drivers on host cores, or for devices of their own; auto: by the kind of device"},
 };
 
 const ptp_option_row *vk_option_rows(uint32_t *out_count) {
@@ -80,12 +82,32 @@ const ptp_option_row *vk_option_rows(uint32_t *out_count) {
     return option_rows;
 }
 
-static bool option_get(const ptp_option *options, uint32_t count, uint32_t row) {
+static const char *option_get(const ptp_option *options, uint32_t count, uint32_t row) {
     const char *value = option_rows[row].default_value;
     for (uint32_t i = 0; i < count; i++) {
         if (strcmp(options[i].name, option_rows[row].name) == 0) value = options[i].value;
     }
+    return value;
+}
+
+static bool option_is_on(const ptp_option *options, uint32_t count, uint32_t row) {
+    const char *value = option_get(options, count, row);
     return strcmp(value, "1") == 0 || strcmp(value, "true") == 0;
+}
+
+/* What options change about the device. */
+static void options_apply(ptp_device *device, const ptp_option *options, uint32_t count) {
+    const char *kernels = option_get(options, count, OPTION_KERNELS);
+    device->push_descriptors = device->probe.push_descriptors && option_is_on(options, count, OPTION_PUSH);
+    device->host_view = !option_is_on(options, count, OPTION_STAGED);
+    if (!device->host_view) {
+        device->probe.unified = false;
+        device->probe.info.domains[0].memory = PTP_MEMORY_DEVICE;
+        device->probe.info.domains[0].export_mask &= ~(1u << PTP_HANDLE_HOST_POINTER);
+    }
+    if (strcmp(kernels, "auto") == 0) return;
+    device->probe.caps.features &= ~(uint32_t)GPU_ON_CPU;
+    if (strcmp(kernels, "host") == 0) device->probe.caps.features |= GPU_ON_CPU;
 }
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
@@ -149,7 +171,7 @@ partita_status vk_device_open(ptp_plugin *plugin, uint32_t index, const ptp_opti
     device->host = plugin->host;
     device->instance = &plugin->instance;
     pthread_mutex_init(&device->memory_lock, NULL);
-    if (option_get(options, option_count, OPTION_VALIDATION)) {
+    if (option_is_on(options, option_count, OPTION_VALIDATION)) {
         status = vk_instance_init(&plugin->loader, plugin->host, true, &device->own_instance);
         device->instance = &device->own_instance;
         if (status == PARTITA_OK && index >= device->own_instance.count) {
@@ -161,13 +183,7 @@ partita_status vk_device_open(ptp_plugin *plugin, uint32_t index, const ptp_opti
         status = vk_probe_read(device->instance, device->physical, &device->probe, &features);
     }
     if (status == PARTITA_OK) {
-        device->push_descriptors = device->probe.push_descriptors && option_get(options, option_count, OPTION_PUSH);
-        device->host_view = !option_get(options, option_count, OPTION_STAGED);
-        if (!device->host_view) {
-            device->probe.unified = false;
-            device->probe.info.domains[0].memory = PTP_MEMORY_DEVICE;
-            device->probe.info.domains[0].export_mask &= ~(1u << PTP_HANDLE_HOST_POINTER);
-        }
+        options_apply(device, options, option_count);
         status = handle_create(device, &features);
     }
     if (status == PARTITA_OK) {

@@ -46,6 +46,7 @@ typedef struct known_properties {
     VkPhysicalDeviceProperties2 base;
     VkPhysicalDeviceIDProperties id;
     VkPhysicalDeviceDriverProperties driver;
+    VkPhysicalDeviceSubgroupProperties subgroup;
     VkPhysicalDeviceMaintenance3Properties maintenance3;
     VkPhysicalDeviceMaintenance4Properties maintenance4;
     VkPhysicalDeviceExternalMemoryHostPropertiesEXT host;
@@ -63,6 +64,7 @@ static void properties_read(const vk_instance *instance, VkPhysicalDevice physic
     *out = (known_properties){.base.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
                               .id.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES,
                               .driver.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES,
+                              .subgroup.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES,
                               .maintenance3.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES,
                               .maintenance4.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES,
                               .host.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT,
@@ -73,6 +75,7 @@ static void properties_read(const vk_instance *instance, VkPhysicalDevice physic
     void *tail = &out->base;
     chain(&tail, &out->id);
     chain(&tail, &out->driver);
+    chain(&tail, &out->subgroup);
     chain(&tail, &out->maintenance3);
     if (version >= VK_API_VERSION_1_3) chain(&tail, &out->maintenance4);
     if (extensions->host) chain(&tail, &out->host);
@@ -226,6 +229,15 @@ static void domain_fill(vk_probe *probe) {
         (probe->unified ? 1u << PTP_HANDLE_HOST_POINTER : 0u) | (probe->fds ? 1u << PTP_HANDLE_OPAQUE_FD : 0u);
 }
 
+/* Lanes that hand each other values, on host cores: there a load is a load for each lane, alike or not. */
+static uint32_t subgroup_read(const known_properties *properties) {
+    uint32_t size = properties->subgroup.subgroupSize;
+    bool shuffles = (properties->subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
+                    (properties->subgroup.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT);
+    bool on_cpu = properties->base.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    return on_cpu && shuffles && (size == 4 || size == 8) ? size : 0;
+}
+
 partita_status vk_probe_read(const vk_instance *instance, VkPhysicalDevice physical, vk_probe *out_probe,
                              vk_features *out_features) {
     known_extensions extensions;
@@ -255,6 +267,7 @@ partita_status vk_probe_read(const vk_instance *instance, VkPhysicalDevice physi
             caps->max_group = limits->maxComputeWorkGroupSize[d];
     }
     caps->shared_bytes = limits->maxComputeSharedMemorySize;
+    caps->subgroup = subgroup_read(&properties);
     caps->vector_width = 1; /* kernels that count on lanes, not on vectors */
     out_probe->atom = limits->nonCoherentAtomSize;
     out_probe->push_descriptors = extensions.push;

@@ -16,7 +16,7 @@ HERE = pathlib.Path(__file__).parent
 RUNS = [
     ("opencl", [], True, None),
     ("vulkan", ["-o", "validation=1"], True, None),
-    ("vulkan", ["-o", "validation=1", "-o", "push_descriptors=0", "-o", "staged=1"], False, None),
+    ("vulkan", ["-o", "validation=1", "-o", "push_descriptors=0", "-o", "staged=1", "-o", "kernels=device"], False, None),
     ("cuda", [], False, None),
     ("nvrtc", ["-c"], False, "tests/nvrtc"),
 ]
