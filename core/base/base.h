@@ -177,6 +177,8 @@ void pt_log_set(pt_log_fn fn, void *user);
 void pt_log(int32_t level, const char *format, ...) PT_PRINTF(2, 3);
 /* Monotonic nanoseconds. */
 uint64_t pt_now_ns(void);
+/* Nanoseconds that this thread computed: what a piece of work costs, however busy the machine is. */
+uint64_t pt_thread_ns(void);
 /* getenv that is ignored in privileged processes (secure_getenv). */
 const char *pt_env(const char *name);
 

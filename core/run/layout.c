@@ -230,13 +230,13 @@ partita_status pt_layout_acquire(pt_program *program, const int64_t *symbol_valu
         found->next = program->layouts;
         program->layouts = found;
     } else {
-        uint64_t begin = pt_now_ns();
+        uint64_t begin = pt_thread_ns();
         PT_CHECK(make_layout(program, symbol_values, key, &found));
         found->hash = hash;
         found->next = program->layouts;
         program->layouts = found;
         program->layout_bytes += found->footprint;
-        *out_ns = PT_MAX(pt_now_ns() - begin, 1);
+        *out_ns = PT_MAX(pt_thread_ns() - begin, 1);
     }
     found->holders++;
     found->used = ++program->clock;

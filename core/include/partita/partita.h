@@ -346,7 +346,7 @@ typedef struct partita_counters {
     uint64_t plans;          /* plans made, replans after demotions included */
     uint64_t compiles;
     uint64_t resizes;        /* new combinations of dims */
-    uint64_t resize_ns_max;
+    uint64_t resize_ns_max;  /* processor time of the dearest one */
     uint64_t runs;
     uint64_t copies;         /* transfers that moved bytes */
     uint64_t bytes_copied;
