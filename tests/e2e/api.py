@@ -123,7 +123,7 @@ def make_value(array):
         strings = (Str * max(len(texts), 1))(*[Str(t, len(t)) for t in texts])
         check(LIB.partita_value_create_strings(array.ndim, dims, strings, c.byref(value)))
         return value
-    array = np.ascontiguousarray(array)
+    array = array.copy(order="C")
     check(LIB.partita_value_create(NUMBERS[array.dtype], array.ndim, dims, array.ctypes.data_as(c.c_void_p),
                                    c.byref(value)))
     return value
