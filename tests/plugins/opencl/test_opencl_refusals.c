@@ -66,6 +66,7 @@ static void too_many(trial *t) {
 }
 static void too_large(trial *t) {
     one(t, "Relu", 14);
+    t->block.values[0].dtype = t->block.values[1].dtype = PARTITA_INT64;
     const int64_t dims[4] = {2000, 1000000, 1, 1};
     t->block.values[0].dims = t->block.values[1].dims = bb_put(&t->block, dims, sizeof(dims), 4);
 }
@@ -342,7 +343,7 @@ static const struct {
     R(data_shaped, DYNAMIC, "depends on data"),
     R(sequence, KIND, "no dense tensor"),
     R(too_many, LIMIT, "4900000000 elements, at most 2147483647"),
-    R(too_large, MEMORY, "8000000000 bytes, one buffer at most"),
+    R(too_large, MEMORY, "16000000000 bytes, one buffer at most"),
     R(nested, CONTROL_FLOW, "nested graphs"),
     R(unknown_attribute, ATTRIBUTE, "slope of Relu"),
     R(extra_output, ATTRIBUTE, "output 1"),
@@ -418,6 +419,10 @@ static void each_refusal(void **state) {
     ptp_device *device;
     if (!device_open(&fake, &device)) skip();
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        ptp_device_info info = {.size = sizeof(info)};
+        fake.info->device->info(device, &info);
+        if (refusals[i].build == too_large && info.domains[0].max_buffer >= UINT64_C(16000000000))
+            continue; /* it fits */
         trial *t = malloc(sizeof(*t));
         uint32_t unit = 0;
         ptp_answer answer = {.size = sizeof(answer)};
