@@ -40,6 +40,8 @@ typedef struct gpu_caps {
     uint32_t max_group;     /* work-items of a group; at least 64 */
     uint32_t max_groups[3]; /* groups per axis; 65,535 where the API promises no more */
     uint32_t shared_bytes;  /* shared memory of a group */
+    uint32_t subgroup;     /* work-items, 4 or 8, that SHUFFLE joins: a group of as many is one subgroup. 0: unknown, or
+                              no gain, as where a load that is alike in all lanes is done once */
     uint32_t vector_width; /* VW of the dialect: 4, or what else the prelude knows (OpenCL: 8). 1: work-items are lanes,
                               and kernels have neighbours load neighbours (the _lanes kernels) */
 } gpu_caps;

@@ -264,11 +264,22 @@ typedef struct gpu_product {
     int64_t a_row, a_column, b_row, b_column, bias_row, bias_column;
     float alpha, beta;
     bool has_bias;
+    bool fixed_rows; /* m comes with a weight: a program may suit it, for it stays */
     int32_t batch_rank;
     int64_t batch[GPU_MAX_RANK], a_batch[GPU_MAX_RANK], b_batch[GPU_MAX_RANK], bias_batch[GPU_MAX_RANK];
 } gpu_product;
 partita_status gpu_emit_product(gpu_plan *plan, const gpu_product *product, gpu_ref a, gpu_ref b, gpu_ref bias,
                                 gpu_ref y);
+
+/* What a work-item of a multiplying kernel computes: rows by vectors; by lanes: single columns, `lanes` apart. */
+typedef struct gpu_tile {
+    uint32_t rows, vectors;
+    uint32_t lanes; /* work-items of a group, side by side; 0: vectors within a work-item */
+} gpu_tile;
+/* rows: of a weight, -1 where they change with the shapes, since a change builds no programs. */
+gpu_tile gpu_tile_choose(const gpu_device *device, int64_t rows, int64_t columns);
+/* TILE_M, TILE_V, and SUBGROUP where lanes hand each other what they load. */
+void gpu_define_tile(const gpu_device *device, gpu_call *call, const gpu_tile *tile);
 
 /* Sum, mean or largest over the axes of `mask`. */
 partita_status gpu_emit_reduce(gpu_plan *plan, const gpu_op *op, uint32_t mask);

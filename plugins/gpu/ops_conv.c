@@ -122,6 +122,7 @@ static partita_status plan_product(gpu_plan *plan, int64_t group, bool bias) {
                            .alpha = 1,
                            .beta = 1,
                            .has_bias = bias,
+                           .fixed_rows = true,
                            .batch_rank = 2,
                            .batch = {x->dims[0], group},
                            .a_batch = {0, out * in},
@@ -179,16 +180,15 @@ static partita_status emit_pad(gpu_plan *plan, const gpu_window *window, const c
 static partita_status plan_tiles(gpu_plan *plan, const gpu_window *window, int64_t group, bool bias, bool *out_done) {
     const gpu_operand *x = &plan->node->inputs[0], *w = &plan->node->inputs[1];
     const gpu_caps *caps = &plan->device->caps;
-    bool on_cpu = (caps->features & GPU_ON_CPU) != 0;
-    uint32_t width = gpu_vector_width(plan->device), local_x = on_cpu ? 8 : 32;
+    uint32_t width = gpu_vector_width(plan->device);
     int64_t out = w->dims[0] / group, planes = x->dims[0] * group, channels = x->dims[0] * x->dims[1];
-    uint32_t tile_m = out == 1 ? 1 : width > 1 ? 4 : 8, tile_v = width > 1 ? 2 : 8;
     conv_copy copy = copy_layout(window);
     int64_t columns = (window->out[0] - 1) * copy.extent[1] + window->out[1];
-    const uint32_t local[3] = {width > 1 && tile_m > 1 ? 2 : local_x, width > 1 && tile_m > 1 ? 8 : 1, 1};
-    int64_t tile_n = (int64_t)tile_v * (width > 1 ? width : local_x);
-    int64_t tiles[3] = {(columns + tile_n - 1) / tile_n, (out + tile_m - 1) / tile_m, planes};
-    bool whole = columns >= tile_n || width == 1; /* else a tile of vectors reads past the last plane */
+    gpu_tile tile = gpu_tile_choose(plan->device, out, columns);
+    const uint32_t by_lanes[3] = {tile.lanes, 1, 1}, by_rows[3] = {2, 8, 1}, by_columns[3] = {8, 1, 1};
+    int64_t tile_n = (int64_t)tile.vectors * width * (tile.lanes ? tile.lanes : 1);
+    int64_t tiles[3] = {(columns + tile_n - 1) / tile_n, (out + tile.rows - 1) / tile.rows, planes};
+    bool whole = columns >= tile_n || tile.lanes != 0; /* else a tile of vectors reads past the last plane */
     int64_t elements = channels * copy.channel + (whole ? 0 : tile_n);
     *out_done = false;
     if (elements > GPU_MAX_ELEMENTS || (caps->max_binding && (uint64_t)elements * 4 > caps->max_binding)) {
@@ -206,10 +206,9 @@ static partita_status plan_tiles(gpu_plan *plan, const gpu_window *window, int64
     }
     gpu_call call;
     gpu_call_init(&call, "convtile");
-    gpu_define(&call, "LANES", width == 1);
+    gpu_define(&call, "LANES", tile.lanes != 0);
     gpu_define(&call, "STRIDED", window->stride[0] != 1 || window->stride[1] != 1);
-    gpu_define(&call, "TILE_M", tile_m);
-    gpu_define(&call, "TILE_V", tile_v);
+    gpu_define_tile(plan->device, &call, &tile);
     bind_operands(plan, &call, bias);
     call.bindings[0] = source;
     gpu_param(&call, out);
@@ -229,7 +228,11 @@ static partita_status plan_tiles(gpu_plan *plan, const gpu_window *window, int64
     }
     gpu_param(&call, copy.phases[1] * copy.extent[0] * copy.extent[1]);
     gpu_param(&call, copy.extent[0] * copy.extent[1]);
-    gpu_grid(&call, local, (uint64_t)tiles[0] * (width > 1 ? 1 : local_x), (uint64_t)tiles[1], (uint64_t)tiles[2]);
+    gpu_grid(&call,
+             tile.lanes      ? by_lanes
+             : tile.rows > 1 ? by_rows
+                             : by_columns,
+             (uint64_t)tiles[0] * (tile.lanes ? tile.lanes : 1), (uint64_t)tiles[1], (uint64_t)tiles[2]);
     return gpu_emit(plan, &call);
 }
 

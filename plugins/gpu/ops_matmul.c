@@ -2,11 +2,30 @@
 /* MatMul and Gemm, and the product that convolutions and recurrent layers use too. */
 #include "gpu/gpu.h"
 
+gpu_tile gpu_tile_choose(const gpu_device *device, int64_t rows, int64_t columns) {
+    bool on_cpu = (device->caps.features & GPU_ON_CPU) != 0;
+    uint32_t subgroup = device->caps.subgroup;
+    if (gpu_vector_width(device) > 1) return (gpu_tile){rows == 1 ? 1 : 4, on_cpu ? 2 : 1, 0};
+    if (!on_cpu) return (gpu_tile){rows == 1 ? 1 : 8, 4, 64};
+    uint32_t lanes = subgroup ? subgroup : 8;
+    uint32_t tall = rows == 1 ? 1 : subgroup && rows >= 16 ? 16 : 8;
+    return (gpu_tile){tall, columns >= 512 ? 8 : 4, lanes};
+}
+
+void gpu_define_tile(const gpu_device *device, gpu_call *call, const gpu_tile *tile) {
+    gpu_define(call, "TILE_M", tile->rows);
+    gpu_define(call, "TILE_V", tile->vectors);
+    if (tile->lanes && tile->lanes == device->caps.subgroup && tile->rows % tile->lanes == 0) {
+        gpu_define(call, "SUBGROUP", tile->lanes);
+    }
+}
+
 partita_status gpu_emit_product(gpu_plan *plan, const gpu_product *product, gpu_ref a, gpu_ref b, gpu_ref bias,
                                 gpu_ref y) {
     const gpu_device *device = plan->device;
     bool on_cpu = (device->caps.features & GPU_ON_CPU) != 0;
-    uint32_t vectors = on_cpu ? 2 : 1, tile_n = vectors * gpu_vector_width(device), tile_m = 4;
+    gpu_tile tile = gpu_tile_choose(device, product->fixed_rows ? product->m : -1, product->n);
+    uint32_t tile_n = tile.vectors * gpu_vector_width(device) * (tile.lanes ? tile.lanes : 1);
     int64_t batch[GPU_MAX_RANK], strides[3][GPU_MAX_RANK], count = 1;
     int64_t *lists[3] = {strides[0], strides[1], strides[2]};
     memcpy(batch, product->batch, sizeof(batch));
@@ -16,15 +35,9 @@ partita_status gpu_emit_product(gpu_plan *plan, const gpu_product *product, gpu_
     for (int32_t d = 0; d < product->batch_rank; d++) count *= batch[d];
     int32_t rank = gpu_collapse(batch, lists, product->has_bias ? 3 : 2, product->batch_rank);
     int32_t padded = rank <= 2 ? rank : 6, shift = padded - rank;
-    bool lanes = gpu_vector_width(device) == 1;
-    if (lanes) {
-        tile_m = 8;
-        vectors = on_cpu && product->n >= 512 ? 8 : 4;
-    }
     gpu_call call;
-    gpu_call_init(&call, lanes ? "matmul_lanes" : "matmul");
-    gpu_define(&call, "TILE_M", tile_m);
-    gpu_define(&call, "TILE_V", vectors);
+    gpu_call_init(&call, tile.lanes ? "matmul_lanes" : "matmul");
+    gpu_define_tile(device, &call, &tile);
     gpu_define(&call, "HAS_BIAS", product->has_bias);
     gpu_define(&call, "BATCH_RANK", padded);
     gpu_bind(&call, a);
@@ -48,18 +61,16 @@ partita_status gpu_emit_product(gpu_plan *plan, const gpu_product *product, gpu_
         for (int32_t s = 0; s < (product->has_bias ? 3 : 2); s++)
             gpu_param(&call, d < shift ? 0 : strides[s][d - shift]);
     }
-    if (lanes) {
-        uint32_t local = on_cpu ? 8 : 64;
-        uint64_t row_tiles = ((uint64_t)product->m + tile_m - 1) / tile_m;
-        uint64_t column_tiles = ((uint64_t)product->n + local * vectors - 1) / (local * vectors);
+    uint64_t across = ((uint64_t)product->n + tile_n - 1) / tile_n;
+    uint64_t down = ((uint64_t)product->m + tile.rows - 1) / tile.rows;
+    if (tile.lanes) {
         while (call.param_count < 30) gpu_param(&call, 0);
         gpu_param(&call, count);
-        gpu_grid_linear(device, &call, row_tiles * column_tiles * (uint64_t)count * local, local);
+        gpu_grid_linear(device, &call, down * across * (uint64_t)count * tile.lanes, tile.lanes);
         return gpu_emit(plan, &call);
     }
     const uint32_t on_host[3] = {1, 8, 1}, on_gpu[3] = {16, 8, 1};
-    gpu_grid(&call, on_cpu ? on_host : on_gpu, ((uint64_t)product->n + tile_n - 1) / tile_n,
-             ((uint64_t)product->m + tile_m - 1) / tile_m, (uint64_t)count);
+    gpu_grid(&call, on_cpu ? on_host : on_gpu, across, down, (uint64_t)count);
     return gpu_emit(plan, &call);
 }
 
