@@ -5,7 +5,17 @@
 #include "op/schema.h"
 #include <jansson.h>
 
-static json_t *text_json(partita_str text) { return json_stringn(text.data ? text.data : "", text.size); }
+/* Bytes that are no UTF-8, which hostile models may have in names, become '?'. */
+static json_t *text_json(partita_str text) {
+    json_t *json = json_stringn(text.data ? text.data : "", text.size);
+    if (json) return json;
+    pt_text plain = {0};
+    for (size_t i = 0; i < text.size; i++)
+        pt_text_append(&plain, (unsigned char)text.data[i] < 0x80 ? (partita_str){text.data + i, 1} : PT_STR("?"));
+    json = json_stringn(plain.data ? plain.data : "", plain.size);
+    pt_text_deinit(&plain);
+    return json;
+}
 
 static json_t *names_of_cluster(const pt_plan *plan, const pt_plan_cluster *cluster) {
     const pt_model *model = plan->model;
@@ -54,20 +64,21 @@ static json_t *edges_json(const pt_plan *plan, const pt_plan_measured *measured)
 static json_t *answers_json(const pt_plan *plan, uint32_t unit) {
     json_t *list = json_array();
     for (uint32_t d = 0; unit != PT_NONE && d < plan->device_count; d++) {
-        const pt_plan_answer *answer = &plan->answers[(size_t)unit * plan->device_count + d];
-        json_array_append_new(list, json_pack("{s:s,s:b,s:s,s:s,s:f}", "device", plan->devices[d]->name, "can",
-                                              answer->can == PTP_YES, "code",
-                                              answer->can == PTP_YES ? "" : pt_reason_code(answer->reason), "reason",
-                                              pt_plan_answer_text(answer), "us", answer->us));
+        const pt_plan_answer *answer = pt_plan_answer_at(plan, unit, d);
+        bool can = answer->can == PTP_YES;
+        json_array_append_new(list, json_pack("{s:s,s:b,s:s,s:o,s:f}", "device", plan->devices[d]->name, "can", can,
+                                              "code", can ? "" : pt_reason_code(answer->reason), "reason",
+                                              text_json(pt_str(pt_plan_answer_text(answer))), "us", answer->us));
     }
     return list;
 }
 
+/* NULL when memory is out. */
 static json_t *nodes_json(const pt_plan *plan) {
     const pt_model *model = plan->model;
     pt_id *carrier = pt_plan_carriers(model);
-    json_t *list = json_array();
-    for (size_t i = 0; carrier && i < model->sources.size; i++) {
+    json_t *list = carrier ? json_array() : NULL;
+    for (size_t i = 0; list && i < model->sources.size; i++) {
         const pt_source *source = &model->sources.data[i];
         pt_id node = carrier[i];
         bool first = node != PT_NONE && model->nodes.data[node].sources[0] == i;
@@ -78,10 +89,12 @@ static json_t *nodes_json(const pt_plan *plan) {
                                             : json_string(pt_plan_device_name(plan, pt_plan_where(plan, node))));
         json_object_set_new(row, "removed_by",
                             node != PT_NONE ? json_null() : json_string(source->removed_by ? source->removed_by : ""));
+        uint32_t unit = node == PT_NONE ? PT_NONE : plan->node_unit[node];
+        json_object_set_new(row, "unit", unit == PT_NONE ? json_null() : json_integer(unit));
         /* Of a fused node the first source carries the work, so that the column sums up to the model's. */
         json_object_set_new(row, "flops",
                             json_integer(first ? (json_int_t)pt_node_flops(model, node, plan->symbol_values) : 0));
-        json_object_set_new(row, "answers", answers_json(plan, node == PT_NONE ? PT_NONE : plan->node_unit[node]));
+        json_object_set_new(row, "answers", answers_json(plan, unit));
         json_array_append_new(list, row);
     }
     pt_free(carrier);
@@ -92,9 +105,9 @@ static json_t *demotions_json(const pt_plan *plan) {
     json_t *list = json_array();
     for (size_t i = 0; i < plan->demotions.size; i++) {
         const pt_plan_demotion *row = &plan->demotions.data[i];
-        json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s}", "cluster", row->cluster, "device",
+        json_array_append_new(list, json_pack("{s:o,s:s,s:s,s:o}", "cluster", text_json(pt_str(row->cluster)), "device",
                                               pt_plan_device_name(plan, row->device), "code",
-                                              pt_reason_code(row->reason), "reason", row->text));
+                                              pt_reason_code(row->reason), "reason", text_json(pt_str(row->text))));
     }
     return list;
 }
@@ -115,7 +128,9 @@ static json_t *shapes_json(const pt_plan *plan) {
             int64_t dim = pt_dim_evaluate(value->type.dims[d], plan->symbol_values);
             json_array_append_new(dims, dim == PT_DIM_UNKNOWN ? json_null() : json_integer(dim));
         }
-        json_object_setn_new(shapes, value->name.data, value->name.size, dims);
+        json_t *name = text_json(value->name);
+        json_object_set_new(shapes, json_string_value(name), dims);
+        json_decref(name);
     }
     return shapes;
 }
@@ -132,9 +147,9 @@ partita_status pt_plan_to_json(const pt_plan *plan, const pt_plan_measured *meas
     json_object_set_new(document, "shapes", shapes_json(plan));
     json_object_set_new(document, "clusters", clusters_json(plan, measured));
     json_object_set_new(document, "edges", edges_json(plan, measured));
-    json_object_set_new(document, "nodes", nodes_json(plan));
+    bool complete = json_object_set_new(document, "nodes", nodes_json(plan)) == 0;
     json_object_set_new(document, "demotions", demotions_json(plan));
-    char *text = document ? json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+    char *text = complete ? json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
     json_decref(document);
     if (!text) return PT_OUT_OF_MEMORY();
     size_t size = strlen(text) + 1;

@@ -6,19 +6,20 @@
 #include "plan/pins.h"
 #include <regex.h>
 
-typedef struct compiled_pin {
+/* Rows count from 0 in the order given, so that the last one of those that match can be told. */
+typedef struct expression_pin {
     bool of_op; /* matches the operator instead of the name */
-    bool is_literal;
-    partita_str literal; /* in the arena */
     regex_t expression;
-    uint32_t device;
-} compiled_pin;
+    uint32_t row;
+} expression_pin;
 
 struct pt_pins {
     const pt_plan *plan;
     pt_arena arena;
-    PT_ARRAY(compiled_pin) rows;
-    pt_map by_name; /* of a saved plan: device, offset by one so that the host has a number */
+    uint32_t *devices; /* by row */
+    PT_ARRAY(expression_pin) expressions;
+    pt_map names, ops; /* of patterns that are plain text: the last row */
+    pt_map saved;      /* names of a saved plan: device, offset by one so that the host has a number */
 };
 
 partita_status pt_plan_find_device(const pt_plan *plan, const char *name, uint32_t *out_device) {
@@ -50,29 +51,27 @@ static bool unescape(partita_str pattern, char *out, size_t *out_size) {
     return true;
 }
 
-static partita_status compile(pt_pins *pins, const pt_plan_pin *pin) {
-    compiled_pin row = {0};
-    PT_TRY(pt_plan_find_device(pins->plan, pin->device, &row.device));
-    partita_str pattern = pt_str(pin->pattern);
-    row.of_op = strncmp(pin->pattern, "op:", 3) == 0;
-    if (row.of_op) pattern = (partita_str){pattern.data + 3, pattern.size - 3};
+static partita_status compile(pt_pins *pins, const pt_plan_pin *pin, uint32_t row) {
+    PT_TRY(pt_plan_find_device(pins->plan, pin->device, &pins->devices[row]));
+    expression_pin e = {.row = row, .of_op = strncmp(pin->pattern, "op:", 3) == 0};
+    partita_str pattern = pt_str(e.of_op ? pin->pattern + 3 : pin->pattern);
     char *text = pt_arena_alloc(&pins->arena, pattern.size + 1);
     partita_str whole = pt_arena_printf(&pins->arena, "^(%.*s)$", PT_STR_ARG(pattern));
-    if (!text || !whole.data) return PT_OUT_OF_MEMORY();
     size_t size;
-    row.is_literal = unescape(pattern, text, &size);
-    if (row.is_literal) {
-        row.literal = (partita_str){text, size};
-    } else {
-        int code = regcomp(&row.expression, whole.data, REG_EXTENDED | REG_NOSUB);
-        if (code != 0) {
-            char cause[160];
-            regerror(code, &row.expression, cause, sizeof(cause));
-            return pt_fail(PARTITA_INVALID_ARGUMENT, "pin '%s': %s", pin->pattern, cause);
-        }
+    if (!text || !whole.data) return PT_OUT_OF_MEMORY();
+    if (unescape(pattern, text, &size)) {
+        bool put = pt_map_put(e.of_op ? &pins->ops : &pins->names, (partita_str){text, size}, row);
+        return put ? PARTITA_OK : PT_OUT_OF_MEMORY();
     }
-    if (pt_array_push(&pins->rows, row)) return PARTITA_OK;
-    if (!row.is_literal) regfree(&row.expression);
+    int code = regcomp(&e.expression, whole.data, REG_EXTENDED | REG_NOSUB);
+    if (code != 0) {
+        char cause[160];
+        regerror(code, &e.expression, cause, sizeof(cause));
+        return pt_fail(code == REG_ESPACE ? PARTITA_OUT_OF_MEMORY : PARTITA_INVALID_ARGUMENT, "pin '%s': %s",
+                       pin->pattern, cause);
+    }
+    if (pt_array_push(&pins->expressions, e)) return PARTITA_OK;
+    regfree(&e.expression);
     return PT_OUT_OF_MEMORY();
 }
 
@@ -81,7 +80,7 @@ static partita_status add_by_name(void *user, const char *node, const char *devi
     uint32_t index;
     PT_TRY(pt_plan_find_device(pins->plan, device, &index));
     partita_str key = pt_arena_str(&pins->arena, pt_str(node));
-    if (!key.data || !pt_map_put(&pins->by_name, key, index == PT_PLAN_HOST ? 0 : index + 1)) return PT_OUT_OF_MEMORY();
+    if (!key.data || !pt_map_put(&pins->saved, key, index == PT_PLAN_HOST ? 0 : index + 1)) return PT_OUT_OF_MEMORY();
     return PARTITA_OK;
 }
 
@@ -90,7 +89,12 @@ partita_status pt_pins_create(const pt_plan *plan, const pt_plan_request *reques
     pt_pins *pins = pt_calloc(1, sizeof(*pins));
     if (!pins) return PT_OUT_OF_MEMORY();
     pins->plan = plan;
-    for (uint32_t i = 0; i < request->pin_count; i++) PT_CHECK(compile(pins, &request->pins[i]));
+    pins->devices = pt_arena_array(&pins->arena, request->pin_count + 1, sizeof(uint32_t));
+    if (!pins->devices) {
+        status = PT_OUT_OF_MEMORY();
+        goto out;
+    }
+    for (uint32_t i = 0; i < request->pin_count; i++) PT_CHECK(compile(pins, &request->pins[i], i));
     if (request->plan_json) PT_CHECK(pt_plan_json_placement(request->plan_json, add_by_name, pins));
     *out_pins = pins;
     pins = NULL;
@@ -101,18 +105,26 @@ out:
 
 void pt_pins_destroy(pt_pins *pins) {
     if (!pins) return;
-    for (size_t i = 0; i < pins->rows.size; i++)
-        if (!pins->rows.data[i].is_literal) regfree(&pins->rows.data[i].expression);
-    pt_array_deinit(&pins->rows);
-    pt_map_deinit(&pins->by_name);
+    for (size_t i = 0; i < pins->expressions.size; i++) regfree(&pins->expressions.data[i].expression);
+    pt_array_deinit(&pins->expressions);
+    pt_map_deinit(&pins->names);
+    pt_map_deinit(&pins->ops);
+    pt_map_deinit(&pins->saved);
     pt_arena_deinit(&pins->arena);
     pt_free(pins);
 }
 
-/* `text` is terminated: names lie in the model's arena. */
-static bool matches(const compiled_pin *pin, partita_str text) {
-    if (pin->is_literal) return pt_str_equal(pin->literal, text);
-    return regexec(&pin->expression, text.data, 0, NULL, 0) == 0;
+/* The last row that matches a source node; PT_NONE. Texts are terminated: they lie in the model's arena. */
+static uint32_t last_match(const pt_pins *pins, const pt_source *source) {
+    uint32_t name = pt_map_get(&pins->names, source->name), op = pt_map_get(&pins->ops, source->op);
+    uint32_t last = name == PT_NONE ? op : op == PT_NONE ? name : PT_MAX(name, op);
+    for (size_t i = pins->expressions.size; i-- > 0;) {
+        const expression_pin *e = &pins->expressions.data[i];
+        if (last != PT_NONE && e->row < last) break;
+        const char *text = e->of_op ? source->op.data : source->name.data;
+        if (regexec(&e->expression, text ? text : "", 0, NULL, 0) == 0) return e->row;
+    }
+    return last;
 }
 
 bool pt_pins_find(const pt_pins *pins, pt_id node, uint32_t *out_device) {
@@ -120,15 +132,9 @@ bool pt_pins_find(const pt_pins *pins, pt_id node, uint32_t *out_device) {
     const pt_node *n = &model->nodes.data[node];
     for (uint32_t i = 0; i < n->source_count; i++) {
         const pt_source *source = &model->sources.data[n->sources[i]];
-        for (size_t k = pins->rows.size; k-- > 0;) {
-            const compiled_pin *pin = &pins->rows.data[k];
-            if (!matches(pin, pin->of_op ? source->op : source->name)) continue;
-            *out_device = pin->device;
-            return true;
-        }
-        uint32_t saved = pt_map_get(&pins->by_name, source->name);
-        if (saved == PT_NONE) continue;
-        *out_device = saved == 0 ? PT_PLAN_HOST : saved - 1;
+        uint32_t row = last_match(pins, source), saved = pt_map_get(&pins->saved, source->name);
+        if (row == PT_NONE && saved == PT_NONE) continue;
+        *out_device = row != PT_NONE ? pins->devices[row] : saved == 0 ? PT_PLAN_HOST : saved - 1;
         return true;
     }
     return false;

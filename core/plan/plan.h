@@ -145,6 +145,8 @@ typedef struct pt_plan_measured {
     const uint64_t *edge_copies;
 } pt_plan_measured;
 
+/* Devices of a plan's JSON, comma-separated, "" when it names none; BAD_INPUT when it is no plan. */
+partita_status pt_plan_json_devices(const char *json, pt_arena *arena, const char **out_list);
 /* As `partita plan --json` prints it, on one line. Released by pt_free. */
 partita_status pt_plan_to_json(const pt_plan *plan, const pt_plan_measured *measured, char **out_json);
 void pt_plan_print(const pt_plan *plan, const pt_plan_measured *measured, bool why, pt_text *out_text);

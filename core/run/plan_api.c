@@ -82,9 +82,13 @@ out:
     return status;
 }
 
-static partita_status find_devices(pt_registry *registry, const partita_plan_options *options, device_set *set) {
+/* Those listed by the caller, else by the plan that is taken over, else by the environment. */
+static partita_status find_devices(pt_registry *registry, const partita_plan_options *options, pt_arena *arena,
+                                   device_set *set) {
     const char *list = PT_OPTION(options, partita_plan_options, devices);
-    if (!list) list = pt_env("PARTITA_DEVICES");
+    const char *json = PT_OPTION(options, partita_plan_options, plan_json);
+    if (!list && json) PT_TRY(pt_plan_json_devices(json, arena, &list));
+    if (!list || !*list) list = pt_env("PARTITA_DEVICES");
     set->fallback = PT_NONE;
     PT_TRY(list && *list ? add_listed(registry, list, set) : add_defaults(registry, set));
     PT_TRY(apply_choice(options, set));
@@ -160,7 +164,7 @@ static partita_status make_request(partita_plan *plan, const partita_plan_option
     device_set set = {0};
     bool failed = false;
     uint32_t pins = PT_OPTION(options, partita_plan_options, pin_count);
-    partita_status status = find_devices(plan->model->context->registry, options, &set);
+    partita_status status = find_devices(plan->model->context->registry, options, arena, &set);
     if (status != PARTITA_OK) goto out;
     pt_device **devices = pt_arena_array(arena, set.devices.size + 1, sizeof(*devices));
     int64_t *values = pt_arena_array(arena, model->symbols.rows.size + 1, sizeof(*values));
