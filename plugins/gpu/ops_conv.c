@@ -185,7 +185,11 @@ static partita_status plan_tiles(gpu_plan *plan, const gpu_window *window, int64
     conv_copy copy = copy_layout(window);
     int64_t columns = (window->out[0] - 1) * copy.extent[1] + window->out[1];
     gpu_tile tile = gpu_tile_choose(plan->device, out, columns);
-    const uint32_t by_lanes[3] = {tile.lanes, 1, 1}, by_rows[3] = {2, 8, 1}, by_columns[3] = {8, 1, 1};
+    bool on_cpu = (caps->features & GPU_ON_CPU) != 0;
+    const uint32_t by_rows[3] = {on_cpu ? 2 : 8, 8, 1}, by_columns[3] = {tile.lanes ? tile.lanes
+                                                                         : on_cpu   ? 8
+                                                                                    : 64,
+                                                                         1, 1};
     int64_t tile_n = (int64_t)tile.vectors * width * (tile.lanes ? tile.lanes : 1);
     int64_t tiles[3] = {(columns + tile_n - 1) / tile_n, (out + tile.rows - 1) / tile.rows, planes};
     bool whole = columns >= tile_n || tile.lanes != 0; /* else a tile of vectors reads past the last plane */
@@ -228,10 +232,7 @@ static partita_status plan_tiles(gpu_plan *plan, const gpu_window *window, int64
     }
     gpu_param(&call, copy.phases[1] * copy.extent[0] * copy.extent[1]);
     gpu_param(&call, copy.extent[0] * copy.extent[1]);
-    gpu_grid(&call,
-             tile.lanes      ? by_lanes
-             : tile.rows > 1 ? by_rows
-                             : by_columns,
+    gpu_grid(&call, tile.lanes || tile.rows == 1 ? by_columns : by_rows,
              (uint64_t)tiles[0] * (tile.lanes ? tile.lanes : 1), (uint64_t)tiles[1], (uint64_t)tiles[2]);
     return gpu_emit(plan, &call);
 }
@@ -298,6 +299,52 @@ static void transpose_pads(const gpu_node *node, gpu_window *window, int32_t axe
     }
 }
 
+/* Windows side by side: a product for each tap, then its pixels to their places. */
+static partita_status plan_transpose_product(gpu_plan *plan, const gpu_window *window, int64_t group, bool bias) {
+    const gpu_operand *x = &plan->node->inputs[0], *w = &plan->node->inputs[1];
+    int64_t high = window->in[0], wide = window->in[1], pixels = high * wide, out = w->dims[1];
+    int64_t taps = window->kernel[0] * window->kernel[1], in = w->dims[0] / group, planes = x->dims[0] * group;
+    gpu_product product = {.m = out,
+                           .n = pixels,
+                           .k = in,
+                           .a_row = taps,
+                           .a_column = out * taps,
+                           .b_row = pixels,
+                           .b_column = 1,
+                           .bias_row = 1,
+                           .alpha = 1,
+                           .beta = 1,
+                           .has_bias = bias,
+                           .fixed_rows = true,
+                           .batch_rank = 3,
+                           .batch = {x->dims[0], group, taps},
+                           .a_batch = {0, in * out * taps, 1},
+                           .b_batch = {group * in * pixels, in * pixels, 0},
+                           .bias_batch = {0, out, 0}};
+    gpu_move move = {.rank = 6,
+                     .dims = {planes, out, high, window->kernel[0], wide, window->kernel[1]},
+                     .from = {taps * out * pixels, pixels, wide, window->kernel[1] * out * pixels, 1, out * pixels},
+                     .to = {out * taps * pixels, taps * pixels, window->kernel[0] * window->out[1], window->out[1],
+                            window->kernel[1], 1}};
+    gpu_ref parts;
+    partita_status status = gpu_temp(plan, (uint64_t)(planes * taps * out * pixels) * 4, &parts);
+    if (status != PARTITA_OK) return status;
+    status = gpu_emit_product(plan, &product, gpu_ref_in(plan, 1), gpu_ref_in(plan, 0), gpu_ref_in(plan, bias ? 2 : 1),
+                              parts);
+    if (status != PARTITA_OK) return status;
+    return gpu_emit_move(plan, &move, PARTITA_FLOAT32, parts, gpu_ref_out(plan, 0));
+}
+
+/* No two windows meet, and none is cut. With batches and groups both the product had too many batch axes. */
+static bool is_transpose_product(const gpu_operand *x, const gpu_window *window, int64_t group) {
+    for (int d = 0; d < 2; d++) {
+        if (window->kernel[d] != window->stride[d] || window->dilation[d] != 1 || window->before[d] != 0 ||
+            window->out[d] != window->in[d] * window->stride[d])
+            return false;
+    }
+    return x->dims[0] == 1 || group == 1;
+}
+
 static partita_status plan_conv_transpose(gpu_plan *plan) {
     const gpu_node *node = plan->node;
     const gpu_operand *x = &node->inputs[0], *w = &node->inputs[1];
@@ -306,10 +353,12 @@ static partita_status plan_conv_transpose(gpu_plan *plan) {
     gpu_call call;
     gpu_window_read(node, x, &node->outputs[0], w->dims + 2, &window);
     transpose_pads(node, &window, x->rank - 2);
+    bool bias = gpu_input(node, 2) != NULL;
+    if (is_transpose_product(x, &window, group)) return plan_transpose_product(plan, &window, group, bias);
     uint32_t tile = out == 1 ? 1 : 4;
     gpu_call_init(&call, "convtranspose");
     gpu_define(&call, "TILE_M", tile);
-    bind_operands(plan, &call, gpu_input(node, 2) != NULL);
+    bind_operands(plan, &call, bias);
     gpu_param(&call, w->dims[0] / group);
     gpu_param(&call, out);
     gpu_param(&call, group);
@@ -322,7 +371,7 @@ static partita_status plan_conv_transpose(gpu_plan *plan) {
 
 #define WINDOW "auto_pad,dilations,group,kernel_shape,pads,strides"
 const gpu_op gpu_ops_conv[] = {
-    {"Conv", 1, 28, "F", WINDOW, 3, 1, 0, 0, check_conv, plan_conv, NULL, 0.35f},
+    {"Conv", 1, 28, "F", WINDOW, 3, 1, 0, 0, check_conv, plan_conv, NULL, 0.5f},
     {"ConvTranspose", 1, 28, "F", WINDOW ",output_padding,output_shape", 3, 1, 0, 0, check_conv, plan_conv_transpose,
      NULL, 0.1f},
     {0},

@@ -143,7 +143,7 @@ static bool check_gemm(gpu_check *check) {
 }
 
 const gpu_op gpu_ops_matmul[] = {
-    {"MatMul", 1, 28, "F", "", 2, 1, 0, 0, check_matmul, plan_matmul, NULL, 0.5f},
+    {"MatMul", 1, 28, "F", "", 2, 1, 0, 0, check_matmul, plan_matmul, NULL, 0.7f},
     {"Gemm", 7, 28, "F", "alpha,beta,transA,transB", 3, 1, 0, 0, check_gemm, plan_gemm, NULL, 0.3f},
     {0},
 };

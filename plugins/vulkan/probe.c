@@ -162,7 +162,7 @@ static void rates_fill(VkPhysicalDeviceType type, ptp_device_info *info) {
     double cores = (double)sysconf(_SC_NPROCESSORS_ONLN);
     bool discrete = type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
     if (type == VK_PHYSICAL_DEVICE_TYPE_CPU) {
-        info->flops_per_us = 5000 * cores;
+        info->flops_per_us = 7000 * cores;
         info->bytes_per_us = 3000 * cores;
         info->launch_us = 150;
         info->copy_us = 60;
