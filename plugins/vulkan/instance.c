@@ -8,8 +8,8 @@
 #define LAYER "VK_LAYER_KHRONOS_validation"
 
 /*
- * The first good instance without the layer stays for as long as the process, and later ones are the same: with its last
- * instance the loader unloads the drivers, and those lose memory each time (Mesa).
+ * The first good instance without the layer stays for as long as the process, and later ones are the same: with its
+ * last instance the loader unloads the drivers, and those lose memory each time (Mesa).
  */
 static VkInstance kept;
 static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;

@@ -43,6 +43,9 @@ static void test_failing_allocations(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_absent_or_open), cmocka_unit_test(test_failing_allocations)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_absent_or_open),
+        cmocka_unit_test(test_failing_allocations),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

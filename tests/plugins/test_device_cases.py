@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Single nodes on the devices of the GPU plugins, against what onnxruntime computes for them now. What a device takes at ask
-it must compute; the Vulkan device runs under the validation layer, which must have nothing to say. For CUDA, without a GPU,
-the kernels are compiled by NVRTC.
+"""Single nodes on the devices of the GPU plugins, against what onnxruntime computes for them now. What a device takes
+at ask it must compute; the Vulkan device runs under the validation layer, which must have nothing to say. For CUDA,
+without a GPU, the kernels are compiled by NVRTC.
 
     test_device_cases.py [--quick]
 """
@@ -12,11 +12,12 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).parent
-# Plugin, options of device_cases, whether --quick has it, folder of the plugin below the build's, if not that of plugins.
+# Plugin, options of device_cases, whether --quick has it, folder of the plugin below the build's (None: that of plugins).
+OTHER_WAYS = ["validation=1", "push_descriptors=0", "staged=1", "kernels=device"]
 RUNS = [
     ("opencl", [], True, None),
     ("vulkan", ["-o", "validation=1"], True, None),
-    ("vulkan", ["-o", "validation=1", "-o", "push_descriptors=0", "-o", "staged=1", "-o", "kernels=device"], False, None),
+    ("vulkan", [word for way in OTHER_WAYS for word in ("-o", way)], False, None),
     ("cuda", [], False, None),
     ("nvrtc", ["-c"], False, "tests/nvrtc"),
 ]
