@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <zip.h>
 
 /* numpy's descriptions of element types, little endian. */
@@ -48,7 +49,13 @@ partita_status tool_file_read(const char *path, void **out_data, size_t *out_byt
     if (!file) return pt_fail(PARTITA_IO, "%s: %s", path, strerror(errno));
     partita_status status = PARTITA_OK;
     PT_ARRAY(char) bytes = {0};
+    struct stat about;
     size_t got;
+    /* A device need not have an end; a pipe does. */
+    if (fstat(fileno(file), &about) == 0 && (S_ISCHR(about.st_mode) || S_ISBLK(about.st_mode))) {
+        status = pt_fail(PARTITA_IO, "%s: is a device", path);
+        goto out;
+    }
     do {
         if (!pt_array_reserve(&bytes, bytes.size + 65536)) {
             status = PT_OUT_OF_MEMORY();
