@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 
+from soak import ASAN_OPTIONS
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TESTS = os.path.join(ROOT, "tests")
 
@@ -30,7 +32,7 @@ SCRIPTS = [
 # Unit programs too slow, or pointless, under a sanitizer.
 SANITIZED = {
     "asan-ubsan": lambda name: True,
-    "tsan": lambda name: re.search(r"pool|timeline|run|api|session|sim|registry", name),
+    "tsan": lambda name: re.search(r"pool|timeline|run|api|session|sim|registry|values|vulkan|opencl_device", name),
 }
 
 
@@ -94,7 +96,7 @@ def environment(build):
     env = dict(os.environ)
     env.update(PARTITA_PLUGIN_PATH=os.path.join(build, "lib/partita/plugins"), PARTITA_TEST_SOURCE=TESTS,
                PARTITA_BUILD=build, PARTITA_COMMAND=os.path.join(build, "bin/partita"), PYTHONPATH=TESTS,
-               ASAN_OPTIONS="detect_leaks=1:protect_shadow_gap=0",
+               ASAN_OPTIONS=ASAN_OPTIONS,
                LSAN_OPTIONS=f"suppressions={TESTS}/lsan.supp:print_suppressions=0",
                TSAN_OPTIONS=f"suppressions={TESTS}/tsan.supp:halt_on_error=1",
                UBSAN_OPTIONS="print_stacktrace=1")
