@@ -51,6 +51,8 @@ partita_status tool_value_compare(const char *name, const partita_value *got, co
 
 /* Prints the document as the last line of stdout; releases it. */
 partita_status tool_json_print(json_t *document);
+/* True once a document was printed: a command prints one, also when it fails after it. */
+bool tool_json_is_printed(void);
 json_t *tool_json_document(void); /* {"schema": 1} */
 
 /* The commands. */

@@ -37,7 +37,7 @@ int main(int argc, char **argv) {
     if (status != PARTITA_OK) {
         const char *message = pt_last_message();
         fprintf(stderr, "partita: %s\n", message[0] ? message : partita_status_text(status));
-        if (options.given[OPTION_JSON]) {
+        if (options.given[OPTION_JSON] && !tool_json_is_printed()) {
             json_t *document = tool_json_document();
             json_object_set_new(document, "error", json_pack("{s:i,s:s,s:s}", "code", (int)status, "status",
                                                              partita_status_text(status), "message", message));

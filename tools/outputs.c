@@ -7,11 +7,16 @@
 
 json_t *tool_json_document(void) { return json_pack("{s:i}", "schema", 1); }
 
+static bool printed;
+
+bool tool_json_is_printed(void) { return printed; }
+
 partita_status tool_json_print(json_t *document) {
     char *text = document ? json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(document);
     if (!text) return PT_OUT_OF_MEMORY();
     printf("%s\n", text);
+    printed = true;
     free(text);
     return PARTITA_OK;
 }
