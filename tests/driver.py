@@ -25,6 +25,7 @@ SCRIPTS = [
     ("plugins/cpu/test_cases.py", True, 600),
     ("plugins/test_device_cases.py", True, 900),
     ("e2e/test_command.py", True, 600),
+    ("e2e/test_plans.py", True, 600),
     ("e2e/test_devices.py", False, 1500),
     ("e2e/test_absent.py", False, 300),
     ("shared/test_shared_models.py", False, 1500),
