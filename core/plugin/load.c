@@ -6,7 +6,10 @@
 #include "plugin/internal.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <link.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define HOST_ABI_MIN    1u
@@ -113,6 +116,32 @@ static partita_status check_sanitizer(const char *sanitizer) {
 
 /* ---- the library ----------------------------------------------------------------------------- */
 
+/* True when all that the headers of a library map lies in its file. What is no ELF file at all is left to dlopen. */
+static bool is_whole(int fd, uint64_t bytes) {
+    ElfW(Ehdr) head;
+    ElfW(Phdr) row;
+    if (pread(fd, &head, sizeof(head), 0) != sizeof(head) || memcmp(head.e_ident, ELFMAG, SELFMAG) != 0) return true;
+    for (uint32_t i = 0; i < head.e_phnum && head.e_phentsize == sizeof(row); i++) {
+        if (pread(fd, &row, sizeof(row), (off_t)(head.e_phoff + i * sizeof(row))) != sizeof(row)) return false;
+        if (row.p_type == PT_LOAD && (row.p_offset > bytes || row.p_filesz > bytes - row.p_offset)) return false;
+    }
+    return true;
+}
+
+/* dlopen would wait at a pipe for ever, and die of pages that a file cut off does not have. */
+static partita_status check_file(const char *path) {
+    partita_status status = PARTITA_OK;
+    struct stat about;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return PARTITA_OK; /* dlopen says why */
+    if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode))
+        status = pt_fail(PARTITA_DEVICE_FAILED, "library %s is no regular file", path);
+    else if (!is_whole(fd, (uint64_t)about.st_size))
+        status = pt_fail(PARTITA_DEVICE_FAILED, "library %s is cut off", path);
+    close(fd);
+    return status;
+}
+
 /* dlerror names a file and the cause; when the file is another one, it's what the plugin needs. */
 static partita_status explain_dlopen(const pt_plugin *plugin) {
     const char *error = dlerror();
@@ -175,6 +204,7 @@ partita_status pt_plugin_load(pt_plugin *plugin) {
                        plugin->abi_max, HOST_ABI_MIN, HOST_ABI_MAX);
     }
     PT_TRY(check_sanitizer(plugin->sanitizer)); /* before its runtime ends the process */
+    PT_TRY(check_file(plugin->library_path));
     plugin->library = dlopen(plugin->library_path, RTLD_NOW | RTLD_LOCAL);
     if (!plugin->library) return explain_dlopen(plugin);
     status = negotiate(plugin);

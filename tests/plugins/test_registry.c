@@ -394,6 +394,39 @@ static void bad_manifests_say_why(void **state) {
     remove_folder(folder);
 }
 
+static void bad_libraries_say_why(void **state) {
+    static const char *const files[] = {"cut.so", "pipe.so", "cut.json", "pipe.json"};
+    char folder[] = "/tmp/partita-manifests-XXXXXX", path[512], half[4096];
+    const char *paths[] = {folder};
+    const pt_registry_options options = {.paths = paths, .path_count = 1};
+    pt_registry *registry;
+    PT_UNUSED(state);
+    assert_non_null(mkdtemp(folder));
+    write_file(folder, "cut.json", "{\"name\": \"cut\", \"abi_min\": 1, \"abi_max\": 1, \"library\": \"cut.so\"}");
+    write_file(folder, "pipe.json", "{\"name\": \"pipe\", \"abi_min\": 1, \"abi_max\": 1, \"library\": \"pipe.so\"}");
+    snprintf(path, sizeof(path), "%s/pipe.so", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    FILE *in = fopen(HOSTILE_FOLDER "/good.so", "rb");
+    snprintf(path, sizeof(path), "%s/cut.so", folder);
+    FILE *out = fopen(path, "wb");
+    assert_true(in && out);
+    assert_int_equal(fread(half, 1, sizeof(half), in), sizeof(half));
+    assert_int_equal(fwrite(half, 1, sizeof(half), out), sizeof(half));
+    fclose(in);
+    fclose(out);
+    OK(pt_registry_create(&options, &registry));
+    assert_int_equal(pt_plugin_open(plugin_of(registry, "cut")), PARTITA_DEVICE_FAILED);
+    assert_message("cut.so is cut off");
+    assert_int_equal(pt_plugin_open(plugin_of(registry, "pipe")), PARTITA_DEVICE_FAILED);
+    assert_message("pipe.so is no regular file");
+    pt_registry_destroy(registry);
+    for (size_t i = 0; i < PT_COUNT_OF(files); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, files[i]);
+        unlink(path);
+    }
+    rmdir(folder);
+}
+
 /* The first manifest of a name wins; folders that aren't there are an error only when they're asked for by hand. */
 static void folders_have_an_order(void **state) {
     char folder[] = "/tmp/partita-manifests-XXXXXX", variable[600];
@@ -468,7 +501,8 @@ int main(void) {
         cmocka_unit_test(calls_carry_their_message), cmocka_unit_test(host_services_are_there),
         cmocka_unit_test(registries_do_not_meet),    cmocka_unit_test(threads_share_a_registry),
         cmocka_unit_test(fallback_is_found),         cmocka_unit_test(bad_manifests_say_why),
-        cmocka_unit_test(folders_have_an_order),     cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(bad_libraries_say_why),     cmocka_unit_test(folders_have_an_order),
+        cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
