@@ -13,6 +13,10 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FILE_LIMIT = 600
+# One header is what the plugin ABI promises to be.
+LONG_FILES = {"sdk/include/partita/plugin.h"}
+# Case tables of the tests read better on one line a case.
+COLUMNS = {".py": 140}
 # What a room may include, besides itself and the SDK: dependencies point one way (docs/architecture.md).
 ROOMS = {
     "core/base": [], "core/graph": ["base"], "core/onnx": ["base", "graph"], "core/op": ["base", "graph"],
@@ -40,11 +44,12 @@ def check_text(path, lines):
             problem(path, number, "white space at the end of the line")
         if "\t" in line:
             problem(path, number, "a tab")
-        if len(line.rstrip("\n")) > 120 and not path.endswith((".inc", ".md", ".json")):
-            problem(path, number, f"{len(line) - 1} columns, at most 120")
+        limit = COLUMNS.get(os.path.splitext(path)[1], 120)
+        if len(line.rstrip("\n")) > limit and not path.endswith((".inc", ".md", ".json")):
+            problem(path, number, f"{len(line) - 1} columns, at most {limit}")
     if lines and not lines[-1].endswith("\n"):
         problem(path, len(lines), "no newline at the end")
-    if len(lines) > FILE_LIMIT:
+    if len(lines) > FILE_LIMIT and path not in LONG_FILES:
         problem(path, FILE_LIMIT, f"{len(lines)} lines, at most {FILE_LIMIT}: split by subject")
 
 
@@ -99,7 +104,7 @@ def main():
         files = [p for p in code if p.endswith(".c") and p.startswith(("core/", "partitioner/", "tools/"))]
         done = subprocess.run(["clang-tidy", "-p", "build/dev", "--quiet", *files], cwd=ROOT, capture_output=True, text=True)
         problems.extend(line for line in done.stdout.splitlines() if "warning:" in line or "error:" in line)
-    print("\n".join(problems[:60]))
+    print("\n".join(problems))
     print(f"{len(sources)} files, {len(problems)} problems")
     return 1 if problems else 0
 

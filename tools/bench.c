@@ -49,7 +49,8 @@ static partita_status measure_in_flight(tool_job *job, const bench_limits *limit
         if (more && started - finished < limits->in_flight) {
             uint64_t slot = started % limits->in_flight;
             starts[slot] = pt_now_ns();
-            PT_CHECK(partita_request_start(job->session, NULL, job->inputs, job->input_count, NULL, job->output_count, &ring[slot]));
+            PT_CHECK(partita_request_start(job->session, NULL, job->inputs, job->input_count, NULL, job->output_count,
+                                           &ring[slot]));
             started++;
             continue;
         }
@@ -115,8 +116,10 @@ partita_status tool_bench(const tool_options *options) {
     PT_CHECK(tool_job_run(&job));
     double first_ms = tool_ms_since(start);
     start = pt_now_ns();
-    if (limits.in_flight > 1) PT_CHECK(measure_in_flight(&job, &limits, &all));
-    else PT_CHECK(measure_serial(&job, &limits, &all));
+    if (limits.in_flight > 1)
+        PT_CHECK(measure_in_flight(&job, &limits, &all));
+    else
+        PT_CHECK(measure_serial(&job, &limits, &all));
     double wall_ms = tool_ms_since(start);
     status = report(&job, &all, first_ms, wall_ms, tool_process_memory_now().peak_mib - before);
 out:

@@ -39,11 +39,12 @@ static partita_status compare_elements(const char *name, const partita_value_vie
     }
     if (wrong == 0) return PARTITA_OK;
     if (want->dtype == PARTITA_STRING)
-        return pt_fail(PARTITA_MISMATCH, "%s: %" PRIu64 " of %" PRIu64 " strings differ, first at %" PRIu64, name, wrong,
-                       want->count, worst);
-    return pt_fail(PARTITA_MISMATCH, "%s: %" PRIu64 " of %" PRIu64 " elements differ; worst at %" PRIu64
-                   ": %.9g, expected %.9g (rtol %g, atol %g)", name, wrong, want->count, worst, a_worst, b_worst, rtol,
-                   tolerance->atol);
+        return pt_fail(PARTITA_MISMATCH, "%s: %" PRIu64 " of %" PRIu64 " strings differ, first at %" PRIu64, name,
+                       wrong, want->count, worst);
+    return pt_fail(PARTITA_MISMATCH,
+                   "%s: %" PRIu64 " of %" PRIu64 " elements differ; worst at %" PRIu64
+                   ": %.9g, expected %.9g (rtol %g, atol %g)",
+                   name, wrong, want->count, worst, a_worst, b_worst, rtol, tolerance->atol);
 }
 
 static partita_status compare_tensors(const char *name, const partita_value_view *got, const partita_value_view *want,

@@ -10,13 +10,16 @@
 static const struct {
     uint32_t flag;
     const char *name;
-} roles[] = {{PARTITA_DEVICE_FALLBACK, "fallback"},   {PARTITA_DEVICE_REFERENCE, "reference"},
-             {PARTITA_DEVICE_SIMULATED, "simulated"}, {PARTITA_DEVICE_EMULATED, "emulated"},
+} roles[] = {{PARTITA_DEVICE_FALLBACK, "fallback"},
+             {PARTITA_DEVICE_REFERENCE, "reference"},
+             {PARTITA_DEVICE_SIMULATED, "simulated"},
+             {PARTITA_DEVICE_EMULATED, "emulated"},
              {PARTITA_DEVICE_DEFAULT, "default"}};
 
 static json_t *device_json(const partita_device_info *device) {
     json_t *resources = json_array(), *names = json_array();
-    for (uint32_t i = 0; i < device->resource_count; i++) json_array_append_new(resources, json_string(device->resources[i]));
+    for (uint32_t i = 0; i < device->resource_count; i++)
+        json_array_append_new(resources, json_string(device->resources[i]));
     for (size_t i = 0; i < PT_COUNT_OF(roles); i++)
         if (device->flags & roles[i].flag) json_array_append_new(names, json_string(roles[i].name));
     return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:I,s:f,s:f}", "name", device->name, "kind", device->kind,
@@ -48,8 +51,9 @@ static partita_status print_options(partita_context *context, bool json) {
         if (!json)
             printf("%s.%s  %s, default %s\n    %s\n", rows[i].device, rows[i].name, rows[i].type,
                    rows[i].default_value[0] ? rows[i].default_value : "none", rows[i].text);
-        json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s,s:s}", "device", rows[i].device, "name", rows[i].name,
-                                              "type", rows[i].type, "default", rows[i].default_value, "text", rows[i].text));
+        json_array_append_new(list,
+                              json_pack("{s:s,s:s,s:s,s:s,s:s}", "device", rows[i].device, "name", rows[i].name, "type",
+                                        rows[i].type, "default", rows[i].default_value, "text", rows[i].text));
     }
     json_t *document = tool_json_document();
     json_object_set_new(document, "options", list);
@@ -80,16 +84,18 @@ partita_status tool_devices(const tool_options *options) {
     for (uint32_t i = 0; i < plugin_count; i++) {
         const partita_plugin_info *plugin = &plugins[i];
         if (!json && plugin->message[0]) printf("plugin %s: %s\n", plugin->name, plugin->message);
-        json_array_append_new(plugin_list, json_pack("{s:s,s:s,s:s,s:s,s:b,s:s,s:i,s:i}", "name", plugin->name, "path",
-                                                     plugin->path, "version", plugin->version, "status",
-                                                     partita_status_text(plugin->status), "loaded",
-                                                     plugin->status == PARTITA_OK, "message", plugin->message, "abi",
-                                                     (int)plugin->abi, "devices", (int)plugin->device_count));
+        json_array_append_new(plugin_list,
+                              json_pack("{s:s,s:s,s:s,s:s,s:b,s:s,s:i,s:i}", "name", plugin->name, "path", plugin->path,
+                                        "version", plugin->version, "status", partita_status_text(plugin->status),
+                                        "loaded", plugin->status == PARTITA_OK, "message", plugin->message, "abi",
+                                        (int)plugin->abi, "devices", (int)plugin->device_count));
     }
     json_object_set_new(document, "plugins", plugin_list);
     json_object_set_new(document, "devices", device_list);
-    if (json) status = tool_json_print(document);
-    else json_decref(document);
+    if (json)
+        status = tool_json_print(document);
+    else
+        json_decref(document);
 out:
     tool_job_deinit(&job);
     return status;
@@ -148,8 +154,12 @@ partita_status tool_doctor(const tool_options *options) {
         char id[128], text[1200];
         snprintf(id, sizeof(id), "plugin-%s", plugins[i].name);
         bool ok = plugins[i].status == PARTITA_OK && plugins[i].device_count > 0;
-        if (ok) snprintf(text, sizeof(text), "%u device%s", plugins[i].device_count, plugins[i].device_count == 1 ? "" : "s");
-        else snprintf(text, sizeof(text), "%s", plugins[i].message[0] ? plugins[i].message : partita_status_text(plugins[i].status));
+        if (ok)
+            snprintf(text, sizeof(text), "%u device%s", plugins[i].device_count,
+                     plugins[i].device_count == 1 ? "" : "s");
+        else
+            snprintf(text, sizeof(text), "%s",
+                     plugins[i].message[0] ? plugins[i].message : partita_status_text(plugins[i].status));
         finding(&found, id, ok, text);
     }
     if (found.json) {

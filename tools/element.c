@@ -15,7 +15,8 @@ typedef struct float_format {
 static double small_float(uint32_t bits, const float_format *format) {
     int width = format->exponent_bits + format->mantissa_bits;
     uint32_t magnitude = bits & ((1u << width) - 1), sign = bits >> width & 1;
-    int exponent = (int)(magnitude >> format->mantissa_bits), mantissa = (int)(magnitude & ((1u << format->mantissa_bits) - 1));
+    int exponent = (int)(magnitude >> format->mantissa_bits),
+        mantissa = (int)(magnitude & ((1u << format->mantissa_bits) - 1));
     if (format->only_zero_is_nan && sign && magnitude == 0) return NAN;
     if (format->all_ones_is_nan && magnitude == (1u << width) - 1) return NAN;
     if (format->has_infinity && exponent == (1 << format->exponent_bits) - 1)
@@ -29,9 +30,9 @@ static const struct {
     partita_dtype dtype;
     float_format format;
 } formats[] = {
-    {PARTITA_FLOAT16, {5, 10, 15, true, false, false}},       {PARTITA_BFLOAT16, {8, 7, 127, true, false, false}},
-    {PARTITA_FLOAT8E4M3FN, {4, 3, 7, false, false, true}},    {PARTITA_FLOAT8E4M3FNUZ, {4, 3, 8, false, true, false}},
-    {PARTITA_FLOAT8E5M2, {5, 2, 15, true, false, false}},     {PARTITA_FLOAT8E5M2FNUZ, {5, 2, 16, false, true, false}},
+    {PARTITA_FLOAT16, {5, 10, 15, true, false, false}},    {PARTITA_BFLOAT16, {8, 7, 127, true, false, false}},
+    {PARTITA_FLOAT8E4M3FN, {4, 3, 7, false, false, true}}, {PARTITA_FLOAT8E4M3FNUZ, {4, 3, 8, false, true, false}},
+    {PARTITA_FLOAT8E5M2, {5, 2, 15, true, false, false}},  {PARTITA_FLOAT8E5M2FNUZ, {5, 2, 16, false, true, false}},
     {PARTITA_FLOAT4E2M1, {2, 1, 1, false, false, false}},
 };
 
@@ -51,8 +52,10 @@ tool_element tool_element_at(const partita_value_view *view, uint64_t index) {
     switch (view->dtype) {
     case PARTITA_FLOAT32: return real(((const float *)data)[index]);
     case PARTITA_FLOAT64: return real(((const double *)data)[index]);
-    case PARTITA_COMPLEX64: return (tool_element){false, 0, ((const float *)data)[index * 2], ((const float *)data)[index * 2 + 1]};
-    case PARTITA_COMPLEX128: return (tool_element){false, 0, ((const double *)data)[index * 2], ((const double *)data)[index * 2 + 1]};
+    case PARTITA_COMPLEX64:
+        return (tool_element){false, 0, ((const float *)data)[index * 2], ((const float *)data)[index * 2 + 1]};
+    case PARTITA_COMPLEX128:
+        return (tool_element){false, 0, ((const double *)data)[index * 2], ((const double *)data)[index * 2 + 1]};
     case PARTITA_INT8: return integer(((const int8_t *)data)[index]);
     case PARTITA_INT16: return integer(((const int16_t *)data)[index]);
     case PARTITA_INT32: return integer(((const int32_t *)data)[index]);

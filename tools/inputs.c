@@ -14,8 +14,8 @@ static partita_status unknown_input(const tool_job *job, const char *name) {
     pt_text list = {0};
     for (uint32_t i = 0; i < job->input_count; i++)
         pt_text_printf(&list, "%s%s", i ? ", " : "", partita_model_input(job->model, i)->name);
-    partita_status status = pt_fail(PARTITA_BAD_INPUT, "the model has no input '%s'; it has %s", name,
-                                    list.data ? list.data : "none");
+    partita_status status =
+        pt_fail(PARTITA_BAD_INPUT, "the model has no input '%s'; it has %s", name, list.data ? list.data : "none");
     pt_text_deinit(&list);
     return status;
 }
@@ -56,7 +56,8 @@ partita_status tool_input_shape(const tool_job *job, const partita_value_info *i
         if (strncmp(list->data[i], info->name, size) != 0 || list->data[i][size] != '=') continue;
         int32_t rank = parse_shape(list->data[i] + size + 1, out_dims, MAX_RANK);
         if (rank < 0 || (info->rank >= 0 && rank != info->rank))
-            return pt_fail(PARTITA_INVALID_ARGUMENT, "--shape: '%s' is no shape of rank %d", list->data[i], (int)info->rank);
+            return pt_fail(PARTITA_INVALID_ARGUMENT, "--shape: '%s' is no shape of rank %d", list->data[i],
+                           (int)info->rank);
         return PARTITA_OK;
     }
     for (int32_t i = 0; i < info->rank; i++)
@@ -84,7 +85,8 @@ static partita_status check_names(const tool_job *job) {
             for (int32_t d = 0; d < info->rank; d++)
                 found |= strlen(info->dim_names[d]) == size && strncmp(info->dim_names[d], dims->data[i], size) == 0;
         }
-        if (!found) return pt_fail(PARTITA_INVALID_ARGUMENT, "--dim: no input has a dim '%.*s'", (int)size, dims->data[i]);
+        if (!found)
+            return pt_fail(PARTITA_INVALID_ARGUMENT, "--dim: no input has a dim '%.*s'", (int)size, dims->data[i]);
     }
     return PARTITA_OK;
 }
@@ -100,7 +102,8 @@ static partita_status parse_literal(const tool_job *job, const partita_value_inf
     uint32_t rank = info->rank > 0 ? (uint32_t)info->rank : 0;
     uint64_t words = 1;
     for (const char *at = text; *at; at++) words += *at == ',';
-    if (!pt_dims_count(dims, rank, &count)) return pt_fail(PARTITA_BAD_INPUT, "input '%s': shape overflows", info->name);
+    if (!pt_dims_count(dims, rank, &count))
+        return pt_fail(PARTITA_BAD_INPUT, "input '%s': shape overflows", info->name);
     /* One free dim is as long as the list: --input x=1,2,3 for a vector of any length. */
     if (rank == 1 && info->dims[0] < 0 && count == 1) count = words, dims[0] = (int64_t)words;
     if (words != 1 && words != count)
@@ -117,16 +120,26 @@ static partita_status parse_literal(const tool_job *job, const partita_value_inf
         size_t size = strcspn(at, ",");
         char *end = NULL, word[64];
         snprintf(word, sizeof(word), "%.*s", (int)PT_MIN(size, sizeof(word) - 1), at);
-        if (strings) ((partita_str *)data)[i] = (partita_str){at, size};
-        else if (info->dtype == PARTITA_FLOAT32) ((float *)data)[i] = strtof(word, &end);
-        else if (info->dtype == PARTITA_FLOAT64) ((double *)data)[i] = strtod(word, &end);
-        else if (info->dtype == PARTITA_INT64) ((int64_t *)data)[i] = strtoll(word, &end, 10);
-        else if (info->dtype == PARTITA_INT32) ((int32_t *)data)[i] = (int32_t)strtol(word, &end, 10);
-        else if (info->dtype == PARTITA_UINT8) ((uint8_t *)data)[i] = (uint8_t)strtoul(word, &end, 10);
-        else if (info->dtype == PARTITA_BOOL) ((uint8_t *)data)[i] = strtol(word, &end, 10) != 0 || strcmp(word, "true") == 0;
-        else status = pt_fail(PARTITA_UNSUPPORTED, "input '%s': %s from the command line; give a file", info->name, partita_dtype_name(info->dtype));
+        if (strings)
+            ((partita_str *)data)[i] = (partita_str){at, size};
+        else if (info->dtype == PARTITA_FLOAT32)
+            ((float *)data)[i] = strtof(word, &end);
+        else if (info->dtype == PARTITA_FLOAT64)
+            ((double *)data)[i] = strtod(word, &end);
+        else if (info->dtype == PARTITA_INT64)
+            ((int64_t *)data)[i] = strtoll(word, &end, 10);
+        else if (info->dtype == PARTITA_INT32)
+            ((int32_t *)data)[i] = (int32_t)strtol(word, &end, 10);
+        else if (info->dtype == PARTITA_UINT8)
+            ((uint8_t *)data)[i] = (uint8_t)strtoul(word, &end, 10);
+        else if (info->dtype == PARTITA_BOOL)
+            ((uint8_t *)data)[i] = strtol(word, &end, 10) != 0 || strcmp(word, "true") == 0;
+        else
+            status = pt_fail(PARTITA_UNSUPPORTED, "input '%s': %s from the command line; give a file", info->name,
+                             partita_dtype_name(info->dtype));
         if (status == PARTITA_OK && !strings && info->dtype != PARTITA_BOOL && (end == word || *end))
-            status = pt_fail(PARTITA_BAD_INPUT, "input '%s': '%s' is no %s", info->name, word, partita_dtype_name(info->dtype));
+            status = pt_fail(PARTITA_BAD_INPUT, "input '%s': '%s' is no %s", info->name, word,
+                             partita_dtype_name(info->dtype));
         if (status != PARTITA_OK) break;
         if (at[size] == ',') at += size + 1;
     }
@@ -157,8 +170,10 @@ static partita_status read_file(const tool_job *job, const partita_value_info *i
         uint64_t count, need;
         status = tool_input_shape(job, info, dims);
         uint32_t rank = info->rank > 0 ? (uint32_t)info->rank : 0;
-        if (status == PARTITA_OK && (!pt_dims_count(dims, rank, &count) || !pt_dtype_bytes(info->dtype, count, &need) || need != bytes))
-            status = pt_fail(PARTITA_BAD_INPUT, "%s: %zu bytes are not what the shape of input '%s' takes", path, bytes, info->name);
+        if (status == PARTITA_OK &&
+            (!pt_dims_count(dims, rank, &count) || !pt_dtype_bytes(info->dtype, count, &need) || need != bytes))
+            status = pt_fail(PARTITA_BAD_INPUT, "%s: %zu bytes are not what the shape of input '%s' takes", path, bytes,
+                             info->name);
         if (status == PARTITA_OK) status = partita_value_create(info->dtype, rank, dims, data, out_value);
     }
     pt_free(data);
@@ -186,7 +201,8 @@ static partita_status random_value(const tool_job *job, const partita_value_info
         return pt_fail(PARTITA_BAD_INPUT, "input '%s' is a map or sparse tensor: give it by --input", info->name);
     PT_TRY(tool_input_shape(job, info, dims));
     uint32_t rank = info->rank > 0 ? (uint32_t)info->rank : 0;
-    if (!pt_dims_count(dims, rank, &count)) return pt_fail(PARTITA_BAD_INPUT, "input '%s': shape overflows", info->name);
+    if (!pt_dims_count(dims, rank, &count))
+        return pt_fail(PARTITA_BAD_INPUT, "input '%s': shape overflows", info->name);
     partita_status status = PARTITA_OK;
     if (info->dtype == PARTITA_STRING) {
         static const char *const words[] = {"alpha", "beta", "gamma", "delta"};
@@ -197,18 +213,24 @@ static partita_status random_value(const tool_job *job, const partita_value_info
         pt_free(strings);
         return status;
     }
-    if (!pt_dtype_bytes(info->dtype, count, &bytes)) return pt_fail(PARTITA_BAD_INPUT, "input '%s': shape overflows", info->name);
+    if (!pt_dtype_bytes(info->dtype, count, &bytes))
+        return pt_fail(PARTITA_BAD_INPUT, "input '%s': shape overflows", info->name);
     unsigned char *data = pt_calloc(bytes + 16, 1);
     if (!data) return PT_OUT_OF_MEMORY();
     uint32_t width = pt_dtype_bits(info->dtype) / 8;
     for (uint64_t i = 0; width && i < count; i++) {
-        if (info->dtype == PARTITA_FLOAT32) ((float *)(void *)data)[i] = (float)next_unit(&state);
-        else if (info->dtype == PARTITA_FLOAT64) ((double *)(void *)data)[i] = next_unit(&state);
+        if (info->dtype == PARTITA_FLOAT32)
+            ((float *)(void *)data)[i] = (float)next_unit(&state);
+        else if (info->dtype == PARTITA_FLOAT64)
+            ((double *)(void *)data)[i] = next_unit(&state);
         /* 1 + 9 bits of fraction below 2: a float16 or bfloat16 of [1, 2), whatever the format's width of exponent. */
-        else if (info->dtype == PARTITA_FLOAT16) ((uint16_t *)(void *)data)[i] = (uint16_t)(0x3c00 - (next_random(&state) & 0x3ff));
-        else if (info->dtype == PARTITA_BFLOAT16) ((uint16_t *)(void *)data)[i] = (uint16_t)(0x3f80 - (next_random(&state) & 0x7f));
+        else if (info->dtype == PARTITA_FLOAT16)
+            ((uint16_t *)(void *)data)[i] = (uint16_t)(0x3c00 - (next_random(&state) & 0x3ff));
+        else if (info->dtype == PARTITA_BFLOAT16)
+            ((uint16_t *)(void *)data)[i] = (uint16_t)(0x3f80 - (next_random(&state) & 0x7f));
         /* 0 or 1: an index that every table has, and a mask. */
-        else data[i * width] = (unsigned char)(next_random(&state) & 1);
+        else
+            data[i * width] = (unsigned char)(next_random(&state) & 1);
     }
     status = partita_value_create(info->dtype, rank, dims, data, out_value);
     pt_free(data);
@@ -238,8 +260,10 @@ partita_status tool_inputs_make(tool_job *job) {
         if (input == PT_NONE) return unknown_input(job, name);
         const partita_value_info *info = partita_model_input(job->model, input);
         partita_value *value = NULL;
-        if (equals[1] == '@') PT_TRY(read_file(job, info, equals + 2, &value));
-        else PT_TRY(parse_literal(job, info, equals + 1, &value));
+        if (equals[1] == '@')
+            PT_TRY(read_file(job, info, equals + 2, &value));
+        else
+            PT_TRY(parse_literal(job, info, equals + 1, &value));
         partita_value_release(job->inputs[input]);
         job->inputs[input] = value;
     }

@@ -57,8 +57,10 @@ partita_status tool_inspect(const tool_options *options) {
     json_object_set_new(document, "load_ms", json_real(load_ms));
     json_object_set_new(document, "private_mib", json_real(memory.private_dirty_mib));
     json_object_set_new(document, "peak_mib", json_real(memory.peak_mib));
-    if (options->given[OPTION_JSON]) status = tool_json_print(json_incref(document));
-    else print_inspection(document);
+    if (options->given[OPTION_JSON])
+        status = tool_json_print(json_incref(document));
+    else
+        print_inspection(document);
 out:
     json_decref(document);
     partita_text_destroy(text);

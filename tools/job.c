@@ -15,8 +15,7 @@ static partita_status api(partita_status status) {
 /* "KEY=VALUE" split at the first or last equals sign; `text` is changed. */
 static partita_status split_pair(char *text, const char *option, bool last, char **out_value) {
     char *equals = last ? strrchr(text, '=') : strchr(text, '=');
-    if (!equals || equals == text)
-        return pt_fail(PARTITA_INVALID_ARGUMENT, "--%s: '%s' has no '='", option, text);
+    if (!equals || equals == text) return pt_fail(PARTITA_INVALID_ARGUMENT, "--%s: '%s' has no '='", option, text);
     *equals = '\0';
     *out_value = equals + 1;
     return PARTITA_OK;
@@ -53,8 +52,7 @@ out:
 }
 
 partita_status tool_job_load(tool_job *job, const char *path) {
-    partita_model_options options = {.size = sizeof(options),
-                                     .copy_weights = job->options->given[OPTION_COPY_WEIGHTS]};
+    partita_model_options options = {.size = sizeof(options), .copy_weights = job->options->given[OPTION_COPY_WEIGHTS]};
     PT_TRY(api(partita_model_load_file(job->context, path, &options, &job->model)));
     job->input_count = partita_model_input_count(job->model);
     job->output_count = partita_model_output_count(job->model);
@@ -99,8 +97,10 @@ static partita_status add_pin_file(pt_arena *arena, const char *path, pin_list *
         while (end < bytes && data[end] != '\n') end++;
         partita_str line = pt_arena_str(arena, (partita_str){data + at, end - at});
         at = end + 1;
-        if (!line.data) status = PT_OUT_OF_MEMORY();
-        else if (line.size && line.data[0] != '#') status = add_pin(arena, line.data, pins);
+        if (!line.data)
+            status = PT_OUT_OF_MEMORY();
+        else if (line.size && line.data[0] != '#')
+            status = add_pin(arena, line.data, pins);
     }
     pt_free(data);
     return status == PARTITA_OK ? status : pt_annotate(status, "%s", path);
@@ -163,8 +163,10 @@ partita_status tool_job_plan(tool_job *job) {
     static const char *const objectives[] = {"latency", "throughput", "memory"};
     static const char *const precisions[] = {"exact", "fast"};
     const tool_options *options = job->options;
-    partita_plan_options plan = {.size = sizeof(plan), .devices = tool_option_text(options, OPTION_DEVICES, NULL),
-                                 .fallback = options->given[OPTION_FALLBACK], .strict = options->given[OPTION_STRICT]};
+    partita_plan_options plan = {.size = sizeof(plan),
+                                 .devices = tool_option_text(options, OPTION_DEVICES, NULL),
+                                 .fallback = options->given[OPTION_FALLBACK],
+                                 .strict = options->given[OPTION_STRICT]};
     plan_parts parts = {0};
     partita_status status;
     PT_CHECK(parse_choice(options, OPTION_OBJECTIVE, objectives, PT_COUNT_OF(objectives), &plan.objective));
@@ -221,8 +223,8 @@ partita_status tool_job_run(tool_job *job) {
         partita_value_release(job->outputs[i]);
         job->outputs[i] = NULL;
     }
-    return api(partita_session_run(job->session, &options, job->inputs, job->input_count, job->outputs,
-                                   job->output_count));
+    return api(
+        partita_session_run(job->session, &options, job->inputs, job->input_count, job->outputs, job->output_count));
 }
 
 void tool_job_deinit(tool_job *job) {

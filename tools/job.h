@@ -13,12 +13,12 @@ typedef struct tool_job {
     partita_model *model;
     partita_plan *plan;
     partita_session *session;
-    tool_values given;       /* inputs from files and the command line */
-    partita_value **inputs;  /* by model input; held */
+    tool_values given;      /* inputs from files and the command line */
+    partita_value **inputs; /* by model input; held */
     uint32_t input_count;
     partita_value **outputs; /* by model output; held */
     uint32_t output_count;
-    double load_ms;          /* from opening the model to a session ready to run, plugin discovery included */
+    double load_ms; /* from opening the model to a session ready to run, plugin discovery included */
 } tool_job;
 
 /* Each step makes the ones before it. */
@@ -41,7 +41,8 @@ json_t *tool_value_json(const partita_value *value, bool with_data);
 partita_status tool_outputs_write(const tool_job *job, const char *path);
 void tool_outputs_print(const tool_job *job, FILE *stream);
 
-/* compare.c: |a - b| <= atol + rtol |b| for floats, NaN equal to NaN; all else equal. MISMATCH with the worst element. */
+/* compare.c: |a - b| <= atol + rtol |b| for floats, NaN equal to NaN; all else equal. MISMATCH with the worst element.
+ */
 typedef struct tool_tolerance {
     double rtol, atol;
     bool widen_bfloat16; /* rtol 2^-6 for bfloat16, as ONNX's own comparison */

@@ -30,8 +30,10 @@ int main(int argc, char **argv) {
     tool_options options;
     partita_status status = tool_options_parse(argc, argv, &options);
     if (status == PARTITA_OK) {
-        if (options.given[OPTION_HELP]) tool_help_print(options.command, stdout);
-        else status = runners[options.command](&options);
+        if (options.given[OPTION_HELP])
+            tool_help_print(options.command, stdout);
+        else
+            status = runners[options.command](&options);
     }
     if (fflush(stdout) != 0 && status == PARTITA_OK) status = pt_fail(PARTITA_IO, "stdout cannot be written");
     if (status != PARTITA_OK) {
@@ -39,8 +41,9 @@ int main(int argc, char **argv) {
         fprintf(stderr, "partita: %s\n", message[0] ? message : partita_status_text(status));
         if (options.given[OPTION_JSON] && !tool_json_is_printed()) {
             json_t *document = tool_json_document();
-            json_object_set_new(document, "error", json_pack("{s:i,s:s,s:s}", "code", (int)status, "status",
-                                                             partita_status_text(status), "message", message));
+            json_object_set_new(document, "error",
+                                json_pack("{s:i,s:s,s:s}", "code", (int)status, "status", partita_status_text(status),
+                                          "message", message));
             tool_json_print(document);
         }
     }

@@ -11,11 +11,11 @@
 static const struct {
     const char *text;
     partita_dtype dtype;
-} descriptions[] = {
-    {"<f4", PARTITA_FLOAT32}, {"<f8", PARTITA_FLOAT64},   {"<f2", PARTITA_FLOAT16},     {"|i1", PARTITA_INT8},
-    {"<i2", PARTITA_INT16},   {"<i4", PARTITA_INT32},     {"<i8", PARTITA_INT64},       {"|u1", PARTITA_UINT8},
-    {"<u2", PARTITA_UINT16},  {"<u4", PARTITA_UINT32},    {"<u8", PARTITA_UINT64},      {"|b1", PARTITA_BOOL},
-    {"<c8", PARTITA_COMPLEX64}, {"<c16", PARTITA_COMPLEX128}};
+} descriptions[] = {{"<f4", PARTITA_FLOAT32},   {"<f8", PARTITA_FLOAT64},    {"<f2", PARTITA_FLOAT16},
+                    {"|i1", PARTITA_INT8},      {"<i2", PARTITA_INT16},      {"<i4", PARTITA_INT32},
+                    {"<i8", PARTITA_INT64},     {"|u1", PARTITA_UINT8},      {"<u2", PARTITA_UINT16},
+                    {"<u4", PARTITA_UINT32},    {"<u8", PARTITA_UINT64},     {"|b1", PARTITA_BOOL},
+                    {"<c8", PARTITA_COMPLEX64}, {"<c16", PARTITA_COMPLEX128}};
 
 void tool_values_deinit(tool_values *values) {
     for (size_t i = 0; i < values->size; i++) {
@@ -100,8 +100,9 @@ static bool parse_header(const unsigned char *data, size_t bytes, npy_header *ou
     memset(out_header, 0, sizeof(*out_header));
     if (bytes < 12 || memcmp(data, "\x93NUMPY", 6) != 0) return false;
     size_t start = data[6] == 1 ? 10 : 12;
-    size_t length = data[6] == 1 ? (size_t)data[8] | (size_t)data[9] << 8
-                                 : (size_t)data[8] | (size_t)data[9] << 8 | (size_t)data[10] << 16 | (size_t)data[11] << 24;
+    size_t length = data[6] == 1
+                        ? (size_t)data[8] | (size_t)data[9] << 8
+                        : (size_t)data[8] | (size_t)data[9] << 8 | (size_t)data[10] << 16 | (size_t)data[11] << 24;
     if (length > 65536 || start + length > bytes) return false;
     char text[65537];
     memcpy(text, data + start, length);
@@ -130,7 +131,8 @@ static size_t encode_utf8(uint32_t code, char *out) {
     if (code < 0x80) return out[0] = (char)code, 1;
     if (code < 0x800) return out[0] = (char)(0xc0 | code >> 6), out[1] = (char)(0x80 | (code & 63)), 2;
     if (code < 0x10000) {
-        out[0] = (char)(0xe0 | code >> 12), out[1] = (char)(0x80 | (code >> 6 & 63)), out[2] = (char)(0x80 | (code & 63));
+        out[0] = (char)(0xe0 | code >> 12), out[1] = (char)(0x80 | (code >> 6 & 63)),
+        out[2] = (char)(0x80 | (code & 63));
         return 3;
     }
     out[0] = (char)(0xf0 | (code >> 18 & 7)), out[1] = (char)(0x80 | (code >> 12 & 63));
@@ -170,7 +172,8 @@ partita_status tool_npy_parse(const char *name, const void *data, size_t bytes, 
     npy_header header;
     if (!parse_header(data, bytes, &header)) return pt_fail(PARTITA_BAD_INPUT, "%s: no numpy array", name);
     uint64_t count, need;
-    if (!pt_dims_count(header.dims, header.rank, &count)) return pt_fail(PARTITA_BAD_INPUT, "%s: shape overflows", name);
+    if (!pt_dims_count(header.dims, header.rank, &count))
+        return pt_fail(PARTITA_BAD_INPUT, "%s: shape overflows", name);
     if (header.fortran_order && header.rank > 1)
         return pt_fail(PARTITA_UNSUPPORTED, "%s: in Fortran order; save numpy.ascontiguousarray of it", name);
     const unsigned char *payload = (const unsigned char *)data + header.data_offset;
@@ -202,7 +205,9 @@ partita_status tool_npy_parse(const char *name, const void *data, size_t bytes, 
 partita_status tool_npz_read(const char *path, tool_values *out_values) {
     int code = 0;
     zip_t *archive = zip_open(path, ZIP_RDONLY, &code);
-    if (!archive) return pt_fail(PARTITA_IO, "%s: no archive that can be read (%s)", path, code == ZIP_ER_NOENT ? "no such file" : "not a zip file");
+    if (!archive)
+        return pt_fail(PARTITA_IO, "%s: no archive that can be read (%s)", path,
+                       code == ZIP_ER_NOENT ? "no such file" : "not a zip file");
     partita_status status = PARTITA_OK;
     char *data = NULL;
     zip_int64_t entries = zip_get_num_entries(archive, 0);
@@ -216,7 +221,8 @@ partita_status tool_npz_read(const char *path, tool_values *out_values) {
         name[size - 4] = '\0';
         zip_file_t *file = zip_fopen_index(archive, (zip_uint64_t)i, 0);
         data = pt_malloc(stat.size ? stat.size : 1);
-        if (!data) status = PT_OUT_OF_MEMORY();
+        if (!data)
+            status = PT_OUT_OF_MEMORY();
         else if (!file || zip_fread(file, data, stat.size) != (zip_int64_t)stat.size)
             status = pt_fail(PARTITA_IO, "%s: entry %s cannot be read", path, stat.name);
         partita_value *value = NULL;
@@ -267,8 +273,8 @@ static bool numpy_description(const partita_value_view *view, char *out, size_t 
 }
 
 /* The file's bytes; the caller frees them with free(), as libzip does. */
-static partita_status npy_bytes(const partita_value_view *view, const char *description, size_t width,
-                                char **out_data, size_t *out_size) {
+static partita_status npy_bytes(const partita_value_view *view, const char *description, size_t width, char **out_data,
+                                size_t *out_size) {
     char header[1024];
     int size = snprintf(header, sizeof(header), "{'descr': '%s', 'fortran_order': False, 'shape': (", description);
     for (uint32_t i = 0; i < view->rank; i++)
@@ -308,8 +314,9 @@ partita_status tool_npz_write(const char *path, const tool_values *values) {
         status = partita_value_view_of(values->data[i].value, &view);
         if (status != PARTITA_OK) break;
         if (!numpy_description(&view, description, sizeof(description), &width)) {
-            fprintf(stderr, "partita: warning npz-cannot-hold: output '%s' (%s) has no type in numpy and is left out of "
-                            "%s; --outputs FILE.json holds everything\n",
+            fprintf(stderr,
+                    "partita: warning npz-cannot-hold: output '%s' (%s) has no type in numpy and is left out of "
+                    "%s; --outputs FILE.json holds everything\n",
                     values->data[i].name, partita_dtype_name(view.dtype), path);
             continue;
         }
@@ -319,8 +326,10 @@ partita_status tool_npz_write(const char *path, const tool_values *values) {
         zip_source_t *source = zip_source_buffer(archive, data, size, 1);
         zip_int64_t index = source ? zip_file_add(archive, name, source, ZIP_FL_OVERWRITE | ZIP_FL_ENC_UTF_8) : -1;
         if (index < 0) {
-            if (source) zip_source_free(source);
-            else free(data);
+            if (source)
+                zip_source_free(source);
+            else
+                free(data);
             status = pt_fail(PARTITA_IO, "%s: %s", path, zip_strerror(archive));
         } else {
             zip_set_file_compression(archive, (zip_uint64_t)index, ZIP_CM_STORE, 0);

@@ -75,7 +75,8 @@ static partita_status parse_option(int argc, char **argv, int *index, tool_optio
     const char *value = equals ? equals + 1 : NULL;
     if (!value) {
         if (*index + 1 >= argc)
-            return pt_fail(PARTITA_INVALID_ARGUMENT, "--%s needs a value: %s", rows[option].name, rows[option].argument);
+            return pt_fail(PARTITA_INVALID_ARGUMENT, "--%s needs a value: %s", rows[option].name,
+                           rows[option].argument);
         value = argv[++*index];
     }
     if (!pt_array_push(&options->values[option], value)) return PT_OUT_OF_MEMORY();
@@ -174,8 +175,10 @@ void tool_help_print(int command, FILE *stream) {
 }
 
 void tool_man_print(FILE *stream) {
-    fprintf(stream, ".TH PARTITA 1 \"\" \"Partita %s\"\n.SH NAME\npartita \\- run ONNX models over accelerator plugins\n"
-                    ".SH SYNOPSIS\n.B partita\nCOMMAND [OPTIONS]\n.SH COMMANDS\n", partita_version());
+    fprintf(stream,
+            ".TH PARTITA 1 \"\" \"Partita %s\"\n.SH NAME\npartita \\- run ONNX models over accelerator plugins\n"
+            ".SH SYNOPSIS\n.B partita\nCOMMAND [OPTIONS]\n.SH COMMANDS\n",
+            partita_version());
     for (int i = 0; i < COMMAND_COUNT; i++)
         fprintf(stream, ".TP\n.B %s %s\n%s\n", commands[i].name, commands[i].arguments, commands[i].text);
     fprintf(stream, ".SH OPTIONS\n");

@@ -45,14 +45,16 @@ static json_t *tensor_json(const partita_value_view *view, bool with_data) {
     json_t *shape = json_array(), *data = with_data ? json_array() : NULL;
     for (uint32_t i = 0; i < view->rank; i++) json_array_append_new(shape, json_integer(view->dims[i]));
     for (uint64_t i = 0; data && i < view->count; i++) json_array_append_new(data, element_json(view, i));
-    json_t *object = json_pack("{s:s,s:s,s:o}", "type", "tensor", "dtype", partita_dtype_name(view->dtype), "shape", shape);
+    json_t *object =
+        json_pack("{s:s,s:s,s:o}", "type", "tensor", "dtype", partita_dtype_name(view->dtype), "shape", shape);
     if (data) json_object_set_new(object, "data", data);
     return object;
 }
 
 static json_t *items_json(const partita_value *value, uint64_t count, bool with_data) {
     json_t *items = json_array();
-    for (uint64_t i = 0; i < count; i++) json_array_append_new(items, tool_value_json(partita_value_item(value, i), with_data));
+    for (uint64_t i = 0; i < count; i++)
+        json_array_append_new(items, tool_value_json(partita_value_item(value, i), with_data));
     return items;
 }
 
@@ -100,7 +102,8 @@ json_t *tool_value_json(const partita_value *value, bool with_data) {
 static partita_status write_json(const tool_job *job, const char *path) {
     json_t *document = json_object();
     for (uint32_t i = 0; i < job->output_count; i++)
-        json_object_set_new(document, partita_model_output(job->model, i)->name, tool_value_json(job->outputs[i], true));
+        json_object_set_new(document, partita_model_output(job->model, i)->name,
+                            tool_value_json(job->outputs[i], true));
     int code = json_dump_file(document, path, JSON_COMPACT | JSON_REAL_PRECISION(17));
     json_decref(document);
     return code == 0 ? PARTITA_OK : pt_fail(PARTITA_IO, "%s: cannot be written", path);
@@ -155,8 +158,14 @@ void tool_outputs_print(const tool_job *job, FILE *stream) {
             fprintf(stream, "none\n");
             continue;
         }
-        if (view.kind == PARTITA_KIND_TENSOR) print_tensor(&view, stream);
-        else fprintf(stream, "%s of %" PRIu64, view.kind == PARTITA_KIND_SEQUENCE ? "sequence" : view.kind == PARTITA_KIND_MAP ? "map" : "value", view.count);
+        if (view.kind == PARTITA_KIND_TENSOR)
+            print_tensor(&view, stream);
+        else
+            fprintf(stream, "%s of %" PRIu64,
+                    view.kind == PARTITA_KIND_SEQUENCE ? "sequence"
+                    : view.kind == PARTITA_KIND_MAP    ? "map"
+                                                       : "value",
+                    view.count);
         fprintf(stream, "\n");
     }
 }

@@ -46,8 +46,10 @@ partita_status tool_plan(const tool_options *options) {
     PT_CHECK(tool_job_inputs(&job));
     PT_CHECK(tool_job_plan(&job));
     PT_CHECK(write_files(&job));
-    if (options->given[OPTION_JSON]) PT_CHECK(partita_plan_json(job.plan, &text));
-    else PT_CHECK(partita_plan_print(job.plan, options->given[OPTION_WHY], &text));
+    if (options->given[OPTION_JSON])
+        PT_CHECK(partita_plan_json(job.plan, &text));
+    else
+        PT_CHECK(partita_plan_print(job.plan, options->given[OPTION_WHY], &text));
     status = print_text(text);
 out:
     tool_job_deinit(&job);
@@ -62,8 +64,10 @@ partita_status tool_explain(const tool_options *options) {
     PT_CHECK(tool_job_session(&job, true));
     PT_CHECK(write_files(&job));
     PT_CHECK(tool_job_run(&job));
-    if (options->given[OPTION_JSON]) PT_CHECK(partita_session_explain_json(job.session, &text));
-    else PT_CHECK(partita_session_explain_print(job.session, &text));
+    if (options->given[OPTION_JSON])
+        PT_CHECK(partita_session_explain_json(job.session, &text));
+    else
+        PT_CHECK(partita_session_explain_print(job.session, &text));
     status = print_text(text);
 out:
     tool_job_deinit(&job);

@@ -12,7 +12,8 @@ static double kilobytes_of(const char *path, const char *key) {
     size_t size = strlen(key);
     while (file && fgets(line, sizeof(line), file)) {
         unsigned long long kilobytes;
-        if (strncmp(line, key, size) == 0 && sscanf(line + size, "%llu", &kilobytes) == 1) mib = (double)kilobytes / 1024;
+        if (strncmp(line, key, size) == 0 && sscanf(line + size, "%llu", &kilobytes) == 1)
+            mib = (double)kilobytes / 1024;
     }
     if (file) fclose(file);
     return mib;
@@ -20,5 +21,6 @@ static double kilobytes_of(const char *path, const char *key) {
 
 tool_process_memory tool_process_memory_now(void) {
     return (tool_process_memory){kilobytes_of("/proc/self/smaps_rollup", "Private_Dirty:"),
-                                 kilobytes_of("/proc/self/status", "VmRSS:"), kilobytes_of("/proc/self/status", "VmHWM:")};
+                                 kilobytes_of("/proc/self/status", "VmRSS:"),
+                                 kilobytes_of("/proc/self/status", "VmHWM:")};
 }

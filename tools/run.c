@@ -29,7 +29,8 @@ out:
 static partita_status print_json(const tool_job *job, double run_ms) {
     json_t *document = tool_json_document(), *outputs = json_object();
     for (uint32_t i = 0; i < job->output_count; i++)
-        json_object_set_new(outputs, partita_model_output(job->model, i)->name, tool_value_json(job->outputs[i], false));
+        json_object_set_new(outputs, partita_model_output(job->model, i)->name,
+                            tool_value_json(job->outputs[i], false));
     json_object_set_new(document, "load_ms", json_real(job->load_ms));
     json_object_set_new(document, "run_ms", json_real(run_ms));
     json_object_set_new(document, "outputs", outputs);
@@ -46,8 +47,10 @@ partita_status tool_run(const tool_options *options) {
     double run_ms = tool_ms_since(start);
     const char *path = tool_option_text(options, OPTION_OUTPUTS, NULL);
     if (path) PT_CHECK(tool_outputs_write(&job, path));
-    if (options->given[OPTION_JSON]) PT_CHECK(print_json(&job, run_ms));
-    else tool_outputs_print(&job, stdout);
+    if (options->given[OPTION_JSON])
+        PT_CHECK(print_json(&job, run_ms));
+    else
+        tool_outputs_print(&job, stdout);
     const char *expected = tool_option_text(options, OPTION_COMPARE, NULL);
     if (expected) status = judge(&job, expected);
 out:

@@ -10,7 +10,8 @@ static partita_status strings_of_item(const pt_item *item, partita_value **out_v
     partita_str *strings = pt_realloc_array(NULL, item->count + 1, sizeof(*strings));
     if (!strings) return PT_OUT_OF_MEMORY();
     for (uint64_t i = 0; i < item->count; i++)
-        strings[i] = (partita_str){(const char *)item->data + item->offsets[i], item->offsets[i + 1] - item->offsets[i]};
+        strings[i] =
+            (partita_str){(const char *)item->data + item->offsets[i], item->offsets[i + 1] - item->offsets[i]};
     partita_status status = partita_value_create_strings(item->rank, item->dims, strings, out_value);
     pt_free(strings);
     return status;

@@ -104,9 +104,7 @@ static partita_status run_data_set(tool_job *job, const char *folder, const tool
         partita_value_release(job->inputs[i]);
         job->inputs[i] = value;
     }
-    if (!job->session) {
-        PT_TRY(tool_job_session(job, false));
-    }
+    if (!job->session) { PT_TRY(tool_job_session(job, false)); }
     PT_TRY(tool_job_run(job));
     for (uint32_t i = 0; i < job->output_count; i++) {
         const partita_value_info *info = partita_model_output(job->model, i);
@@ -220,8 +218,11 @@ static partita_status run_child(const tool_options *options, const char *folder,
         if (!ended) kill(child, SIGKILL);
         while (waitpid(child, &state, 0) < 0 && errno == EINTR) {}
         out->code = ended && WIFEXITED(state) ? WEXITSTATUS(state) : -1;
-        if (!ended) snprintf(out->text, sizeof(out->text), "no answer within %g s", limit_s);
-        else if (WIFSIGNALED(state)) snprintf(out->text, sizeof(out->text), "ended by signal %d (%s)", WTERMSIG(state), strsignal(WTERMSIG(state)));
+        if (!ended)
+            snprintf(out->text, sizeof(out->text), "no answer within %g s", limit_s);
+        else if (WIFSIGNALED(state))
+            snprintf(out->text, sizeof(out->text), "ended by signal %d (%s)", WTERMSIG(state),
+                     strsignal(WTERMSIG(state)));
     }
     close(ends[0]);
     path_list_deinit(&words);
@@ -243,10 +244,13 @@ partita_status tool_test(const tool_options *options) {
         PT_CHECK(run_child(options, cases.data[i], limit_s, &result));
         const char *text = strncmp(result.text, "partita: ", 9) == 0 ? result.text + 9 : result.text;
         bool ok = result.code == 0;
-        if (ok) passed++;
-        else failed++;
+        if (ok)
+            passed++;
+        else
+            failed++;
         if (!ok && !options->given[OPTION_JSON]) printf("failed %s: %s\n", cases.data[i], text);
-        json_array_append_new(rows, json_pack("{s:s,s:b,s:i,s:s}", "case", cases.data[i], "passed", ok, "code", result.code, "text", ok ? "" : text));
+        json_array_append_new(rows, json_pack("{s:s,s:b,s:i,s:s}", "case", cases.data[i], "passed", ok, "code",
+                                              result.code, "text", ok ? "" : text));
     }
     if (options->given[OPTION_JSON]) {
         json_t *document = tool_json_document();

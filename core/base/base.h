@@ -14,12 +14,12 @@
 #define PT_NONE UINT32_MAX
 
 #define PT_PRINTF(format_index, first) __attribute__((format(printf, format_index, first)))
-#define PT_MUST_USE __attribute__((warn_unused_result))
-#define PT_THREAD_LOCAL _Thread_local
-#define PT_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
-#define PT_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define PT_MAX(a, b) ((a) > (b) ? (a) : (b))
-#define PT_UNUSED(x) ((void)(x))
+#define PT_MUST_USE                    __attribute__((warn_unused_result))
+#define PT_THREAD_LOCAL                _Thread_local
+#define PT_COUNT_OF(array)             (sizeof(array) / sizeof((array)[0]))
+#define PT_MIN(a, b)                   ((a) < (b) ? (a) : (b))
+#define PT_MAX(a, b)                   ((a) > (b) ? (a) : (b))
+#define PT_UNUSED(x)                   ((void)(x))
 
 /* Tells the core that this is a spin loop. */
 static inline void pt_cpu_relax(void) {
@@ -47,15 +47,15 @@ int pt_status_exit_code(partita_status code);
 #define PT_OUT_OF_MEMORY() pt_fail(PARTITA_OUT_OF_MEMORY, "out of memory")
 
 /* Returns from the enclosing function when `expr` fails. */
-#define PT_TRY(expr)                                                                            \
-    do {                                                                                        \
-        partita_status pt_try_status_ = (expr);                                                 \
-        if (pt_try_status_ != PARTITA_OK) return pt_try_status_;                                \
+#define PT_TRY(expr)                                                                                                   \
+    do {                                                                                                               \
+        partita_status pt_try_status_ = (expr);                                                                        \
+        if (pt_try_status_ != PARTITA_OK) return pt_try_status_;                                                       \
     } while (0)
 /* Jumps to `out:` with `status` set when `expr` fails. */
-#define PT_CHECK(expr)                                                                          \
-    do {                                                                                        \
-        if ((status = (expr)) != PARTITA_OK) goto out;                                          \
+#define PT_CHECK(expr)                                                                                                 \
+    do {                                                                                                               \
+        if ((status = (expr)) != PARTITA_OK) goto out;                                                                 \
     } while (0)
 
 /* ---- checked arithmetic ---------------------------------------------------------------------- */
@@ -123,7 +123,7 @@ partita_str pt_arena_printf(pt_arena *arena, const char *format, ...) PT_PRINTF(
 /* ---- strings --------------------------------------------------------------------------------- */
 
 #define PT_STR(literal) ((partita_str){(literal), sizeof(literal) - 1})
-#define PT_STR_ARG(s) (int)(s).size, ((s).data ? (s).data : "") /* for "%.*s" */
+#define PT_STR_ARG(s)   (int)(s).size, ((s).data ? (s).data : "") /* for "%.*s" */
 static inline partita_str pt_str(const char *text) { return (partita_str){text, text ? strlen(text) : 0}; }
 static inline bool pt_str_equal(partita_str a, partita_str b) {
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
@@ -144,19 +144,17 @@ void pt_text_printf(pt_text *text, const char *format, ...) PT_PRINTF(2, 3);
 /* ---- arrays ---------------------------------------------------------------------------------- */
 
 /* A growing array: PT_ARRAY(uint32_t) ids = {0}; pt_array_push(&ids, 3) is false when memory is out. */
-#define PT_ARRAY(type)                                                                          \
-    struct {                                                                                    \
-        type *data;                                                                             \
-        size_t size, capacity;                                                                  \
+#define PT_ARRAY(type)                                                                                                 \
+    struct {                                                                                                           \
+        type *data;                                                                                                    \
+        size_t size, capacity;                                                                                         \
     }
 bool pt_array_grow(void *data_pointer, size_t *capacity, size_t need, size_t item_bytes);
-#define pt_array_reserve(array, need)                                                           \
-    ((need) <= (array)->capacity ||                                                             \
-     pt_array_grow(&(array)->data, &(array)->capacity, (need), sizeof(*(array)->data)))
-#define pt_array_push(array, ...)                                                               \
+#define pt_array_reserve(array, need)                                                                                  \
+    ((need) <= (array)->capacity || pt_array_grow(&(array)->data, &(array)->capacity, (need), sizeof(*(array)->data)))
+#define pt_array_push(array, ...)                                                                                      \
     (pt_array_reserve((array), (array)->size + 1) ? ((array)->data[(array)->size++] = (__VA_ARGS__), true) : false)
-#define pt_array_deinit(array)                                                                  \
-    (pt_free((array)->data), (array)->data = NULL, (array)->size = (array)->capacity = 0)
+#define pt_array_deinit(array) (pt_free((array)->data), (array)->data = NULL, (array)->size = (array)->capacity = 0)
 
 /* Map from bytes to uint32_t. Keys are borrowed and must outlive the map. {0} is empty. */
 typedef struct pt_map {

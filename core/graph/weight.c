@@ -168,7 +168,8 @@ void pt_weight_release(pt_weight *weight) {
     pt_free(weight);
 }
 
-/* Guards `aligned` and `aligned_holders` of every weight: copies are made while parts are compiled, not while they run. */
+/* Guards `aligned` and `aligned_holders` of every weight: copies are made while parts are compiled, not while they run.
+ */
 static pthread_mutex_t aligned_lock = PTHREAD_MUTEX_INITIALIZER;
 
 partita_status pt_weight_align(pt_weight *weight, uint32_t alignment, const void **out_data, uint64_t *out_copied) {

@@ -20,7 +20,7 @@ typedef struct pt_weight {
     pt_mapping *mapping; /* held; NULL: `data` is owned (pt_free) */
     int fd;              /* of the mapping's file; -1 */
     uint64_t fd_offset;
-    void *aligned;           /* the copy that pt_weight_align made; NULL */
+    void *aligned; /* the copy that pt_weight_align made; NULL */
     uint32_t aligned_holders;
 } pt_weight;
 
@@ -44,8 +44,8 @@ partita_status pt_weight_create_mapped(pt_mapping *mapping, uint64_t offset, uin
 void pt_weight_retain(pt_weight *weight);
 /*
  * The bytes at an address that is a multiple of `alignment` (a power of two, at most 64): in place where the file gives
- * that, else in a copy that all callers share; *out_copied grows by its bytes when this call made it (NULL is accepted).
- * The copy goes when each caller gave it back, at the latest with the weight. Thread-safe.
+ * that, else in a copy that all callers share; *out_copied grows by its bytes when this call made it (NULL is
+ * accepted). The copy goes when each caller gave it back, at the latest with the weight. Thread-safe.
  */
 partita_status pt_weight_align(pt_weight *weight, uint32_t alignment, const void **out_data, uint64_t *out_copied);
 /* Gives back what pt_weight_align gave. NULL is accepted. */

@@ -11,22 +11,22 @@ typedef struct pt_infer pt_infer; /* inference of one node: core/op/infer.h */
 
 /* Properties of an operator. */
 enum {
-    PT_OP_PURE = 1u,          /* same inputs, same outputs: may be folded, shared, removed */
+    PT_OP_PURE = 1u, /* same inputs, same outputs: may be folded, shared, removed */
     PT_OP_RANDOM = 2u,
-    PT_OP_DATA_SHAPED = 4u,   /* an output's shape depends on data */
-    PT_OP_CONTROL_FLOW = 8u,  /* has bodies */
-    PT_OP_MOVES_DATA = 16u,   /* no arithmetic */
+    PT_OP_DATA_SHAPED = 4u,  /* an output's shape depends on data */
+    PT_OP_CONTROL_FLOW = 8u, /* has bodies */
+    PT_OP_MOVES_DATA = 16u,  /* no arithmetic */
     PT_OP_ELEMENTWISE = 32u
 };
 
 typedef struct pt_schema_attribute {
     const char *name;
-    uint32_t type;             /* PTP_ATTRIBUTE_*; 0: a type proto, not checked */
+    uint32_t type; /* PTP_ATTRIBUTE_*; 0: a type proto, not checked */
     bool required;
     bool has_default;
-    int64_t default_int;       /* INT */
-    float default_float;       /* FLOAT */
-    const char *default_text;  /* STRING; INTS and FLOATS as "1,2" */
+    int64_t default_int;      /* INT */
+    float default_float;      /* FLOAT */
+    const char *default_text; /* STRING; INTS and FLOATS as "1,2" */
 } pt_schema_attribute;
 
 typedef struct pt_schema {

@@ -19,11 +19,11 @@ typedef struct pt_block_unit {
 } pt_block_unit;
 
 typedef struct pt_block {
-    ptp_block *data;       /* one piece of memory */
-    pt_id *values;         /* model's value of each row of values; PT_NONE: a tensor of an attribute */
-    pt_id *nodes;          /* model's node of each row of nodes */
-    uint32_t *value_rows;  /* row of each of the model's values; PT_NONE */
-    pt_id *weights;        /* value of each weight; PT_NONE: a tensor of an attribute */
+    ptp_block *data;           /* one piece of memory */
+    pt_id *values;             /* model's value of each row of values; PT_NONE: a tensor of an attribute */
+    pt_id *nodes;              /* model's node of each row of nodes */
+    uint32_t *value_rows;      /* row of each of the model's values; PT_NONE */
+    pt_id *weights;            /* value of each weight; PT_NONE: a tensor of an attribute */
     const pt_tensor **tensors; /* tensor of each weight, borrowed from the model */
     uint32_t weight_count;
 } pt_block;

@@ -16,13 +16,13 @@ typedef struct pt_registry pt_registry;
 typedef struct pt_device {
     pt_registry *registry;
     struct pt_plugin *plugin;
-    const char *name;          /* "cpu", "opencl:0" as people write it; of a single device of its kind without ":0" */
-    uint32_t index;            /* within the plugin */
+    const char *name; /* "cpu", "opencl:0" as people write it; of a single device of its kind without ":0" */
+    uint32_t index;   /* within the plugin */
     ptp_device_info info;
     ptp_device *handle;
     ptp_device_vtable device;
     ptp_executable_vtable executable;
-    ptp_memory_vtable memory;  /* zeroed without device memory */
+    ptp_memory_vtable memory; /* zeroed without device memory */
     bool has_memory;
 } pt_device;
 
@@ -30,27 +30,27 @@ typedef struct pt_device {
 typedef struct pt_plugin {
     pt_registry *registry;
     char *name, *manifest_path, *library_path;
-    char *message;             /* why it did not load, or why it has no device; "" when fine */
-    partita_status status;     /* of loading: OK also when it has no device */
-    bool opened;               /* an attempt to load it was made */
+    char *message;         /* why it did not load, or why it has no device; "" when fine */
+    partita_status status; /* of loading: OK also when it has no device */
+    bool opened;           /* an attempt to load it was made */
     void *library;
     const ptp_plugin_info *info;
     ptp_plugin_vtable vtable;
     ptp_plugin *handle;
-    ptp_host *host;            /* its services table, with its own fail() context */
+    ptp_host *host; /* its services table, with its own fail() context */
     uint32_t device_count;
     struct pt_device_slot *slots; /* peeked info and, once opened, the device */
     /* From the manifest. */
     uint32_t abi_min, abi_max;
-    bool lists_devices;        /* false: the manifest says nothing about devices, so it may have any kind */
-    const char **kinds;        /* device kinds it may have */
+    bool lists_devices; /* false: the manifest says nothing about devices, so it may have any kind */
+    const char **kinds; /* device kinds it may have */
     uint32_t kind_count;
-    const char **fallbacks;    /* those of them that have the role FALLBACK */
+    const char **fallbacks; /* those of them that have the role FALLBACK */
     uint32_t fallback_count;
-    const char **domains;      /* operator domains */
+    const char **domains; /* operator domains */
     uint32_t domain_count;
-    const char *sanitizer;     /* that it was built with; "" */
-    struct pt_stray *stray;    /* failure texts from the plugin's own threads */
+    const char *sanitizer;  /* that it was built with; "" */
+    struct pt_stray *stray; /* failure texts from the plugin's own threads */
 } pt_plugin;
 
 /* Host services that live above this room (values, runs, inference): core/run fills these before plugins are opened. */
@@ -62,8 +62,8 @@ typedef struct pt_registry_options {
     const char *const *paths; /* searched first; then PARTITA_PLUGIN_PATH (colon separated), then the built-in folder:
                                  beside libpartita or the executable (../lib/partita/plugins) */
     uint32_t path_count;
-    pt_pool *pool;            /* borrowed, outlives the registry */
-    const ptp_host *services; /* rows above this room; copied */
+    pt_pool *pool;             /* borrowed, outlives the registry */
+    const ptp_host *services;  /* rows above this room; copied */
     const ptp_option *options; /* "DEVICE.KEY" rows; copied */
     uint32_t option_count;
 } pt_registry_options;

@@ -40,8 +40,8 @@ partita_status pt_control_stack(const pt_control *control, const pt_value_list *
     }
     pthread_mutex_unlock(&frame->lock);
     known.dims = dims;
-    partita_status status = pt_value_stack(list->items.data, list->items.size, length, axis, reverse, &known,
-                                           control->name, out_value);
+    partita_status status =
+        pt_value_stack(list->items.data, list->items.size, length, axis, reverse, &known, control->name, out_value);
     pt_free(dims);
     return status;
 }

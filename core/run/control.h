@@ -30,8 +30,8 @@ void pt_value_list_clear(pt_value_list *list);
 /* Releases what is in place and takes over `value`. */
 void pt_value_replace(partita_value **place, partita_value *value);
 /*
- * Stacks the list along a new axis, see pt_value_stack; where it is empty, `like` gives the dims, those that are known by
- * now as numbers.
+ * Stacks the list along a new axis, see pt_value_stack; where it is empty, `like` gives the dims, those that are known
+ * by now as numbers.
  */
 partita_status pt_control_stack(const pt_control *control, const pt_value_list *list, uint64_t length, uint32_t axis,
                                 bool reverse, const pt_type *like, partita_value **out_value);

@@ -8,11 +8,11 @@
 typedef struct scan {
     pt_control *control;
     pt_id body;
-    uint32_t first;           /* index of the first state among the node's inputs: 1 in opset 8 */
+    uint32_t first;                   /* index of the first state among the node's inputs: 1 in opset 8 */
     uint32_t states, inputs, outputs; /* numbers of values */
-    partita_value **in;       /* states, slices */
-    partita_value **out;      /* states, scan outputs */
-    pt_value_list *collected; /* by scan output */
+    partita_value **in;               /* states, slices */
+    partita_value **out;              /* states, scan outputs */
+    pt_value_list *collected;         /* by scan output */
 } scan;
 
 static int64_t listed(const pt_node *node, const char *attribute, uint32_t index) {
@@ -96,7 +96,8 @@ static partita_status find_length(const scan *s, int64_t *out_length) {
         const partita_value *from = s->control->inputs[s->states + i];
         uint32_t axis = 0;
         PT_TRY(find_axis(listed(node, "scan_input_axes", i), from->rank, &axis));
-        if (i == 0) *out_length = from->dims[axis];
+        if (i == 0)
+            *out_length = from->dims[axis];
         else if (from->dims[axis] != *out_length)
             return pt_fail(PARTITA_BAD_INPUT, "scan inputs of lengths %lld and %lld", (long long)*out_length,
                            (long long)from->dims[axis]);
@@ -125,7 +126,8 @@ static partita_status run_plain(scan *s) {
         }
         uint32_t o = i - s->states, axis = 0;
         pt_value_list *list = &s->collected[o];
-        uint32_t rank = 1 + (list->items.size ? list->items.data[0]->rank : (uint32_t)PT_MAX(output_type(s, i)->rank, 0));
+        uint32_t rank =
+            1 + (list->items.size ? list->items.data[0]->rank : (uint32_t)PT_MAX(output_type(s, i)->rank, 0));
         PT_TRY(find_axis(listed(node, "scan_output_axes", o), rank, &axis));
         PT_TRY(pt_control_stack(control, list, list->items.size, axis, listed(node, "scan_output_directions", o) != 0,
                                 output_type(s, i), &control->outputs[i]));

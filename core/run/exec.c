@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The executor: steps become ready as what they depend on is issued or complete. Steps of asynchronous devices are issued
- * without waiting, also by the thread that reports a completion; what blocks runs on the thread of the request, after
- * everything that can be issued was.
+ * The executor: steps become ready as what they depend on is issued or complete. Steps of asynchronous devices are
+ * issued without waiting, also by the thread that reports a completion; what blocks runs on the thread of the request,
+ * after everything that can be issued was.
  */
 #include "run/run.h"
 #include <stdatomic.h>
@@ -19,8 +19,10 @@ static bool is_instant(const pt_step *step, const pt_program *program) {
 
 static void push_ready(pt_frame *frame, uint32_t s) {
     const pt_step *step = &frame->program->steps.data[s];
-    if (step->async || is_instant(step, frame->program)) frame->ready_async[frame->ready_async_count++] = s;
-    else frame->ready_sync[frame->ready_sync_count++] = s;
+    if (step->async || is_instant(step, frame->program))
+        frame->ready_async[frame->ready_async_count++] = s;
+    else
+        frame->ready_sync[frame->ready_sync_count++] = s;
 }
 
 /* Takes the first in the order of the plan; PT_NONE when there is none. */
@@ -127,8 +129,7 @@ static partita_status annotate(const pt_frame *frame, uint32_t s, partita_status
 /* This thread's message: a failure that a device reported later, by node and device. */
 static void name_failure(const pt_frame *frame, uint32_t s, partita_status status, const char *message) {
     const pt_device *device = frame->program->steps.data[s].device;
-    pt_fail(status, "%s: %s", device ? device->name : "host",
-            message && message[0] ? message : pt_status_text(status));
+    pt_fail(status, "%s: %s", device ? device->name : "host", message && message[0] ? message : pt_status_text(status));
     annotate(frame, s, status);
 }
 
@@ -154,8 +155,7 @@ static partita_status start_step(pt_frame *frame, uint32_t s, bool *out_pending)
 /* Starts steps that do not block as long as there are any. Called and left with the lock held. */
 static void pump(pt_frame *frame) {
     uint32_t s;
-    while (frame->status == PARTITA_OK &&
-           (s = pop_ready(frame->ready_async, &frame->ready_async_count)) != PT_NONE) {
+    while (frame->status == PARTITA_OK && (s = pop_ready(frame->ready_async, &frame->ready_async_count)) != PT_NONE) {
         bool pending;
         frame->in_flight++;
         pthread_mutex_unlock(&frame->lock);

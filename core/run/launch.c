@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Launching parts: tensors of the ports, the instance for their shapes, memory for outputs and scratch, and what plugins
- * ask of a run.
+ * Launching parts: tensors of the ports, the instance for their shapes, memory for outputs and scratch, and what
+ * plugins ask of a run.
  */
 #include "run/run.h"
 #include <stdatomic.h>
@@ -23,8 +23,11 @@ static partita_status set_new_value(pt_frame *frame, uint32_t slot, partita_dtyp
     const pt_slot *s = &frame->program->slots.data[slot];
     const pt_place *place = &frame->program->build->places[s->place];
     partita_value *value = usable_bound(frame, slot, dtype, rank, dims);
-    if (value) partita_value_retain(value);
-    else PT_TRY(pt_value_create_in(place->device, s->place ? place->domain : PTP_DOMAIN_HOST, dtype, rank, dims, &value));
+    if (value)
+        partita_value_retain(value);
+    else
+        PT_TRY(
+            pt_value_create_in(place->device, s->place ? place->domain : PTP_DOMAIN_HOST, dtype, rank, dims, &value));
     pt_slot_set(frame, slot, value);
     return PARTITA_OK;
 }
@@ -55,8 +58,8 @@ partita_status pt_slot_allocate(pt_frame *frame, uint32_t slot, uint32_t rank, c
 }
 
 /*
- * The dims that are known by now, in a block of their own: the device must not be asked to resize under the frame's lock,
- * which a device that signals from inside another call takes while its own calls are shut.
+ * The dims that are known by now, in a block of their own: the device must not be asked to resize under the frame's
+ * lock, which a device that signals from inside another call takes while its own calls are shut.
  */
 static int64_t *copy_symbols(pt_frame *frame) {
     size_t count = frame->program->build->model->symbols.rows.size;
@@ -112,7 +115,8 @@ static partita_status prepare_output(pt_frame *frame, uint32_t s, uint32_t index
     } else {
         if (value->type.rank > (int32_t)PT_COUNT_OF(dims)) return PARTITA_OK;
         pthread_mutex_lock(&frame->lock);
-        bool known = pt_value_dims(frame->program->build->model, step->part->output_values[index], frame->symbols, dims);
+        bool known =
+            pt_value_dims(frame->program->build->model, step->part->output_values[index], frame->symbols, dims);
         pthread_mutex_unlock(&frame->lock);
         if (!known) return PARTITA_OK;
         PT_TRY(pt_slot_allocate(frame, slot, (uint32_t)value->type.rank, dims));
@@ -131,8 +135,10 @@ static partita_status prepare_scratch(pt_frame *frame, uint32_t s, const pt_inst
     if (room->placed && room->bytes >= instance->scratch_bytes) {
         pt_chunk *chunk = frame->memory.chunks.data[room->chunk];
         exec->scratch = chunk->buffer;
-        if (chunk->buffer) exec->scratch_offset = room->offset;
-        else exec->scratch_data = (char *)chunk->data + room->offset;
+        if (chunk->buffer)
+            exec->scratch_offset = room->offset;
+        else
+            exec->scratch_data = (char *)chunk->data + room->offset;
         return PARTITA_OK;
     }
     partita_value *value;
@@ -164,8 +170,7 @@ partita_status pt_step_launch(pt_frame *frame, uint32_t s, bool *out_pending) {
     for (uint32_t i = 0; i < step->output_count; i++) PT_TRY(prepare_output(frame, s, i));
     PT_TRY(prepare_scratch(frame, s, instance, &exec));
     for (uint32_t i = 0; i < step->queue_before_count; i++)
-        state->waits[i] =
-            (ptp_point){pt_timeline_handle(&frame->steps[step->queue_before[i]].timeline), frame->number};
+        state->waits[i] = (ptp_point){pt_timeline_handle(&frame->steps[step->queue_before[i]].timeline), frame->number};
     if (step->async) exec.done = (ptp_point){pt_timeline_handle(&state->timeline), frame->number};
     PT_TRY(pt_device_call(device, device->executable.exec(step->part->executable, instance->handle, &exec)));
     *out_pending = step->async;
@@ -208,8 +213,8 @@ partita_status pt_run_alloc_output(ptp_run *run, uint32_t index, partita_dtype d
     PT_TRY(output_slot(run, index, &slot));
     const pt_type *type = &program->build->model->values.data[program->slots.data[slot].value].type;
     if (type->dtype != PARTITA_UNDEFINED && type->dtype != dtype)
-        return pt_fail(PARTITA_INVALID_ARGUMENT, "output %u: element type %s, expected %s", index,
-                       pt_dtype_name(dtype), pt_dtype_name(type->dtype));
+        return pt_fail(PARTITA_INVALID_ARGUMENT, "output %u: element type %s, expected %s", index, pt_dtype_name(dtype),
+                       pt_dtype_name(type->dtype));
     PT_TRY(set_new_value(frame, slot, dtype, rank, dims));
     *out = frame->slots[slot].tensor;
     frame->steps[run->step].outputs[index].rank = rank;

@@ -107,8 +107,7 @@ static partita_status bind_dim(const pt_model *model, pt_dim dim, int64_t value,
     if (value < 0) return pt_fail(PARTITA_INVALID_ARGUMENT, "%s: dim %lld is negative", what, (long long)value);
     if (pt_dim_is_exact(dim)) {
         if (dim == value) return PARTITA_OK;
-        return pt_fail(PARTITA_BAD_INPUT, "%s: dim %lld, the model says %lld", what, (long long)value,
-                       (long long)dim);
+        return pt_fail(PARTITA_BAD_INPUT, "%s: dim %lld, the model says %lld", what, (long long)value, (long long)dim);
     }
     if (model->symbols.rows.data[pt_dim_symbol(dim)].op == PT_DIM_BASE) values[pt_dim_symbol(dim)] = value;
     return PARTITA_OK;
@@ -121,8 +120,8 @@ static partita_status apply_shape(const pt_model *model, const partita_input_sha
         if (!pt_str_is(input->name, shape->input)) continue;
         if (input->type.rank < 0) return PARTITA_OK;
         if ((uint32_t)input->type.rank != shape->rank)
-            return pt_fail(PARTITA_BAD_INPUT, "input '%s': rank %u, the model says %d", shape->input,
-                           shape->rank, input->type.rank);
+            return pt_fail(PARTITA_BAD_INPUT, "input '%s': rank %u, the model says %d", shape->input, shape->rank,
+                           input->type.rank);
         for (uint32_t d = 0; d < shape->rank; d++)
             PT_TRY(bind_dim(model, input->type.dims[d], shape->dims[d], shape->input, values));
         return PARTITA_OK;

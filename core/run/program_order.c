@@ -86,9 +86,9 @@ static partita_status add_unmaps(pt_program *program) {
 
 typedef struct linker {
     pt_program *program;
-    uint32_t step;                 /* the one whose predecessors are looked for */
-    uint32_t *seen;                /* by step: the last one that it was a predecessor of, plus one */
-    PT_ARRAY(uint32_t) pairs;      /* predecessor, successor */
+    uint32_t step;            /* the one whose predecessors are looked for */
+    uint32_t *seen;           /* by step: the last one that it was a predecessor of, plus one */
+    PT_ARRAY(uint32_t) pairs; /* predecessor, successor */
     bool failed;
 } linker;
 
@@ -138,8 +138,10 @@ static partita_status link_steps(pt_program *program) {
     if (!l.seen) return PT_OUT_OF_MEMORY();
     for (uint32_t s = 0; s < count; s++) {
         l.step = s;
-        if (program->steps.data[s].kind == PT_STEP_UNMAP) link_unmap(&l, &program->steps.data[s]);
-        else each_read(&program->steps.data[s], link_slot, &l);
+        if (program->steps.data[s].kind == PT_STEP_UNMAP)
+            link_unmap(&l, &program->steps.data[s]);
+        else
+            each_read(&program->steps.data[s], link_slot, &l);
     }
     for (size_t i = 0; i < l.pairs.size; i += 2) {
         program->steps.data[l.pairs.data[i]].successor_count++;
@@ -303,8 +305,7 @@ static partita_status find_key_symbols(pt_program *program) {
     }
     for (uint32_t i = 0; i < count; i++) {
         pt_dim_op op = model->symbols.rows.data[i].op;
-        if (marks[i] && (op == PT_DIM_BASE || op == PT_DIM_DATA))
-            program->key_symbols[program->key_symbol_count++] = i;
+        if (marks[i] && (op == PT_DIM_BASE || op == PT_DIM_DATA)) program->key_symbols[program->key_symbol_count++] = i;
     }
     pt_free(marks);
     return PARTITA_OK;
@@ -326,8 +327,8 @@ static partita_status make_constants(pt_program *program) {
     for (size_t i = 0; i < program->slots.size; i++) {
         const pt_slot *slot = &program->slots.data[i];
         if (slot->kind != PT_SLOT_CONSTANT) continue;
-        PT_TRY(pt_value_create_constant(program->build->model->values.data[slot->value].constant,
-                                        &program->constants[i]));
+        PT_TRY(
+            pt_value_create_constant(program->build->model->values.data[slot->value].constant, &program->constants[i]));
     }
     return PARTITA_OK;
 }

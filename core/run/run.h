@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Running a program once: a request, its frames (one per program under way, bodies inside), and the state of their slots
- * and steps.
+ * Running a program once: a request, its frames (one per program under way, bodies inside), and the state of their
+ * slots and steps.
  */
 #ifndef PT_RUN_RUN_H
 #define PT_RUN_RUN_H
@@ -13,11 +13,11 @@
 /* What all frames of one run share. */
 typedef struct pt_request {
     partita_session *session;
-    pt_build *build;          /* held */
-    uint64_t deadline_ns;     /* monotonic; 0: none */
+    pt_build *build;      /* held */
+    uint64_t deadline_ns; /* monotonic; 0: none */
     _Atomic bool cancelled;
-    pthread_mutex_t lock;     /* guards `waiting` */
-    struct pt_frame *waiting; /* frame whose thread sleeps: cancelling wakes it */
+    pthread_mutex_t lock;            /* guards `waiting` */
+    struct pt_frame *waiting;        /* frame whose thread sleeps: cancelling wakes it */
     _Atomic uint32_t failed_cluster; /* cluster whose device failed; PT_NONE. Frames set it under their own locks */
 } pt_request;
 
@@ -28,24 +28,24 @@ struct ptp_run {
 };
 
 typedef struct pt_slot_state {
-    partita_value *value;  /* held; NULL: in the arena or a view */
-    pt_chunk *chunk;       /* of the arena that it lies in; NULL */
+    partita_value *value; /* held; NULL: in the arena or a view */
+    pt_chunk *chunk;      /* of the arena that it lies in; NULL */
     uint64_t chunk_offset;
-    void *mapped;          /* host view of a device's memory */
+    void *mapped; /* host view of a device's memory */
     ptp_tensor tensor;
 } pt_slot_state;
 
 typedef struct pt_step_state {
-    uint32_t unmet;        /* predecessors that must still be issued or complete */
+    uint32_t unmet; /* predecessors that must still be issued or complete */
     bool issued, complete;
-    bool signalled;        /* complete before the issuing thread came back: what it is told then */
+    bool signalled; /* complete before the issuing thread came back: what it is told then */
     partita_status signal_status;
     char signal_message[256];
-    pt_timeline timeline;  /* of async steps */
+    pt_timeline timeline; /* of async steps */
     bool has_timeline;
     struct ptp_run run;
     ptp_tensor *inputs, *outputs; /* of a launch */
-    pt_instance *late;     /* instance that was made for this launch; held */
+    pt_instance *late;            /* instance that was made for this launch; held */
     ptp_copy *copies;
     ptp_point *waits;
     uint64_t begin_ns;
@@ -63,8 +63,8 @@ typedef struct pt_frame {
     pt_slot_state *slots;
     pt_step_state *steps;
     partita_value *const *bound; /* by output: where the caller wants it; NULL entries */
-    uint64_t number;       /* of the run: what the steps' timelines are signalled with */
-    pthread_mutex_t lock;  /* guards what follows, the steps' states and slots that are not ready */
+    uint64_t number;             /* of the run: what the steps' timelines are signalled with */
+    pthread_mutex_t lock;        /* guards what follows, the steps' states and slots that are not ready */
     pthread_cond_t moved;
     uint32_t *ready_async, *ready_sync; /* steps that may start */
     uint32_t ready_async_count, ready_sync_count;

@@ -133,8 +133,10 @@ partita_status partita_session_run(partita_session *session, const partita_run_o
     pt_request_init(&request, session, options);
     partita_status status = pt_request_run(&request, inputs, input_count, outputs, results, output_count);
     for (uint32_t i = 0; status == PARTITA_OK && i < output_count; i++) {
-        if (outputs[i]) partita_value_release(results[i]); /* bound: the caller's own */
-        else outputs[i] = results[i];
+        if (outputs[i])
+            partita_value_release(results[i]); /* bound: the caller's own */
+        else
+            outputs[i] = results[i];
     }
     pt_request_deinit(&request);
     pt_session_leave(session);

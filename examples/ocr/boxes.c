@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define THRESHOLD 0.3f
+#define THRESHOLD     0.3f
 #define BOX_THRESHOLD 0.5f
-#define UNCLIP 1.6f
-#define MIN_SIDE 3.0f
+#define UNCLIP        1.6f
+#define MIN_SIDE      3.0f
 
 typedef struct point {
     float x, y;
@@ -142,11 +142,13 @@ static void threshold_map(const float *map, int width, int height, unsigned char
         }
 }
 
-int boxes_find(const float *map, int width, int height, float scale_x, float scale_y, text_box *out_boxes, int capacity) {
+int boxes_find(const float *map, int width, int height, float scale_x, float scale_y, text_box *out_boxes,
+               int capacity) {
     int pixels = width * height, found = 0;
     unsigned char *mask = malloc((size_t)pixels);
     int *stack = malloc((size_t)pixels * sizeof(*stack));
-    point *points = malloc(((size_t)pixels + 1) * sizeof(*points)), *hull = malloc(((size_t)pixels + 2) * sizeof(*hull));
+    point *points = malloc(((size_t)pixels + 1) * sizeof(*points)),
+          *hull = malloc(((size_t)pixels + 2) * sizeof(*hull));
     if (!mask || !stack || !points || !hull) found = -1;
     if (found == 0) threshold_map(map, width, height, mask);
     for (int start = 0; found >= 0 && start < pixels && found < capacity; start++) {

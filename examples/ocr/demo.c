@@ -8,10 +8,10 @@
 #include <string.h>
 #include <time.h>
 
-#define MAX_LINES 256
-#define DEVICES "cpu,opencl,vulkan"
-#define LEAST_SHARE 0.2      /* of the FLOPs, for each device of the third run */
-#define LEAST_CROSSINGS 3    /* edges in each of the six directions, over both models */
+#define MAX_LINES       256
+#define DEVICES         "cpu,opencl,vulkan"
+#define LEAST_SHARE     0.2 /* of the FLOPs, for each device of the third run */
+#define LEAST_CROSSINGS 3   /* edges in each of the six directions, over both models */
 
 static const char *const devices[3] = {"cpu", "opencl", "vulkan"};
 static const char *const model_names[2] = {"detector", "recogniser"};

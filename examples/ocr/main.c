@@ -18,16 +18,20 @@ typedef struct arguments {
 static bool parse(int argc, char **argv, arguments *out) {
     memset(out, 0, sizeof(*out));
     for (int i = 1; i < argc; i++) {
-        const char **value = strcmp(argv[i], "--det") == 0         ? &out->model_paths[DETECTOR]
-                             : strcmp(argv[i], "--rec") == 0       ? &out->model_paths[RECOGNISER]
-                             : strcmp(argv[i], "--devices") == 0   ? &out->devices
-                             : strcmp(argv[i], "--det-pins") == 0  ? &out->pins[DETECTOR]
-                             : strcmp(argv[i], "--rec-pins") == 0  ? &out->pins[RECOGNISER]
-                                                                   : NULL;
-        if (strcmp(argv[i], "--demo") == 0) out->demo = true;
-        else if (value && i + 1 < argc) *value = argv[++i];
-        else if (!value && argv[i][0] != '-' && !out->picture) out->picture = argv[i];
-        else return false;
+        const char **value = strcmp(argv[i], "--det") == 0        ? &out->model_paths[DETECTOR]
+                             : strcmp(argv[i], "--rec") == 0      ? &out->model_paths[RECOGNISER]
+                             : strcmp(argv[i], "--devices") == 0  ? &out->devices
+                             : strcmp(argv[i], "--det-pins") == 0 ? &out->pins[DETECTOR]
+                             : strcmp(argv[i], "--rec-pins") == 0 ? &out->pins[RECOGNISER]
+                                                                  : NULL;
+        if (strcmp(argv[i], "--demo") == 0)
+            out->demo = true;
+        else if (value && i + 1 < argc)
+            *value = argv[++i];
+        else if (!value && argv[i][0] != '-' && !out->picture)
+            out->picture = argv[i];
+        else
+            return false;
     }
     bool pinned = out->pins[DETECTOR] && out->pins[RECOGNISER];
     return out->model_paths[DETECTOR] && out->model_paths[RECOGNISER] && out->picture && (pinned || !out->demo);
@@ -49,8 +53,9 @@ static int read_once(partita_model *const models[2], const arguments *given, con
 int main(int argc, char **argv) {
     arguments given;
     if (!parse(argc, argv, &given)) {
-        fprintf(stderr, "usage: ocr --det MODEL --rec MODEL [--devices LIST] [--det-pins FILE --rec-pins FILE] [--demo] "
-                        "PICTURE.ppm\n");
+        fprintf(stderr,
+                "usage: ocr --det MODEL --rec MODEL [--devices LIST] [--det-pins FILE --rec-pins FILE] [--demo] "
+                "PICTURE.ppm\n");
         return 1;
     }
     picture image = {0};

@@ -32,7 +32,8 @@ typedef struct text_box {
  * picture, in reading order. Returns their number, at most `capacity`; -1 when memory is out.
  * As PP-OCR's own post-processing (DB, https://arxiv.org/abs/1911.08947): threshold 0.3, mean score 0.5, unclip 1.6.
  */
-int boxes_find(const float *map, int width, int height, float scale_x, float scale_y, text_box *out_boxes, int capacity);
+int boxes_find(const float *map, int width, int height, float scale_x, float scale_y, text_box *out_boxes,
+               int capacity);
 
 typedef struct text_line {
     text_box box;
@@ -42,10 +43,10 @@ typedef struct text_line {
 
 /* The two models under one choice of devices. */
 typedef struct reader {
-    partita_model *models[2];    /* detector, recogniser; borrowed */
+    partita_model *models[2]; /* detector, recogniser; borrowed */
     partita_session *sessions[2];
     partita_plan *plans[2];
-    const char *characters;      /* of the recogniser's metadata: one a line; borrowed */
+    const char *characters; /* of the recogniser's metadata: one a line; borrowed */
 } reader;
 
 enum { DETECTOR = 0, RECOGNISER = 1 };

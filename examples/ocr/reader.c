@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_SIDE 960   /* of the detector's input */
-#define SIDE_STEP 32   /* its sides are multiples of this */
-#define LINE_HEIGHT 48 /* of the recogniser's input */
-#define LINE_WIDTH 320 /* at least; longer lines are wider */
-#define MIN_SCORE 0.5f
+#define MAX_SIDE    960 /* of the detector's input */
+#define SIDE_STEP   32  /* its sides are multiples of this */
+#define LINE_HEIGHT 48  /* of the recogniser's input */
+#define LINE_WIDTH  320 /* at least; longer lines are wider */
+#define MIN_SCORE   0.5f
 
 static bool failed(const char *what) {
     fprintf(stderr, "ocr: %s: %s\n", what, partita_last_error());
@@ -196,8 +196,10 @@ int reader_read(reader *self, const picture *image, text_line *out_lines, int ca
     int found = boxes ? detect(self, image, boxes, capacity) : -1, kept = 0;
     for (int i = 0; i < found; i++) {
         out_lines[kept].box = boxes[i];
-        if (!recognise(self, image, &out_lines[kept])) found = -1;
-        else if (out_lines[kept].score >= MIN_SCORE && out_lines[kept].text[0]) kept++;
+        if (!recognise(self, image, &out_lines[kept]))
+            found = -1;
+        else if (out_lines[kept].score >= MIN_SCORE && out_lines[kept].text[0])
+            kept++;
     }
     free(boxes);
     return found < 0 ? -1 : kept;

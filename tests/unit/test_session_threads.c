@@ -156,8 +156,8 @@ static bool run_bound(partita_session *session, const job *j, partita_value **in
 
 static bool run_plain(partita_session *session, const job *j, partita_value **inputs) {
     partita_value *outputs[OUTPUTS] = {NULL};
-    bool good = partita_session_run(session, NULL, inputs, INPUTS, outputs, OUTPUTS) == PARTITA_OK &&
-                outputs_equal(j, outputs);
+    bool good =
+        partita_session_run(session, NULL, inputs, INPUTS, outputs, OUTPUTS) == PARTITA_OK && outputs_equal(j, outputs);
     if (!good) print_error("plain: %s\n", partita_last_error());
     release(outputs, OUTPUTS);
     return good;
@@ -224,10 +224,10 @@ static void drop_message(void *user, int32_t level, const char *message) {
 
 static partita_session *start_session(const char *devices, uint64_t seed, const partita_option *options, uint32_t count,
                                       partita_context **out_context) {
-    const partita_context_options context = {.size = sizeof(context), .options = options, .option_count = count,
-                                             .threads = 3, .log = drop_message};
-    const partita_plan_options plan_options = {.size = sizeof(plan_options), .devices = devices,
-                                               .pin_random = seed > 0, .random_seed = seed};
+    const partita_context_options context = {
+        .size = sizeof(context), .options = options, .option_count = count, .threads = 3, .log = drop_message};
+    const partita_plan_options plan_options = {
+        .size = sizeof(plan_options), .devices = devices, .pin_random = seed > 0, .random_seed = seed};
     partita_session_options session_options = {.size = sizeof(session_options), .measure = 1};
     partita_model *model;
     partita_plan *plan;

@@ -17,9 +17,10 @@
 #include <partita/block.h>
 #include <stdbool.h>
 
-#define CPU_MAX_RANK   16
-#define CPU_MAX_INPUTS 64 /* of kernels that look at all inputs at once by a fixed array; variadic ones have no limit  \
-                           */
+#define CPU_MAX_RANK 16
+#define CPU_MAX_INPUTS                                                                                                 \
+    64 /* of kernels that look at all inputs at once by a fixed array; variadic ones have no limit                     \
+        */
 
 typedef struct cpu_tensor {
     partita_kind kind; /* NONE: an absent optional input or output */

@@ -22,9 +22,7 @@ static inline void ptp_row_read(const ptp_block *block, const ptp_table *table, 
 }
 
 /** Address of what `ref` names: elements of the type that the field's comment says. */
-static inline const void *ptp_ref_data(const ptp_block *block, ptp_ref ref) {
-    return (const char *)block + ref.offset;
-}
+static inline const void *ptp_ref_data(const ptp_block *block, ptp_ref ref) { return (const char *)block + ref.offset; }
 static inline partita_str ptp_ref_str(const ptp_block *block, ptp_ref ref) {
     partita_str text = {(const char *)block + ref.offset, ref.count};
     return text;

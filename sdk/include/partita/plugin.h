@@ -56,7 +56,8 @@ typedef struct ptp_extension {
 /* ==== The relocatable block ======================================================================================
  *
  * A model, or a part of one, as tables in one piece of memory: offsets from the block's start, no pointers, so that an
- * isolated plugin maps the same bytes. Rows are read through the accessors of <partita/block.h>, which respect `stride`.
+ * isolated plugin maps the same bytes. Rows are read through the accessors of <partita/block.h>, which respect
+ * `stride`.
  */
 
 /** `count` elements at `offset` bytes from the block's start. What an element is, the field says. */
@@ -93,19 +94,19 @@ typedef struct ptp_graph_row {
     ptp_ref name;        /* char */
     uint32_t first_node; /* nodes of a graph are neighbours in the table */
     uint32_t node_count;
-    ptp_ref inputs;      /* uint32_t: rows of values. Of graph 0 of a part: its ports, in order */
-    ptp_ref outputs;     /* uint32_t */
-    uint32_t parent;     /* row of the node whose body this is; PARTITA_NONE for graph 0 */
+    ptp_ref inputs;  /* uint32_t: rows of values. Of graph 0 of a part: its ports, in order */
+    ptp_ref outputs; /* uint32_t */
+    uint32_t parent; /* row of the node whose body this is; PARTITA_NONE for graph 0 */
     uint32_t reserved;
 } ptp_graph_row;
 
 /** Flags of a value. */
 enum {
-    PTP_VALUE_INPUT = 1u,        /* input of its graph */
-    PTP_VALUE_OUTPUT = 2u,       /* output of its graph */
-    PTP_VALUE_CONSTANT = 4u,     /* has a weight, or its bytes in `data` */
-    PTP_VALUE_DATA_SHAPED = 8u,  /* a dim depends on data: known only when its producer ran */
-    PTP_VALUE_SMALL_KNOWN = 16u  /* `data` holds the value for the nominal shapes; it follows from input shapes alone */
+    PTP_VALUE_INPUT = 1u,       /* input of its graph */
+    PTP_VALUE_OUTPUT = 2u,      /* output of its graph */
+    PTP_VALUE_CONSTANT = 4u,    /* has a weight, or its bytes in `data` */
+    PTP_VALUE_DATA_SHAPED = 8u, /* a dim depends on data: known only when its producer ran */
+    PTP_VALUE_SMALL_KNOWN = 16u /* `data` holds the value for the nominal shapes; it follows from input shapes alone */
 };
 
 typedef struct ptp_value_row {
@@ -116,20 +117,20 @@ typedef struct ptp_value_row {
     uint32_t element;   /* partita_kind of a sequence's or optional's item */
     int32_t rank;       /* -1: not known */
     uint32_t flags;
-    ptp_ref dims;       /* int64_t[rank]: exact, or -1 where only a run tells */
-    ptp_ref nominal;    /* int64_t[rank]: those that costs are for; -1 where not known */
-    ptp_ref dim_names;  /* ptp_ref[rank] to char; empty for an exact or unnamed dim */
-    uint32_t producer;  /* row of a node; PARTITA_NONE for inputs and constants */
-    uint32_t weight;    /* index of ptp_compile.weights; PARTITA_NONE when not a weight */
-    ptp_ref data;       /* bytes of a small constant (at most 4 KiB), packed, row-major; empty otherwise */
-    uint64_t bytes;     /* at nominal shapes; 0 when not known */
+    ptp_ref dims;      /* int64_t[rank]: exact, or -1 where only a run tells */
+    ptp_ref nominal;   /* int64_t[rank]: those that costs are for; -1 where not known */
+    ptp_ref dim_names; /* ptp_ref[rank] to char; empty for an exact or unnamed dim */
+    uint32_t producer; /* row of a node; PARTITA_NONE for inputs and constants */
+    uint32_t weight;   /* index of ptp_compile.weights; PARTITA_NONE when not a weight */
+    ptp_ref data;      /* bytes of a small constant (at most 4 KiB), packed, row-major; empty otherwise */
+    uint64_t bytes;    /* at nominal shapes; 0 when not known */
 } ptp_value_row;
 
 typedef struct ptp_node_row {
-    ptp_ref op;         /* char */
-    ptp_ref domain;     /* char; "" is ai.onnx */
-    ptp_ref name;       /* char: the source node, as people see it */
-    int32_t since;      /* version of the operator: since_version of the schema in force */
+    ptp_ref op;     /* char */
+    ptp_ref domain; /* char; "" is ai.onnx */
+    ptp_ref name;   /* char: the source node, as people see it */
+    int32_t since;  /* version of the operator: since_version of the schema in force */
     uint32_t graph;
     ptp_ref inputs;     /* uint32_t: rows of values; PARTITA_NONE for an absent optional input */
     ptp_ref outputs;    /* uint32_t */
@@ -138,7 +139,7 @@ typedef struct ptp_node_row {
     ptp_ref captures;   /* uint32_t: values that bodies take from outside */
     uint32_t unit;      /* PARTITA_NONE in the block of a part */
     uint32_t reserved;
-    uint64_t flops;     /* at nominal shapes; 2 per multiply-add */
+    uint64_t flops; /* at nominal shapes; 2 per multiply-add */
 } ptp_node_row;
 
 /** Type of an attribute, and what `data` holds. */
@@ -190,13 +191,13 @@ typedef struct ptp_tensor {
     partita_dtype dtype;
     uint32_t rank;
     const int64_t *dims;
-    uint32_t domain;    /* index into the device's domains; of a part on the host PTP_DOMAIN_HOST */
+    uint32_t domain; /* index into the device's domains; of a part on the host PTP_DOMAIN_HOST */
     uint32_t reserved;
     ptp_buffer *buffer; /* of the device that runs; NULL in host memory */
     uint64_t offset;    /* bytes into `buffer` */
     void *data;         /* in host memory; else NULL. NULL too for an absent optional input */
     uint64_t bytes;
-    ptp_value *value;   /* handle; NULL for a dense tensor of numbers */
+    ptp_value *value; /* handle; NULL for a dense tensor of numbers */
 } ptp_tensor;
 
 /** Domain number of ordinary host memory, for every device. */
@@ -217,8 +218,8 @@ typedef struct ptp_point {
 /* ==== Services of the host ======================================================================================= */
 
 /**
- * Valid from ptp_plugin_vtable.start until stop returned. Every function is thread-safe unless said, and takes `self` of
- * the table. A field beyond `size` is absent.
+ * Valid from ptp_plugin_vtable.start until stop returned. Every function is thread-safe unless said, and takes `self`
+ * of the table. A field beyond `size` is absent.
  */
 typedef struct ptp_host {
     uint32_t size;
@@ -268,8 +269,7 @@ typedef struct ptp_host {
     partita_status (*value_strings)(void *self, const ptp_value *value, const uint64_t **out_offsets,
                                     const char **out_bytes, uint64_t *out_count);
     /** Sparse: values [nnz], indices int64 [nnz] (linear) or [nnz, rank], as ONNX's SparseTensorProto. */
-    partita_status (*value_sparse)(void *self, const ptp_value *value, ptp_value **out_values,
-                                   ptp_value **out_indices);
+    partita_status (*value_sparse)(void *self, const ptp_value *value, ptp_value **out_values, ptp_value **out_indices);
     /** Items of a sequence; of an optional 0 or 1; of a map 2: keys (a tensor), values (a tensor or sequence). */
     uint64_t (*value_count)(void *self, const ptp_value *value);
     ptp_value *(*value_item)(void *self, const ptp_value *value, uint64_t index);
@@ -307,16 +307,16 @@ typedef struct ptp_host {
 
 /** Roles and properties of a device. */
 enum {
-    PTP_DEVICE_FALLBACK = 1u,     /* folds constants at load; what --fallback adds */
-    PTP_DEVICE_REFERENCE = 2u,    /* exact and complete; never chosen unless named */
-    PTP_DEVICE_SIMULATED = 4u,    /* never chosen unless named */
-    PTP_DEVICE_EMULATED = 8u,     /* the driver emulates a device on the host's cores: not chosen unless named */
-    PTP_DEVICE_ASYNC = 16u,       /* exec and copy return before the work is done */
-    PTP_DEVICE_IN_ORDER = 32u,    /* work enqueued later starts after work enqueued earlier is complete: the host need
-                                     not wait between two steps on this device */
-    PTP_DEVICE_ALL_KINDS = 64u,   /* takes values of every kind; otherwise dense tensors of numbers only */
-    PTP_DEVICE_CONCURRENT = 128u  /* exec and copy may be called from several threads at once for different
-                                     instances or runs; otherwise the host serialises calls per device */
+    PTP_DEVICE_FALLBACK = 1u,    /* folds constants at load; what --fallback adds */
+    PTP_DEVICE_REFERENCE = 2u,   /* exact and complete; never chosen unless named */
+    PTP_DEVICE_SIMULATED = 4u,   /* never chosen unless named */
+    PTP_DEVICE_EMULATED = 8u,    /* the driver emulates a device on the host's cores: not chosen unless named */
+    PTP_DEVICE_ASYNC = 16u,      /* exec and copy return before the work is done */
+    PTP_DEVICE_IN_ORDER = 32u,   /* work enqueued later starts after work enqueued earlier is complete: the host need
+                                    not wait between two steps on this device */
+    PTP_DEVICE_ALL_KINDS = 64u,  /* takes values of every kind; otherwise dense tensors of numbers only */
+    PTP_DEVICE_CONCURRENT = 128u /* exec and copy may be called from several threads at once for different
+                                    instances or runs; otherwise the host serialises calls per device */
 };
 
 /** What memory a domain is. */
@@ -327,43 +327,43 @@ enum {
     PTP_HANDLE_HOST_POINTER = 0, /* handle is an address */
     PTP_HANDLE_OPAQUE_FD = 1,    /* Vulkan/CUDA opaque fd; the importer owns a duplicate */
     PTP_HANDLE_DMA_BUF = 2,
-    PTP_HANDLE_MEMFD = 3,        /* ordinary shared memory: mmap it */
+    PTP_HANDLE_MEMFD = 3, /* ordinary shared memory: mmap it */
     PTP_HANDLE_CUDA_IPC = 4,
     PTP_HANDLE_COUNT = 5
 };
 
 typedef struct ptp_domain_info {
     uint32_t size;
-    uint32_t memory;       /* PTP_MEMORY_* */
+    uint32_t memory; /* PTP_MEMORY_* */
     char name[32];
-    uint64_t bytes_total;  /* 0: not known */
+    uint64_t bytes_total; /* 0: not known */
     uint64_t bytes_free;
-    uint64_t max_buffer;   /* largest buffer; 0: no limit known */
-    uint64_t max_binding;  /* largest tensor a kernel can see (a storage buffer's range); 0: no limit known */
-    uint32_t alignment;    /* of buffers' and tensors' offsets */
+    uint64_t max_buffer;       /* largest buffer; 0: no limit known */
+    uint64_t max_binding;      /* largest tensor a kernel can see (a storage buffer's range); 0: no limit known */
+    uint32_t alignment;        /* of buffers' and tensors' offsets */
     uint32_t import_alignment; /* of address and size of an imported host pointer; 0: cannot import one */
-    uint32_t export_mask;  /* 1u << PTP_HANDLE_* */
+    uint32_t export_mask;      /* 1u << PTP_HANDLE_* */
     uint32_t import_mask;
 } ptp_domain_info;
 
-#define PTP_MAX_DOMAINS 4
+#define PTP_MAX_DOMAINS   4
 #define PTP_MAX_RESOURCES 4
 
 typedef struct ptp_device_info {
     uint32_t size;
-    uint32_t flags;         /* PTP_DEVICE_* */
-    char kind[32];          /* "cpu", "opencl": the host numbers devices of one kind from 0 */
+    uint32_t flags; /* PTP_DEVICE_* */
+    char kind[32];  /* "cpu", "opencl": the host numbers devices of one kind from 0 */
     char description[128];
     char vendor[64];
-    char driver[64];        /* version */
+    char driver[64];                       /* version */
     char resources[PTP_MAX_RESOURCES][48]; /* "host-cores", "pci:0000:01:00.0"; devices that share one take turns */
-    uint32_t domain_count;  /* 0: works in host memory only */
+    uint32_t domain_count;                 /* 0: works in host memory only */
     uint32_t reserved;
     ptp_domain_info domains[PTP_MAX_DOMAINS]; /* domain 0 is where parts compute */
-    double flops_per_us;    /* float32, sustained; 0: not known */
-    double bytes_per_us;    /* of its memory */
-    double launch_us;       /* one part */
-    double copy_us;         /* one copy from or to host memory: fixed part */
+    double flops_per_us;                      /* float32, sustained; 0: not known */
+    double bytes_per_us;                      /* of its memory */
+    double launch_us;                         /* one part */
+    double copy_us;                           /* one copy from or to host memory: fixed part */
     double copy_bytes_per_us;
     uint64_t uuid[2];
 } ptp_device_info;
@@ -392,13 +392,13 @@ enum {
 
 typedef struct ptp_answer {
     uint32_t size;
-    uint32_t can;          /* PTP_NO, PTP_YES, PTP_ONLY_IF */
+    uint32_t can; /* PTP_NO, PTP_YES, PTP_ONLY_IF */
     uint32_t condition;
     uint32_t reason;       /* partita_reason: for a no, never NONE */
     double us;             /* time at nominal shapes, without launch; < 0: not known, the host's roofline counts */
     uint64_t weight_bytes; /* kept on the device */
     uint64_t scratch_bytes;
-    char text[160];        /* the cause with its numbers: "rank 6, at most 5" */
+    char text[160]; /* the cause with its numbers: "rank 6, at most 5" */
 } ptp_answer;
 
 typedef struct ptp_ask {
@@ -432,14 +432,14 @@ enum { PTP_ROUTE_NONE = 0, PTP_ROUTE_SHARE = 1, PTP_ROUTE_IMPORT = 2, PTP_ROUTE_
 /** Asked of both sides of an edge; the cheapest route that both can do is taken. */
 typedef struct ptp_route {
     uint32_t size;
-    uint32_t outgoing;              /* 1: this device is the source, 0: the target */
-    uint32_t domain;                /* of this device */
-    uint32_t peer_memory;           /* PTP_MEMORY_* of the other side; host memory: PTP_MEMORY_HOST */
-    const ptp_device_info *peer;    /* NULL: host memory */
-    uint32_t route;                 /* in: the route considered; out: PTP_ROUTE_NONE when this side cannot */
-    uint32_t handle;                /* of PTP_ROUTE_IMPORT: PTP_HANDLE_* */
-    double us;                      /* out: price, fixed part */
-    double us_per_byte;             /* out */
+    uint32_t outgoing;           /* 1: this device is the source, 0: the target */
+    uint32_t domain;             /* of this device */
+    uint32_t peer_memory;        /* PTP_MEMORY_* of the other side; host memory: PTP_MEMORY_HOST */
+    const ptp_device_info *peer; /* NULL: host memory */
+    uint32_t route;              /* in: the route considered; out: PTP_ROUTE_NONE when this side cannot */
+    uint32_t handle;             /* of PTP_ROUTE_IMPORT: PTP_HANDLE_* */
+    double us;                   /* out: price, fixed part */
+    double us_per_byte;          /* out */
 } ptp_route;
 
 /* ==== Compile ==================================================================================================== */
@@ -454,27 +454,27 @@ enum {
 
 typedef struct ptp_weight {
     uint32_t size;
-    uint32_t mode;      /* out */
-    uint64_t id;        /* equal ids are equal bytes, within this process */
-    const void *data;   /* packed, row-major, aligned to the element and at least 16 bytes */
+    uint32_t mode;    /* out */
+    uint64_t id;      /* equal ids are equal bytes, within this process */
+    const void *data; /* packed, row-major, aligned to the element and at least 16 bytes */
     uint64_t bytes;
-    int32_t fd;         /* file that holds it; -1 */
+    int32_t fd; /* file that holds it; -1 */
     uint32_t reserved;
     uint64_t fd_offset;
-    ptp_value *value;   /* of a string or sparse weight; else NULL */
+    ptp_value *value; /* of a string or sparse weight; else NULL */
 } ptp_weight;
 
 typedef struct ptp_compile {
     uint32_t size;
     uint32_t precision;
-    const ptp_block *block;   /* the part; valid until the executable is destroyed */
-    ptp_weight *weights;      /* by ptp_value_row.weight */
+    const ptp_block *block; /* the part; valid until the executable is destroyed */
+    ptp_weight *weights;    /* by ptp_value_row.weight */
     uint32_t weight_count;
     uint32_t blob_is_set;
-    const void *blob;         /* from the host's cache: what `save` gave, checked by the host; NULL: compile */
+    const void *blob; /* from the host's cache: what `save` gave, checked by the host; NULL: compile */
     uint64_t blob_bytes;
-    ptp_job *job;             /* for job_progress and job_onnx */
-    ptp_infer *infer;         /* for ptp_host.infer, valid until the executable is destroyed */
+    ptp_job *job;     /* for job_progress and job_onnx */
+    ptp_infer *infer; /* for ptp_host.infer, valid until the executable is destroyed */
     const ptp_extension *next;
 } ptp_compile;
 
@@ -497,10 +497,10 @@ typedef struct ptp_port {
 /** An executable at fixed shapes. */
 typedef struct ptp_resize {
     uint32_t size;
-    uint32_t shape_count;      /* values of the part's block */
-    const ptp_shape *shapes;   /* by row of values; unknown where data decides */
-    uint64_t scratch_bytes;    /* out: in the device's domain 0, or host memory; the host gives it to each exec */
-    uint32_t scratch_alignment;/* out */
+    uint32_t shape_count;       /* values of the part's block */
+    const ptp_shape *shapes;    /* by row of values; unknown where data decides */
+    uint64_t scratch_bytes;     /* out: in the device's domain 0, or host memory; the host gives it to each exec */
+    uint32_t scratch_alignment; /* out */
     uint32_t reserved;
 } ptp_resize;
 
@@ -508,13 +508,13 @@ typedef struct ptp_exec {
     uint32_t size;
     uint32_t input_count;
     ptp_run *run;
-    const ptp_tensor *inputs;  /* by port */
-    ptp_tensor *outputs;       /* by port: static ones are allocated; the plugin fills `dims` of others through host */
+    const ptp_tensor *inputs; /* by port */
+    ptp_tensor *outputs;      /* by port: static ones are allocated; the plugin fills `dims` of others through host */
     uint32_t output_count;
     uint32_t wait_count;
-    const ptp_point *waits;    /* points of this same device that come before, in order: only when IN_ORDER is unset */
-    ptp_point done;            /* to be signalled, by an async device when the work is complete, else before return */
-    ptp_buffer *scratch;       /* NULL: host memory at scratch_data */
+    const ptp_point *waits; /* points of this same device that come before, in order: only when IN_ORDER is unset */
+    ptp_point done;         /* to be signalled, by an async device when the work is complete, else before return */
+    ptp_buffer *scratch;    /* NULL: host memory at scratch_data */
     uint64_t scratch_offset;
     void *scratch_data;
     uint64_t scratch_bytes;
@@ -591,13 +591,13 @@ typedef struct ptp_fence_vtable {
 
 typedef struct ptp_usage {
     uint32_t size;
-    uint32_t programs_built;   /* kernels compiled since the device was opened */
+    uint32_t programs_built; /* kernels compiled since the device was opened */
     uint64_t weight_bytes;
     uint64_t buffer_bytes;
-    uint64_t copies;           /* as the device counted them */
+    uint64_t copies; /* as the device counted them */
     uint64_t copied_bytes;
-    uint64_t launches;         /* kernels or parts started */
-    uint64_t busy_ns;          /* time spent computing, as the device measures it; 0: not measured */
+    uint64_t launches; /* kernels or parts started */
+    uint64_t busy_ns;  /* time spent computing, as the device measures it; 0: not measured */
 } ptp_usage;
 
 typedef struct ptp_device_vtable {
@@ -646,10 +646,10 @@ typedef struct ptp_plugin_vtable {
 /** What the query returns; constant data. */
 typedef struct ptp_plugin_info {
     uint32_t size;
-    uint32_t abi;           /* the version agreed on */
+    uint32_t abi; /* the version agreed on */
     const char *name;
     const char *version;
-    const char *sanitizer;  /* "", "address", "thread", "memory": must match the host's */
+    const char *sanitizer;                   /* "", "address", "thread", "memory": must match the host's */
     const ptp_plugin_vtable *plugin;         /* required */
     const ptp_device_vtable *device;         /* required, unless the plugin is an operator set only */
     const ptp_executable_vtable *executable; /* required with `device` */
@@ -699,10 +699,18 @@ typedef const ptp_plugin_info *(*ptp_query_fn)(const ptp_query *query);
                           fence_table)                                                                                 \
     PTP_EXPORT const ptp_plugin_info *partita_plugin_query(const ptp_query *query);                                    \
     PTP_EXPORT const ptp_plugin_info *partita_plugin_query(const ptp_query *query) {                                   \
-        static const ptp_plugin_info info = {sizeof(ptp_plugin_info), PTP_ABI_VERSION, plugin_name,                    \
-                                             plugin_version,          PTP_SANITIZER,   plugin_table,                   \
-                                             device_table,            executable_table, memory_table,                  \
-                                             fence_table,             NULL,            NULL};                          \
+        static const ptp_plugin_info info = {sizeof(ptp_plugin_info),                                                  \
+                                             PTP_ABI_VERSION,                                                          \
+                                             plugin_name,                                                              \
+                                             plugin_version,                                                           \
+                                             PTP_SANITIZER,                                                            \
+                                             plugin_table,                                                             \
+                                             device_table,                                                             \
+                                             executable_table,                                                         \
+                                             memory_table,                                                             \
+                                             fence_table,                                                              \
+                                             NULL,                                                                     \
+                                             NULL};                                                                    \
         if (query->abi_max < PTP_ABI_OLDEST || query->abi_min > PTP_ABI_VERSION) {                                     \
             query->refuse(query->self, "plugin speaks ABI 1 only");                                                    \
             return NULL;                                                                                               \
