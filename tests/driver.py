@@ -26,6 +26,7 @@ SCRIPTS = [
     ("plugins/test_device_cases.py", True, 900),
     ("e2e/test_command.py", True, 600),
     ("e2e/test_plans.py", True, 600),
+    ("e2e/test_transfers.py", False, 1200),
     ("e2e/test_devices.py", False, 1500),
     ("e2e/test_absent.py", False, 300),
     ("shared/test_shared_models.py", False, 1500),

@@ -14,7 +14,11 @@ partita_status partita_session_device(const partita_session *session, uint32_t i
         pt_build_release(build);
         return pt_fail(PARTITA_INVALID_ARGUMENT, "the plan has no device %u", index);
     }
-    partita_device_usage usage = {.size = sizeof(usage), .device = plan->devices[index]->name};
+    pt_device *device = plan->devices[index];
+    partita_device_usage usage = {.size = sizeof(usage), .device = device->name};
+    ptp_usage counted = {.size = sizeof(counted)};
+    if (device->device.usage && pt_device_call(device, device->device.usage(device->handle, &counted)) == PARTITA_OK)
+        usage.copied_bytes = counted.copied_bytes;
     for (uint32_t i = 0; i < plan->cluster_count; i++) {
         const pt_plan_cluster *cluster = &plan->clusters[i];
         if (cluster->device != index) continue;

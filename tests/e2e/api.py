@@ -75,7 +75,7 @@ class Counters(c.Structure):
 
 class DeviceUsage(c.Structure):
     _fields_ = [("size", c.c_uint32), ("parts", c.c_uint32), ("device", c.c_char_p), ("launches", c.c_uint64),
-                ("busy_us", c.c_double), ("flops", c.c_double)]
+                ("busy_us", c.c_double), ("flops", c.c_double), ("copied_bytes", c.c_uint64)]
 
 
 class EdgeUsage(c.Structure):

@@ -368,6 +368,7 @@ typedef struct partita_device_usage {
     uint64_t launches;       /* parts run */
     double busy_us;          /* sum of its parts' measured times, over all runs */
     double flops;            /* of its nodes at the nominal shapes, one run; bodies counted once */
+    uint64_t copied_bytes;   /* that the device itself counted since it was opened, by any session */
 } partita_device_usage;
 /** Row of the device list of the plan. INVALID_ARGUMENT past its end. Thread-safe. */
 PARTITA_API partita_status partita_session_device(const partita_session *session, uint32_t index,
