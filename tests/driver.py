@@ -23,7 +23,7 @@ SCRIPTS = [
     ("e2e/test_models.py", True, 900),
     ("e2e/test_nodes.py", True, 900),
     ("plugins/cpu/test_cases.py", True, 600),
-    ("plugins/test_device_cases.py", True, 900),
+    ("plugins/test_device_cases.py", True, 1500),
     ("e2e/test_command.py", True, 600),
     ("e2e/test_plans.py", True, 600),
     ("e2e/test_transfers.py", False, 1200),
