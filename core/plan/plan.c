@@ -102,8 +102,11 @@ out:
 
 /* True when an offer priced a cluster otherwise than its units, so that other placements may be better now. */
 static bool offers_tell_more(const pt_plan *plan) {
-    for (uint32_t i = 0; i < plan->cluster_count; i++)
-        if (strcmp(plan->clusters[i].source, "cluster") == 0) return true;
+    for (uint32_t i = 0; i < plan->cluster_count; i++) {
+        const pt_plan_cluster *cluster = &plan->clusters[i];
+        double told = cluster->estimate_us - plan->devices[cluster->device]->info.launch_us;
+        if (told < cluster->unit_us * 0.999 || told > cluster->unit_us * 1.001) return true;
+    }
     return false;
 }
 
