@@ -102,6 +102,20 @@ out:
     return status;
 }
 
+/* A plan whose weights alone pass a device's limit is no plan; finding one that fits is the memory objective's work. */
+static partita_status check_memory(const pt_plan *plan, uint64_t max_memory) {
+    for (uint32_t d = 0; max_memory && d < plan->device_count; d++) {
+        uint64_t bytes = 0;
+        for (uint32_t i = 0; i < plan->unit_count; i++)
+            if (plan->units[i].device == d && plan->units[i].cluster != PT_NONE)
+                bytes += plan->answers[(size_t)i * plan->device_count + d].weight_bytes;
+        if (bytes > max_memory)
+            return pt_fail(PARTITA_OVER_BUDGET, "%s would hold %llu bytes of weights, at most %llu are allowed",
+                           plan->devices[d]->name, (unsigned long long)bytes, (unsigned long long)max_memory);
+    }
+    return PARTITA_OK;
+}
+
 partita_status pt_plan_schedule(pt_plan *plan, const pt_plan_request *request) {
     partita_status status = PARTITA_OK;
     pt_arena arena = {0};
@@ -111,6 +125,7 @@ partita_status pt_plan_schedule(pt_plan *plan, const pt_plan_request *request) {
     double *host_us = pt_arena_array(&arena, plan->unit_count + 1, sizeof(double));
     if (!host_us) return PT_OUT_OF_MEMORY();
     for (uint32_t i = 0; i < plan->unit_count; i++) host_us[i] = plan->units[i].device == PT_PLAN_HOST ? 0 : -1;
+    PT_CHECK(check_memory(plan, request->max_memory));
     PT_CHECK(pt_links_make(plan, request->max_memory, &arena, &links));
     PT_CHECK(pt_plan_graphs_inside_out(plan, &arena, &graphs, &count));
     for (uint32_t i = 0; i < count; i++)

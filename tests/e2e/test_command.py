@@ -219,6 +219,12 @@ def deadline():
     assert "deadline" in words, words
 
 
+def memory_limit():
+    _, words = partita("run", SMALL, "--devices", "cpu", "--max-memory", "1", code=6)
+    assert "cpu" in words and "48 bytes" in words, words
+    partita("run", SMALL, "--devices", "cpu", "--max-memory", "100000")
+
+
 def doctor():
     document = partita("doctor", "--json", json_output=True)
     assert {"findings", "problems"} <= set(document)
@@ -231,6 +237,6 @@ def generated_texts():
 
 
 for function in (devices, inspect, plan, every_source_node, run, bench, explain, usage_errors, model_errors,
-                 device_errors, strings_through, test_command, deadline, doctor, generated_texts):
+                 device_errors, strings_through, test_command, deadline, memory_limit, doctor, generated_texts):
     cases.run(function.__name__.replace("_", " "), function)
 cases.end()
