@@ -127,7 +127,7 @@ partita_status pt_plan_create(const pt_plan_request *request, pt_plan **out_plan
         again.previous = best;
         again.demoted = PT_NONE;
         partita_status status = make(&again, &rounds, &other);
-        if (status == PARTITA_UNPLACED) break; /* devices gave back too much this time */
+        if (status == PARTITA_UNPLACED || status == PARTITA_OVER_BUDGET) break; /* what there is stays */
         if (status != PARTITA_OK) {
             pt_plan_destroy(best);
             return status;
