@@ -48,6 +48,8 @@ def main():
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = options.threads
         settings.log_severity_level = 3
+        # Its threads would go on spinning into the other side's turn.
+        settings.add_session_config_entry("session.force_spinning_stop", "1")
         peer = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
         context = Context(threads=options.threads)
         model = Model(context, path)

@@ -71,12 +71,12 @@ typedef struct partita_option {
 
 typedef struct partita_context_options {
     uint32_t size;
-    uint32_t threads;                 /* workers for CPU work; 0: what affinity and cgroup allow */
-    const char *const *plugin_paths;  /* folders searched before PARTITA_PLUGIN_PATH and the built-in one */
+    uint32_t threads;                /* workers for CPU work; 0: what affinity and cgroup allow */
+    const char *const *plugin_paths; /* folders searched before PARTITA_PLUGIN_PATH and the built-in one */
     uint32_t plugin_path_count;
     uint32_t option_count;
-    const partita_option *options;    /* an unknown device or key is an error when the device is opened */
-    const partita_thread_pool *pool;  /* used instead of own threads; outlives the context */
+    const partita_option *options;   /* an unknown device or key is an error when the device is opened */
+    const partita_thread_pool *pool; /* used instead of own threads; outlives the context */
     void (*log)(void *user, int32_t level, const char *message); /* NULL: warnings and errors to stderr */
     void *log_user;
 } partita_context_options;
@@ -89,26 +89,26 @@ PARTITA_API void partita_context_destroy(partita_context *context);
 
 typedef struct partita_plugin_info {
     uint32_t size;
-    partita_status status;   /* of loading it: OK, or why not */
+    partita_status status; /* of loading it: OK, or why not */
     const char *name;
-    const char *path;        /* of the library, or of the manifest that could not be read */
-    const char *version;     /* "" when not loaded */
-    const char *message;     /* why it did not load or has no device; "" when fine */
+    const char *path;    /* of the library, or of the manifest that could not be read */
+    const char *version; /* "" when not loaded */
+    const char *message; /* why it did not load or has no device; "" when fine */
     uint32_t abi;
     uint32_t device_count;
 } partita_plugin_info;
 
 typedef struct partita_device_info {
     uint32_t size;
-    uint32_t flags;            /* PARTITA_DEVICE_* */
-    const char *name;          /* "cpu", "opencl:0": as --devices takes it */
-    const char *kind;          /* "opencl" */
+    uint32_t flags;   /* PARTITA_DEVICE_* */
+    const char *name; /* "cpu", "opencl:0": as --devices takes it */
+    const char *kind; /* "opencl" */
     const char *plugin;
     const char *description, *vendor, *driver;
     const char *const *resources;
     uint32_t resource_count;
     uint32_t reserved;
-    uint64_t memory_bytes;     /* 0: host memory or not known */
+    uint64_t memory_bytes; /* 0: host memory or not known */
     double flops_per_us, bytes_per_us;
 } partita_device_info;
 
@@ -159,7 +159,7 @@ typedef struct partita_value_view {
     partita_dtype dtype;
     uint32_t rank;
     const int64_t *dims;
-    void *data;              /* dense tensor of numbers: packed, row-major. NULL when it lies on a device */
+    void *data; /* dense tensor of numbers: packed, row-major. NULL when it lies on a device */
     uint64_t bytes;
     const uint64_t *offsets; /* strings: string i is data[offsets[i] .. offsets[i + 1]) */
     uint64_t count;          /* elements of a tensor; items of a sequence; 0 or 1 of an optional; pairs of a map */
@@ -174,8 +174,8 @@ PARTITA_API partita_status partita_value_create_borrowed(partita_dtype dtype, ui
 PARTITA_API partita_status partita_value_create(partita_dtype dtype, uint32_t rank, const int64_t *dims,
                                                 const void *data, partita_value **out_value);
 /** Tensor of strings. */
-PARTITA_API partita_status partita_value_create_strings(uint32_t rank, const int64_t *dims,
-                                                        const partita_str *strings, partita_value **out_value);
+PARTITA_API partita_status partita_value_create_strings(uint32_t rank, const int64_t *dims, const partita_str *strings,
+                                                        partita_value **out_value);
 /** Sparse tensor: values [nnz], indices int64 [nnz] or [nnz, rank]. Both are retained. */
 PARTITA_API partita_status partita_value_create_sparse(uint32_t rank, const int64_t *dims, partita_value *values,
                                                        partita_value *indices, partita_value **out_value);
@@ -256,29 +256,29 @@ typedef struct partita_pin {
 typedef struct partita_plan_options {
     uint32_t size;
     uint32_t objective;
-    const char *devices;   /* closed set, "cpu,opencl:0"; NULL: PARTITA_DEVICES, else the default devices */
-    uint32_t fallback;     /* 1: adds the fallback device as last resort */
-    uint32_t strict;       /* 1: a demotion is an error */
+    const char *devices; /* closed set, "cpu,opencl:0"; NULL: PARTITA_DEVICES, else the default devices */
+    uint32_t fallback;   /* 1: adds the fallback device as last resort */
+    uint32_t strict;     /* 1: a demotion is an error */
     uint32_t precision;
     uint32_t pin_count;
     const partita_pin *pins;
-    uint64_t random_seed;       /* with pin_random 1: each unit to a random willing device */
+    uint64_t random_seed; /* with pin_random 1: each unit to a random willing device */
     uint32_t pin_random;
     uint32_t dim_count;
-    const partita_dim *dims;    /* nominal sizes of symbolic dims; 1 where not given */
+    const partita_dim *dims; /* nominal sizes of symbolic dims; 1 where not given */
     const partita_input_shape *shapes;
     uint32_t shape_count;
     uint32_t reserved;
-    const char *plan_json;      /* placement to take over instead of planning */
-    uint64_t max_memory;        /* bytes per device; 0: what the device has */
+    const char *plan_json; /* placement to take over instead of planning */
+    uint64_t max_memory;   /* bytes per device; 0: what the device has */
     /** Asked for each device of the set: 1 keeps it, 0 drops it. NULL: keeps all. */
     int32_t (*choose)(void *user, const partita_device_info *device);
     void *choose_user;
 } partita_plan_options;
 
 /**
- * Asks the devices and places every node. UNPLACED with each device's reason when a node fits nowhere; DEVICE_ABSENT when
- * a listed device is not there. Thread-safe.
+ * Asks the devices and places every node. UNPLACED with each device's reason when a node fits nowhere; DEVICE_ABSENT
+ * when a listed device is not there. Thread-safe.
  */
 PARTITA_API partita_status partita_plan_create(partita_model *model, const partita_plan_options *options,
                                                partita_plan **out_plan);
@@ -296,7 +296,7 @@ PARTITA_API double partita_plan_estimate_us(const partita_plan *plan);
 
 typedef struct partita_session_options {
     uint32_t size;
-    uint32_t measure; /* 1: takes times of each part and transfer, for partita_session_explain */
+    uint32_t measure;          /* 1: takes times of each part and transfer, for partita_session_explain */
     uint64_t max_shapes_bytes; /* budget of the cache of sized instances; 0: 256 MiB */
     /** Progress of compiling, 0 to 1; another return than 0 cancels. */
     int32_t (*progress)(void *user, float done, const char *what);
@@ -342,20 +342,21 @@ PARTITA_API void partita_request_destroy(partita_request *request);
 /** What a session did so far. */
 typedef struct partita_counters {
     uint32_t size;
-    uint32_t parts;          /* compiled parts, nested ones included */
-    uint64_t plans;          /* plans made, replans after demotions included */
+    uint32_t parts; /* compiled parts, nested ones included */
+    uint64_t plans; /* plans made, replans after demotions included */
     uint64_t compiles;
-    uint64_t resizes;        /* new combinations of dims */
-    uint64_t resize_ns_max;  /* processor time of the dearest one */
+    uint64_t resizes;       /* new combinations of dims */
+    uint64_t resize_ns_max; /* processor time of the dearest one */
     uint64_t runs;
-    uint64_t copies;         /* transfers that moved bytes */
+    uint64_t copies; /* transfers that moved bytes */
     uint64_t bytes_copied;
-    uint64_t imports;        /* buffers imported */
-    uint64_t host_waits;     /* times the host waited between two devices for want of a common handle */
+    uint64_t imports;    /* buffers imported */
+    uint64_t host_waits; /* times the host waited between two devices for want of a common handle */
     uint64_t demotions;
 } partita_counters;
 PARTITA_API void partita_session_counters(const partita_session *session, partita_counters *out_counters);
-/** The plan with measured times, bytes moved and copies, of the runs so far (needs options.measure): as `partita explain
+/** The plan with measured times, bytes moved and copies, of the runs so far (needs options.measure): as `partita
+ * explain
  *  --json` prints it, and for people. */
 PARTITA_API partita_status partita_session_explain_json(const partita_session *session, char **out_json);
 PARTITA_API partita_status partita_session_explain_print(const partita_session *session, char **out_text);
@@ -363,12 +364,12 @@ PARTITA_API partita_status partita_session_explain_print(const partita_session *
 /** What one device of the session's set did so far (times need options.measure). */
 typedef struct partita_device_usage {
     uint32_t size;
-    uint32_t parts;          /* compiled for it, nested ones included */
-    const char *device;      /* "" ends the list: the host's own control flow has no row */
-    uint64_t launches;       /* parts run */
-    double busy_us;          /* sum of its parts' measured times, over all runs */
-    double flops;            /* of its nodes at the nominal shapes, one run; bodies counted once */
-    uint64_t copied_bytes;   /* that the device itself counted since it was opened, by any session */
+    uint32_t parts;        /* compiled for it, nested ones included */
+    const char *device;    /* "" ends the list: the host's own control flow has no row */
+    uint64_t launches;     /* parts run */
+    double busy_us;        /* sum of its parts' measured times, over all runs */
+    double flops;          /* of its nodes at the nominal shapes, one run; bodies counted once */
+    uint64_t copied_bytes; /* that the device itself counted since it was opened, by any session */
 } partita_device_usage;
 /** Row of the device list of the plan. INVALID_ARGUMENT past its end. Thread-safe. */
 PARTITA_API partita_status partita_session_device(const partita_session *session, uint32_t index,
@@ -377,12 +378,12 @@ PARTITA_API partita_status partita_session_device(const partita_session *session
 /** A value that crosses between two devices, or from or to host memory ("(host)"). */
 typedef struct partita_edge_usage {
     uint32_t size;
-    uint32_t staged;         /* 1: in two steps through host memory */
+    uint32_t staged; /* 1: in two steps through host memory */
     const char *value, *from, *to;
-    const char *route;       /* "share", "import", "copy", "staged" */
-    uint64_t bytes_moved;    /* counted where they moved, over all runs */
+    const char *route;    /* "share", "import", "copy", "staged" */
+    uint64_t bytes_moved; /* counted where they moved, over all runs */
     uint64_t copies;
-    uint64_t runs;           /* times it crossed */
+    uint64_t runs; /* times it crossed */
 } partita_edge_usage;
 /** Row of the plan's crossing edges. INVALID_ARGUMENT past their end. Strings live as long as the session. */
 PARTITA_API partita_status partita_session_edge(const partita_session *session, uint32_t index,
