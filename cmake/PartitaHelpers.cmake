@@ -18,8 +18,9 @@ function(partita_json_list out)
     set(${out} "[${items}]" PARENT_SCOPE)
 endfunction()
 
-# partita_add_plugin(NAME source... [LIBS lib...] [DOMAINS d...] [DEVICES kind...] [FALLBACK kind]): plugins/NAME.so with
-# its manifest NAME.json, one exported symbol. DEVICES: kinds of devices it may have, so that it's opened only for them
+# partita_add_plugin(NAME source... [LIBS lib...] [DOMAINS d...] [DEVICES kind...] [FALLBACK kind]):
+# plugins/NAME.so with its manifest NAME.json, one exported symbol. DEVICES: kinds of devices it may have, so that it is
+# opened only for them
 # (by default NAME, none of an operator set, which has DOMAINS); FALLBACK: the one of them with that role.
 function(partita_add_plugin name)
     cmake_parse_arguments(PLUGIN "" "" "LIBS;DOMAINS;DEVICES;FALLBACK" ${ARGN})
