@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Style and static checks: `./dev lint`, and a part of `./dev test`.
+"""Style and static checks: `./dev lint`.
 
     python3 lint.py [--tidy]
 

@@ -41,6 +41,8 @@ static partita_status measure_serial(tool_job *job, const bench_limits *limits, 
 static partita_status measure_in_flight(tool_job *job, const bench_limits *limits, times *out_times) {
     uint64_t begin = pt_now_ns(), started = 0, finished = 0;
     partita_status status = PARTITA_OK;
+    partita_run_options run = {.size = sizeof(run)};
+    PT_TRY(tool_option_uint(job->options, OPTION_DEADLINE, 0, &run.deadline_ms));
     partita_request **ring = pt_calloc(limits->in_flight, sizeof(*ring));
     uint64_t *starts = pt_calloc(limits->in_flight, sizeof(*starts));
     if (!ring || !starts) PT_CHECK(PT_OUT_OF_MEMORY());
@@ -49,7 +51,7 @@ static partita_status measure_in_flight(tool_job *job, const bench_limits *limit
         if (more && started - finished < limits->in_flight) {
             uint64_t slot = started % limits->in_flight;
             starts[slot] = pt_now_ns();
-            PT_CHECK(partita_request_start(job->session, NULL, job->inputs, job->input_count, NULL, job->output_count,
+            PT_CHECK(partita_request_start(job->session, &run, job->inputs, job->input_count, NULL, job->output_count,
                                            &ring[slot]));
             started++;
             continue;

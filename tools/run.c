@@ -9,6 +9,13 @@ static partita_status judge(const tool_job *job, const char *path) {
     PT_CHECK(tool_option_double(job->options, OPTION_RTOL, 1e-3, &tolerance.rtol));
     PT_CHECK(tool_option_double(job->options, OPTION_ATOL, 1e-7, &tolerance.atol));
     PT_CHECK(tool_npz_read(path, &expected));
+    for (size_t i = 0; i < expected.size; i++) {
+        bool known = false;
+        for (uint32_t k = 0; k < job->output_count; k++)
+            known |= strcmp(partita_model_output(job->model, k)->name, expected.data[i].name) == 0;
+        if (!known)
+            PT_CHECK(pt_fail(PARTITA_BAD_INPUT, "%s: the model has no output '%s'", path, expected.data[i].name));
+    }
     uint32_t judged = 0;
     for (uint32_t i = 0; i < job->output_count; i++) {
         const char *name = partita_model_output(job->model, i)->name;

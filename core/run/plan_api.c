@@ -177,6 +177,10 @@ static partita_status make_request(partita_plan *plan, const partita_plan_option
         rows[i] = (pt_plan_pin){keep(arena, options->pins[i].pattern, &failed),
                                 keep(arena, options->pins[i].device, &failed)};
     PT_CHECK(find_nominal(model, options, values));
+    if (PT_OPTION(options, partita_plan_options, objective) > PARTITA_OBJECTIVE_MEMORY)
+        PT_CHECK(pt_fail(PARTITA_INVALID_ARGUMENT, "objective %u", options->objective));
+    if (PT_OPTION(options, partita_plan_options, precision) != PARTITA_PRECISION_EXACT)
+        PT_CHECK(pt_fail(PARTITA_NOT_IN_VERSION, "precision fast: not in this version"));
     *request = (pt_plan_request){.model = model,
                                  .devices = devices,
                                  .device_count = (uint32_t)set.devices.size,

@@ -66,6 +66,7 @@ def assert_close(got, want, what):
 
 
 def assert_outputs(got, want, names):
+    assert len(got) == len(want) == len(names), f"{len(got)} outputs, expected {len(want)}"
     for g, w, name in zip(got, want, names):
         assert_close(g, w, name)
 

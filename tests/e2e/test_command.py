@@ -137,6 +137,8 @@ def bench():
 def explain():
     document = partita("explain", SMALL, "--devices", "cpu", "--json", json_output=True)
     assert all("measured_us" in c for c in document["clusters"]), document
+    document = partita("explain", SMALL, "--devices", "cpu,sim:0", "--pin", "mm=sim:0", "--json", json_output=True)
+    assert document["edges"]
     assert all({"measured_us", "bytes_moved", "copies"} <= set(e) for e in document["edges"])
 
 

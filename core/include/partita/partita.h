@@ -203,7 +203,8 @@ PARTITA_API void partita_value_release(partita_value *value);
 typedef struct partita_model_options {
     uint32_t size;
     uint32_t copy_weights;  /* 1: read files instead of mapping them, for files that may change */
-    uint64_t memory_budget; /* bytes that loading may allocate besides weights; 0: 1 GiB */
+    uint64_t memory_budget; /* bytes that loading may allocate besides weights; 0: 16 MiB and 20 times the file's
+                               structure */
     uint32_t borrow;        /* load_memory: 1: the bytes outlive the model and are not copied */
     uint32_t optimize;      /* 0: default passes; 1: none */
     const char *base_dir;   /* load_memory: folder of external data; NULL: external data is an error */
