@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the tests, counts them, and ends with the line `N passed, N failed, N skipped`.
 
-Two kinds: cmocka programs (each of their tests counts), Python scripts in tests/e2e that use the installed command
-against an independent truth (each line `PASS name`, `FAIL name: why`, `SKIP name: why` counts). A program that crashes or runs out of time is one more failure. Skips are listed with their reasons.
+Two kinds: cmocka programs (each of their tests counts), and Python scripts that use the built command and libraries
+against an independent truth (each line `PASS name`, `FAIL name: why`, `SKIP name: why` counts). A program that crashes
+or runs out of time is one more failure. Skips are listed with their reasons.
 """
 import argparse
 import os
