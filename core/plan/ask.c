@@ -83,6 +83,20 @@ typedef struct asking {
     ptp_answer *answers; /* [count] */
 } asking;
 
+/* What a device that says nothing will keep of a unit: its constants as they are. */
+static uint64_t constant_bytes(const pt_plan *plan, const pt_plan_unit *unit) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < unit->node_count; i++) {
+        const pt_node *node = &plan->model->nodes.data[unit->nodes[i]];
+        for (uint32_t k = 0; k < node->input_count; k++) {
+            const pt_tensor *constant =
+                node->inputs[k] == PT_NONE ? NULL : plan->model->values.data[node->inputs[k]].constant;
+            if (constant && constant->weight) bytes += constant->weight->bytes;
+        }
+    }
+    return bytes;
+}
+
 static partita_status ask_device(pt_plan *plan, uint32_t index, const asking *a) {
     pt_device *device = plan->devices[index];
     memset(a->answers, 0, a->count * sizeof(*a->answers));
@@ -100,6 +114,7 @@ static partita_status ask_device(pt_plan *plan, uint32_t index, const asking *a)
         const pt_plan_unit *unit = &plan->units[a->units[i]];
         pt_plan_answer *answer = pt_plan_answer_at(plan, a->units[i], index);
         PT_TRY(store_answer(plan, unit, &a->answers[i], answer));
+        if (answer->can == PTP_YES && answer->weight_bytes == 0) answer->weight_bytes = constant_bytes(plan, unit);
         if (answer->us >= 0 && answer->us <= MOST_US) continue;
         answer->us = roofline_us(unit, a->block->data, a->node_rows, &device->info);
         answer->source = "roofline";

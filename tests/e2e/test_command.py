@@ -225,6 +225,8 @@ def memory_limit():
     _, words = partita("run", SMALL, "--devices", "cpu", "--max-memory", "1", code=6)
     assert "cpu" in words and "48 bytes" in words, words
     partita("run", SMALL, "--devices", "cpu", "--max-memory", "100000")
+    _, words = partita("plan", SMALL, "--devices", "sim:0", "--max-memory", "1", code=6)
+    assert "sim:0" in words, words
 
 
 def doctor():
