@@ -158,7 +158,8 @@ partita_status pt_op_infer_max_roi_pool(pt_infer *infer) {
 
 /* ---- arrangement ----------------------------------------------------------------------------- */
 
-partita_status pt_op_infer_depth_to_space(pt_infer *infer) {
+/* Blocks of depth become blocks of space, or the other way round. */
+static partita_status infer_blocks(pt_infer *infer, bool to_space) {
     const pt_infer_value *in = pt_infer_in(infer, 0);
     int64_t block = pt_node_int(infer->node, "blocksize", 0);
     pt_infer_tensor(infer, 0, in->dtype);
@@ -166,25 +167,15 @@ partita_status pt_op_infer_depth_to_space(pt_infer *infer) {
     if (in->rank < 0) return infer->status;
     if (in->rank != 4) return pt_infer_fail(infer, "an input of rank %d instead of 4", in->rank);
     pt_dim *dims = pt_infer_shape_like(infer, 0, in);
-    dims[1] = pt_infer_div(infer, dims[1], block * block);
-    dims[2] = pt_infer_mul(infer, dims[2], block);
-    dims[3] = pt_infer_mul(infer, dims[3], block);
+    dims[1] = to_space ? pt_infer_div(infer, dims[1], block * block) : pt_infer_mul(infer, dims[1], block * block);
+    for (int i = 2; i < 4; i++)
+        dims[i] = to_space ? pt_infer_mul(infer, dims[i], block) : pt_infer_div(infer, dims[i], block);
     return infer->status;
 }
 
-partita_status pt_op_infer_space_to_depth(pt_infer *infer) {
-    const pt_infer_value *in = pt_infer_in(infer, 0);
-    int64_t block = pt_node_int(infer->node, "blocksize", 0);
-    pt_infer_tensor(infer, 0, in->dtype);
-    if (block <= 0 || block > INT32_MAX) return pt_infer_fail(infer, "attribute 'blocksize' must be positive");
-    if (in->rank < 0) return infer->status;
-    if (in->rank != 4) return pt_infer_fail(infer, "an input of rank %d instead of 4", in->rank);
-    pt_dim *dims = pt_infer_shape_like(infer, 0, in);
-    dims[1] = pt_infer_mul(infer, dims[1], block * block);
-    dims[2] = pt_infer_div(infer, dims[2], block);
-    dims[3] = pt_infer_div(infer, dims[3], block);
-    return infer->status;
-}
+partita_status pt_op_infer_depth_to_space(pt_infer *infer) { return infer_blocks(infer, true); }
+
+partita_status pt_op_infer_space_to_depth(pt_infer *infer) { return infer_blocks(infer, false); }
 
 partita_status pt_op_infer_center_crop_pad(pt_infer *infer) {
     const pt_infer_value *in = pt_infer_in(infer, 0), *shape = pt_infer_in(infer, 1);
