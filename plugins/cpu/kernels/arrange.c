@@ -217,25 +217,12 @@ static partita_status slice_run(const cpu_call *call, uint64_t begin, uint64_t e
     return status == PARTITA_OK ? cpu_view_run(call, &view, begin, end) : status;
 }
 
-#define ARRANGE_ROWS(name, prepares, runs)                                                                             \
-    {.op = name,                                                                                                       \
-     .domain = "",                                                                                                     \
-     .since = 1,                                                                                                       \
-     .until = CPU_NEWEST,                                                                                              \
-     .types = CPU_FIXED,                                                                                               \
-     .reference = true,                                                                                                \
-     .prepare = prepares,                                                                                              \
-     .release = cpu_free,                                                                                              \
-     .items = cpu_items_elements,                                                                                      \
-     .run = runs},                                                                                                     \
-        CPU_CARRIED_PACKED(name, carried_prepare, 0), CPU_CARRIED_STRINGS(name, carried_prepare, 0, true)
-
 const cpu_kernel cpu_kernels_arrange[] = {
-    ARRANGE_ROWS("Transpose", transpose_prepare, transpose_run),
-    ARRANGE_ROWS("DepthToSpace", block_prepare, to_space_run),
-    ARRANGE_ROWS("SpaceToDepth", block_prepare, to_depth_run),
-    ARRANGE_ROWS("Expand", NULL, expand_run),
-    ARRANGE_ROWS("Tile", NULL, tile_run),
-    ARRANGE_ROWS("Slice", slice_prepare, slice_run),
+    CPU_MOVING_ROWS("Transpose", transpose_prepare, cpu_items_elements, transpose_run),
+    CPU_MOVING_ROWS("DepthToSpace", block_prepare, cpu_items_elements, to_space_run),
+    CPU_MOVING_ROWS("SpaceToDepth", block_prepare, cpu_items_elements, to_depth_run),
+    CPU_MOVING_ROWS("Expand", NULL, cpu_items_elements, expand_run),
+    CPU_MOVING_ROWS("Tile", NULL, cpu_items_elements, tile_run),
+    CPU_MOVING_ROWS("Slice", slice_prepare, cpu_items_elements, slice_run),
 };
 const uint32_t cpu_kernels_arrange_count = sizeof(cpu_kernels_arrange) / sizeof(cpu_kernels_arrange[0]);

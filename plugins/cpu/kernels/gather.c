@@ -236,24 +236,11 @@ static partita_status reverse_run(const cpu_call *call, uint64_t begin, uint64_t
     return PARTITA_OK;
 }
 
-#define GATHER_ROWS(name, item, runs)                                                                                  \
-    {.op = name,                                                                                                       \
-     .domain = "",                                                                                                     \
-     .since = 1,                                                                                                       \
-     .until = CPU_NEWEST,                                                                                              \
-     .types = CPU_FIXED,                                                                                               \
-     .reference = true,                                                                                                \
-     .prepare = gather_prepare,                                                                                        \
-     .release = cpu_free,                                                                                              \
-     .items = item,                                                                                                    \
-     .run = runs},                                                                                                     \
-        CPU_CARRIED_PACKED(name, carried_prepare, 0), CPU_CARRIED_STRINGS(name, carried_prepare, 0, true)
-
 const cpu_kernel cpu_kernels_gather[] = {
-    GATHER_ROWS("Gather", gather_items, gather_run),
-    GATHER_ROWS("GatherElements", cpu_items_elements, gather_elements_run),
-    GATHER_ROWS("GatherND", gather_nd_items, gather_nd_run),
-    GATHER_ROWS("ReverseSequence", reverse_items, reverse_run),
+    CPU_MOVING_ROWS("Gather", gather_prepare, gather_items, gather_run),
+    CPU_MOVING_ROWS("GatherElements", gather_prepare, cpu_items_elements, gather_elements_run),
+    CPU_MOVING_ROWS("GatherND", gather_prepare, gather_nd_items, gather_nd_run),
+    CPU_MOVING_ROWS("ReverseSequence", gather_prepare, reverse_items, reverse_run),
     {.op = "Compress",
      .domain = "",
      .since = 1,

@@ -102,21 +102,8 @@ static partita_status split_run(const cpu_call *call, uint64_t begin, uint64_t e
     return status;
 }
 
-#define JOIN_ROWS(name, item, runs)                                                                                    \
-    {.op = name,                                                                                                       \
-     .domain = "",                                                                                                     \
-     .since = 1,                                                                                                       \
-     .until = CPU_NEWEST,                                                                                              \
-     .types = CPU_FIXED,                                                                                               \
-     .reference = true,                                                                                                \
-     .prepare = axis_prepare,                                                                                          \
-     .release = cpu_free,                                                                                              \
-     .items = item,                                                                                                    \
-     .run = runs},                                                                                                     \
-        CPU_CARRIED_PACKED(name, carried_prepare, 0), CPU_CARRIED_STRINGS(name, carried_prepare, 0, true)
-
 const cpu_kernel cpu_kernels_join[] = {
-    JOIN_ROWS("Concat", concat_items, concat_run),
-    JOIN_ROWS("Split", split_items, split_run),
+    CPU_MOVING_ROWS("Concat", axis_prepare, concat_items, concat_run),
+    CPU_MOVING_ROWS("Split", axis_prepare, split_items, split_run),
 };
 const uint32_t cpu_kernels_join_count = sizeof(cpu_kernels_join) / sizeof(cpu_kernels_join[0]);

@@ -128,6 +128,21 @@ partita_status cpu_carry_run(const cpu_call *call, uint64_t begin, uint64_t end,
         .shaped = is_shaped                                                                                            \
     }
 
+/* Rows of an operator that moves elements: whole bytes by `runs`, packed types and strings carried through it by the
+ * file's carried_prepare. */
+#define CPU_MOVING_ROWS(name, prepares, item, runs)                                                                    \
+    {.op = name,                                                                                                       \
+     .domain = "",                                                                                                     \
+     .since = 1,                                                                                                       \
+     .until = CPU_NEWEST,                                                                                              \
+     .types = CPU_FIXED,                                                                                               \
+     .reference = true,                                                                                                \
+     .prepare = prepares,                                                                                              \
+     .release = cpu_free,                                                                                              \
+     .items = item,                                                                                                    \
+     .run = runs},                                                                                                     \
+        CPU_CARRIED_PACKED(name, carried_prepare, 0), CPU_CARRIED_STRINGS(name, carried_prepare, 0, true)
+
 /* Strings of a tensor: string i is bytes[offsets[i] .. offsets[i + 1]). */
 typedef struct cpu_strings {
     const uint64_t *offsets;
