@@ -21,18 +21,14 @@ typedef struct cu_driver {
 } cu_driver;
 
 struct ptp_plugin {
-    const ptp_host *host;
+    gpu_plugin gpu; /* first */
     cu_driver driver;
     cu_nvrtc nvrtc;
-    int count;
-    pthread_mutex_t lock;
-    uint32_t open; /* devices; guarded by lock */
 };
 
 struct ptp_buffer {
+    gpu_buffer gpu; /* first */
     CUdeviceptr address;
-    uint64_t bytes;
-    bool counted; /* in buffer_bytes: allocated by the host */
 };
 
 /* What was enqueued up to an event, and what is to be signalled then. */
@@ -56,7 +52,6 @@ struct ptp_device {
     cu_pending *first, *last;
     pthread_t waiter;
     bool running, stopping;
-    uint64_t buffer_bytes, copies, copied_bytes, launches;
 };
 
 struct gpu_program {
@@ -71,7 +66,8 @@ void cu_driver_close(cu_driver *driver);
 
 partita_status cu_device_describe(const ptp_plugin *plugin, int index, ptp_device_info *out_info, gpu_caps *out_caps,
                                   int *out_capability);
-partita_status cu_device_open(ptp_plugin *plugin, uint32_t index, ptp_device **out_device);
+partita_status cu_device_open(ptp_plugin *plugin, uint32_t index, const ptp_option *options, uint32_t option_count,
+                              ptp_device **out_device);
 void cu_device_close(ptp_device *device);
 
 /* Makes the device's context current on this thread until cu_leave. */

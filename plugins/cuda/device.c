@@ -44,7 +44,7 @@ partita_status cu_device_describe(const ptp_plugin *plugin, int index, ptp_devic
     }
     if (result == CUDA_SUCCESS) result = driver->DeviceTotalMem(&total, ordinal);
     if (result == CUDA_SUCCESS) result = driver->DeviceGetUuid(&uuid, ordinal);
-    if (result != CUDA_SUCCESS) return cu_check(plugin->host, driver, result, "reading what a GPU is");
+    if (result != CUDA_SUCCESS) return cu_check(plugin->gpu.host, driver, result, "reading what a GPU is");
     caps_fill(plugin, ordinal, total, out_caps);
     *out_capability = attribute(plugin, ordinal, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) * 10 +
                       attribute(plugin, ordinal, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
@@ -110,8 +110,11 @@ static partita_status context_open(ptp_device *device) {
     return cu_check(device->host, driver, result, "cuStreamCreate");
 }
 
-partita_status cu_device_open(ptp_plugin *plugin, uint32_t index, ptp_device **out_device) {
-    const ptp_host *host = plugin->host;
+partita_status cu_device_open(ptp_plugin *plugin, uint32_t index, const ptp_option *options, uint32_t option_count,
+                              ptp_device **out_device) {
+    (void)options; /* the host knows that there are none */
+    (void)option_count;
+    const ptp_host *host = plugin->gpu.host;
     ptp_device *device = host->alloc(host->self, sizeof(*device), 64);
     if (!device) return gpu_fail(host, PARTITA_OUT_OF_MEMORY, "no memory for the device");
     memset(device, 0, sizeof(*device));

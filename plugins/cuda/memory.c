@@ -8,7 +8,7 @@ partita_status cu_buffer_alloc(gpu_device *gpu, uint64_t bytes, ptp_buffer **out
     const ptp_host *host = device->host;
     ptp_buffer *buffer = host->alloc(host->self, sizeof(*buffer), 16);
     if (!buffer) return gpu_fail(host, PARTITA_OUT_OF_MEMORY, "no memory for a buffer");
-    *buffer = (ptp_buffer){.bytes = bytes};
+    *buffer = (ptp_buffer){.gpu.bytes = bytes};
     partita_status status = cu_enter(device);
     if (status == PARTITA_OK) {
         CUresult result = device->driver->MemAlloc(&buffer->address, bytes ? bytes : 4);
@@ -25,14 +25,10 @@ partita_status cu_buffer_alloc(gpu_device *gpu, uint64_t bytes, ptp_buffer **out
 
 void cu_buffer_free(gpu_device *gpu, ptp_buffer *buffer) {
     ptp_device *device = (ptp_device *)gpu;
-    if (!buffer) return;
     if (cu_enter(device) == PARTITA_OK) {
         device->driver->MemFree(buffer->address);
         cu_leave(device);
     }
-    pthread_mutex_lock(&device->lock);
-    if (buffer->counted) device->buffer_bytes -= buffer->bytes;
-    pthread_mutex_unlock(&device->lock);
     device->host->free(device->host->self, buffer);
 }
 
@@ -48,33 +44,11 @@ partita_status cu_buffer_upload(gpu_device *gpu, ptp_buffer *buffer, uint64_t of
     return cu_check(device->host, driver, result, "uploading a weight");
 }
 
-static partita_status memory_alloc(ptp_device *device, uint32_t domain, uint64_t bytes, ptp_buffer **out_buffer) {
-    *out_buffer = NULL;
-    if (domain != 0) return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "there is no memory domain %u", domain);
-    partita_status status = cu_buffer_alloc(&device->gpu, bytes, out_buffer);
-    if (status != PARTITA_OK) return status;
-    pthread_mutex_lock(&device->lock);
-    (*out_buffer)->counted = true;
-    device->buffer_bytes += bytes;
-    pthread_mutex_unlock(&device->lock);
-    return PARTITA_OK;
-}
-
-static void memory_free(ptp_device *device, ptp_buffer *buffer) { cu_buffer_free(&device->gpu, buffer); }
-
-static bool in_range(const ptp_buffer *buffer, uint64_t offset, uint64_t bytes) {
-    return !buffer || (offset <= buffer->bytes && bytes <= buffer->bytes - offset);
-}
-
 static partita_status copy_one(ptp_device *device, const ptp_copy *copy) {
     const cu_driver *driver = device->driver;
     CUresult result = CUDA_SUCCESS;
-    if (!in_range(copy->source, copy->source_offset, copy->bytes) ||
-        !in_range(copy->target, copy->target_offset, copy->bytes) || (!copy->source && !copy->target)) {
-        return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "a copy of %llu bytes leaves its buffer",
-                        (unsigned long long)copy->bytes);
-    }
-    if (copy->bytes == 0) return PARTITA_OK;
+    partita_status status = gpu_copy_check(&device->gpu, copy);
+    if (status != PARTITA_OK || copy->bytes == 0) return status;
     CUdeviceptr from = copy->source ? copy->source->address + copy->source_offset : 0;
     CUdeviceptr to = copy->target ? copy->target->address + copy->target_offset : 0;
     if (!copy->source)
@@ -83,8 +57,6 @@ static partita_status copy_one(ptp_device *device, const ptp_copy *copy) {
         result = driver->MemcpyDtoHAsync(copy->target_data, from, copy->bytes, device->stream);
     else
         result = driver->MemcpyDtoDAsync(to, from, copy->bytes, device->stream);
-    device->copies++;
-    device->copied_bytes += copy->bytes;
     return cu_check(device->host, driver, result, "enqueueing a copy");
 }
 
@@ -92,18 +64,16 @@ static partita_status memory_copy(ptp_device *device, const ptp_copy *copies, ui
     partita_status status = cu_enter(device);
     if (status != PARTITA_OK) return status;
     pthread_mutex_lock(&device->lock);
-    for (uint32_t i = 0; i < count && status == PARTITA_OK; i++) {
-        /* the host's struct may be larger than ours */
-        status = copy_one(device, (const ptp_copy *)((const char *)copies + (size_t)i * copies[0].size));
-    }
+    for (uint32_t i = 0; i < count && status == PARTITA_OK; i++) { status = copy_one(device, gpu_copy_at(copies, i)); }
     if (status == PARTITA_OK)
         status = cu_signal_after(device, done);
     else
         device->driver->StreamSynchronize(device->stream); /* the caller may free what was enqueued */
     pthread_mutex_unlock(&device->lock);
     cu_leave(device);
+    if (status == PARTITA_OK) gpu_copy_count(&device->gpu, copies, count);
     return status;
 }
 
 const ptp_memory_vtable cu_memory_vtable = {
-    .size = sizeof(ptp_memory_vtable), .alloc = memory_alloc, .free = memory_free, .copy = memory_copy};
+    .size = sizeof(ptp_memory_vtable), .alloc = gpu_memory_alloc, .free = gpu_memory_free, .copy = memory_copy};

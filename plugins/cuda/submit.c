@@ -71,7 +71,7 @@ partita_status cu_submit(gpu_device *gpu, const gpu_batch *batch) {
     pthread_mutex_lock(&device->lock);
     for (uint32_t i = 0; i < batch->count && status == PARTITA_OK; i++) status = launch(device, &batch->launches[i]);
     if (status == PARTITA_OK) {
-        device->launches += batch->count;
+        device->gpu.counts.launches += batch->count;
         status = cu_signal_after(device, batch->done);
     } else {
         device->driver->StreamSynchronize(device->stream); /* the caller may free what was enqueued */

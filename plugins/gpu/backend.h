@@ -4,14 +4,16 @@
  *
  * A thin plugin embeds gpu_device as the first member of its device, fills it when it opens, and gives one
  * gpu_backend_vtable. Everything about operators, shapes and memory planning is on this side of the boundary;
- * everything about an API is on the other. Host-facing memory (ptp_memory_vtable), routes and usage are the thin
- * plugin's own.
+ * everything about an API is on the other. So are copies, maps and routes; what all do alike with plugins, devices and
+ * buffers is here.
  */
 #ifndef GPU_BACKEND_H
 #define GPU_BACKEND_H
 
 #include <partita/plugin.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 
 #define GPU_MAX_BINDINGS 8u
 /* 128 bytes: what every Vulkan device takes as push constants. */
@@ -90,8 +92,11 @@ typedef struct gpu_backend_vtable {
     const char *prelude; /* name of the embedded text that has the macros for this API: "prelude/opencl" */
     const char *entry;   /* NULL: the kernel's own name; "main" in GLSL */
 
-    /* required. As ptp_memory_vtable.alloc and free in domain 0, so that both kinds of buffers bind alike. */
+    /* required. Buffers of weights and buffers of the host bind alike. */
     partita_status (*buffer_alloc)(gpu_device *device, uint64_t bytes, ptp_buffer **out_buffer);
+    /* optional: default is buffer_alloc. For the host, which may export what it gets. */
+    partita_status (*host_alloc)(gpu_device *device, uint64_t bytes, ptp_buffer **out_buffer);
+    /* required. NULL is not given. */
     void (*buffer_free)(gpu_device *device, ptp_buffer *buffer);
     /* required. A weight goes to the device while a part compiles; returns when `data` is no longer needed. Counts as
      * weight bytes, not as a copy. */
@@ -107,16 +112,62 @@ typedef struct gpu_backend_vtable {
     void (*record_free)(gpu_device *device, void *record);
 } gpu_backend_vtable;
 
-struct gpu_program_cache; /* programs.c */
-struct gpu_weight_pool;   /* weights.c */
+struct gpu_program_cache; /* source.c */
+struct gpu_weight_pool;   /* storage.c */
 
-/* First member of a thin plugin's ptp_device. The first five are filled by the thin plugin before gpu_device_init. */
+/* ==== Plugins (plugin.c) ========================================================================================= */
+
+/* What a thin plugin does itself. */
+typedef struct gpu_thin {
+    uint64_t plugin_bytes; /* of its ptp_plugin, which starts with a gpu_plugin */
+    const ptp_option_row *options;
+    uint32_t option_count;
+    /* Opens the driver and sets `count`. On an error nothing is left to stop. */
+    partita_status (*start)(ptp_plugin *plugin);
+    void (*stop)(ptp_plugin *plugin);
+    /* `index` is below the count. */
+    partita_status (*open)(ptp_plugin *plugin, uint32_t index, const ptp_option *options, uint32_t option_count,
+                           ptp_device **out_device);
+    void (*close)(ptp_device *device);
+    partita_status (*describe)(ptp_plugin *plugin, uint32_t index, ptp_device_info *out_info);
+} gpu_thin;
+
+/* First member of a thin plugin's ptp_plugin. */
+typedef struct gpu_plugin {
+    const gpu_thin *thin;
+    const ptp_host *host;
+    uint32_t count; /* of devices that can be opened */
+    _Atomic uint32_t open;
+} gpu_plugin;
+
+partita_status gpu_plugin_start(const ptp_host *host, const gpu_thin *thin, ptp_plugin **out_plugin);
+/* Ready-made slots of ptp_plugin_vtable; `start` is the thin plugin's, with its table. */
+partita_status gpu_plugin_stop(ptp_plugin *plugin);
+uint32_t gpu_plugin_count(ptp_plugin *plugin);
+partita_status gpu_plugin_open(ptp_plugin *plugin, uint32_t index, const ptp_option *options, uint32_t option_count,
+                               ptp_device **out_device);
+void gpu_plugin_close(ptp_device *device);
+partita_status gpu_plugin_peek(ptp_plugin *plugin, uint32_t index, ptp_device_info *out_info);
+const ptp_option_row *gpu_plugin_options(ptp_plugin *plugin, uint32_t index, uint32_t *out_count);
+#define GPU_PLUGIN_SLOTS                                                                                               \
+    .size = sizeof(ptp_plugin_vtable), .stop = gpu_plugin_stop, .device_count = gpu_plugin_count,                      \
+    .open = gpu_plugin_open, .close = gpu_plugin_close, .peek = gpu_plugin_peek, .options = gpu_plugin_options
+
+/* ==== Devices (device.c) ========================================================================================= */
+
+/* What ptp_usage tells, counted where it happens. */
+typedef struct gpu_counts {
+    _Atomic uint64_t buffer_bytes, copies, copied_bytes, launches, busy_ns;
+} gpu_counts;
+
+/* First member of a thin plugin's ptp_device. The first four are filled by the thin plugin before gpu_device_init. */
 struct gpu_device {
     const gpu_backend_vtable *backend;
     const ptp_host *host;
     gpu_caps caps;
     ptp_device_info info;
-    void *user;
+    gpu_plugin *plugin;
+    gpu_counts counts;
     pthread_mutex_t lock; /* guards what follows */
     struct gpu_program_cache *programs;
     struct gpu_weight_pool *weights;
@@ -129,18 +180,42 @@ struct gpu_device {
 partita_status gpu_device_init(gpu_device *device);
 void gpu_device_deinit(gpu_device *device);
 
-/* Ready-made slots of ptp_device_vtable. */
+/* Ready-made slots of ptp_device_vtable; `route` and `trim` are the thin plugin's. */
 partita_status gpu_info(ptp_device *device, ptp_device_info *out_info);
 partita_status gpu_ask(ptp_device *device, const ptp_ask *ask, ptp_answer *answers);
 partita_status gpu_offer(ptp_device *device, ptp_offer *offer);
 partita_status gpu_compile(ptp_device *device, ptp_compile *compile, ptp_executable **out_executable);
-/* Fills programs_built and weight_bytes; the rest is the thin plugin's. */
-void gpu_usage(gpu_device *device, ptp_usage *usage);
+partita_status gpu_cache_need(ptp_device *device, char *text, uint64_t capacity);
+partita_status gpu_usage(ptp_device *device, ptp_usage *out_usage);
+#define GPU_DEVICE_SLOTS                                                                                               \
+    .size = sizeof(ptp_device_vtable), .info = gpu_info, .ask = gpu_ask, .offer = gpu_offer, .compile = gpu_compile,   \
+    .cache_need = gpu_cache_need, .usage = gpu_usage
 /* The whole executable, for PTP_DEFINE_PLUGIN. */
 extern const ptp_executable_vtable gpu_executable_vtable;
 
 /* Formats a message for host->fail; returns code. */
 partita_status gpu_fail(const ptp_host *host, partita_status code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Copies what both sides of the ABI know of a struct; the host's size stays. */
+void gpu_struct_out(void *to, const void *from, uint32_t mine);
+
+/* ==== Buffers (memory.c) ========================================================================================= */
+
+/* First member of a thin plugin's ptp_buffer. */
+typedef struct gpu_buffer {
+    uint64_t bytes; /* as asked for */
+    bool counted;   /* in buffer_bytes: allocated by the host */
+} gpu_buffer;
+
+/* Ready-made slots of ptp_memory_vtable, over the backend's. */
+partita_status gpu_memory_alloc(ptp_device *device, uint32_t domain, uint64_t bytes, ptp_buffer **out_buffer);
+void gpu_memory_free(ptp_device *device, ptp_buffer *buffer);
+/* One of the host's copies, whose struct may be larger than ours. */
+static inline const ptp_copy *gpu_copy_at(const ptp_copy *copies, uint32_t i) {
+    return (const ptp_copy *)((const char *)copies + (size_t)i * copies[0].size);
+}
+/* A copy that has no buffer, or leaves one, is an error. */
+partita_status gpu_copy_check(gpu_device *device, const ptp_copy *copy);
+void gpu_copy_count(gpu_device *device, const ptp_copy *copies, uint32_t count);
 
 #endif

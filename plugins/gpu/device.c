@@ -33,12 +33,15 @@ void gpu_device_deinit(gpu_device *device) {
     pthread_mutex_destroy(&device->lock);
 }
 
+void gpu_struct_out(void *to, const void *from, uint32_t mine) {
+    uint32_t theirs;
+    memcpy(&theirs, to, sizeof(theirs));
+    memcpy(to, from, theirs < mine ? theirs : mine);
+    memcpy(to, &theirs, sizeof(theirs));
+}
+
 partita_status gpu_info(ptp_device *device, ptp_device_info *out_info) {
-    const gpu_device *gpu = (const gpu_device *)device;
-    uint32_t size = out_info->size < sizeof(*out_info) ? out_info->size : (uint32_t)sizeof(*out_info);
-    uint32_t kept = out_info->size;
-    memcpy(out_info, &gpu->info, size);
-    out_info->size = kept;
+    gpu_struct_out(out_info, &((const gpu_device *)device)->info, sizeof(*out_info));
     return PARTITA_OK;
 }
 
@@ -49,9 +52,27 @@ partita_status gpu_offer(ptp_device *device, ptp_offer *offer) {
     return PARTITA_OK;
 }
 
-void gpu_usage(gpu_device *device, ptp_usage *usage) {
+partita_status gpu_cache_need(ptp_device *opaque, char *text, uint64_t capacity) {
+    const gpu_device *device = (const gpu_device *)opaque;
+    int size = snprintf(text, capacity, "%s; %s", device->info.description, device->info.driver);
+    if (size >= 0 && (uint64_t)size < capacity) return PARTITA_OK;
+    return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "%d bytes of text, room for %llu", size + 1,
+                    (unsigned long long)capacity);
+}
+
+partita_status gpu_usage(ptp_device *opaque, ptp_usage *out_usage) {
+    gpu_device *device = (gpu_device *)opaque;
+    const gpu_counts *counts = &device->counts;
+    ptp_usage usage = {.size = sizeof(usage),
+                       .buffer_bytes = counts->buffer_bytes,
+                       .copies = counts->copies,
+                       .copied_bytes = counts->copied_bytes,
+                       .launches = counts->launches,
+                       .busy_ns = counts->busy_ns};
     pthread_mutex_lock(&device->lock);
-    usage->programs_built = device->programs_built;
-    usage->weight_bytes = device->weight_bytes;
+    usage.programs_built = device->programs_built;
+    usage.weight_bytes = device->weight_bytes;
     pthread_mutex_unlock(&device->lock);
+    gpu_struct_out(out_usage, &usage, sizeof(usage));
+    return PARTITA_OK;
 }

@@ -131,22 +131,3 @@ partita_status cl_route(ptp_device *device, ptp_route *route) {
     route->route = PTP_ROUTE_NONE;
     return PARTITA_OK;
 }
-
-partita_status cl_cache_need(ptp_device *device, char *text, uint64_t capacity) {
-    snprintf(text, capacity, "%s; %s", device->gpu.info.description, device->gpu.info.driver);
-    return PARTITA_OK;
-}
-
-partita_status cl_usage(ptp_device *device, ptp_usage *out_usage) {
-    ptp_usage usage = {.size = out_usage->size};
-    gpu_usage(&device->gpu, &usage);
-    pthread_mutex_lock(&device->counts);
-    usage.buffer_bytes = device->buffer_bytes;
-    usage.copies = device->copies;
-    usage.copied_bytes = device->copied_bytes;
-    usage.launches = device->launches;
-    usage.busy_ns = device->busy_ns;
-    pthread_mutex_unlock(&device->counts);
-    memcpy(out_usage, &usage, out_usage->size < sizeof(usage) ? out_usage->size : sizeof(usage));
-    return PARTITA_OK;
-}

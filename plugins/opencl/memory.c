@@ -8,23 +8,13 @@ static partita_status buffer_create(ptp_device *device, cl_mem_flags flags, void
     const ptp_host *host = device->gpu.host;
     cl_int code = CL_SUCCESS;
     if (bytes == 0) bytes = 4;
-    if (bytes > device->gpu.caps.max_buffer) {
-        return gpu_fail(host, PARTITA_OUT_OF_MEMORY, "a buffer of %llu bytes; the device allows %llu",
-                        (unsigned long long)bytes, (unsigned long long)device->gpu.caps.max_buffer);
-    }
     ptp_buffer *buffer = host->alloc(host->self, sizeof(*buffer), 16);
     if (!buffer) return gpu_fail(host, PARTITA_OUT_OF_MEMORY, "no memory for a buffer's record");
-    buffer->bytes = bytes;
-    buffer->imported = pointer;
+    *buffer = (ptp_buffer){.gpu.bytes = bytes};
     buffer->mem = cl.clCreateBuffer(device->context, CL_MEM_READ_WRITE | flags, bytes, pointer, &code);
     if (code != CL_SUCCESS) {
         host->free(host->self, buffer);
         return cl_failed(host, code, "clCreateBuffer");
-    }
-    if (!pointer) {
-        pthread_mutex_lock(&device->counts);
-        device->buffer_bytes += bytes;
-        pthread_mutex_unlock(&device->counts);
     }
     *out_buffer = buffer;
     return PARTITA_OK;
@@ -35,14 +25,7 @@ partita_status cl_buffer_alloc(gpu_device *gpu, uint64_t bytes, ptp_buffer **out
 }
 
 void cl_buffer_free(gpu_device *gpu, ptp_buffer *buffer) {
-    ptp_device *device = (ptp_device *)gpu;
-    if (!buffer) return;
     cl.clReleaseMemObject(buffer->mem);
-    if (!buffer->imported) {
-        pthread_mutex_lock(&device->counts);
-        device->buffer_bytes -= buffer->bytes;
-        pthread_mutex_unlock(&device->counts);
-    }
     gpu->host->free(gpu->host->self, buffer);
 }
 
@@ -55,13 +38,6 @@ partita_status cl_buffer_upload(gpu_device *gpu, ptp_buffer *buffer, uint64_t of
     pthread_mutex_unlock(&device->lock);
     return code == CL_SUCCESS ? PARTITA_OK : cl_failed(gpu->host, code, "clEnqueueWriteBuffer");
 }
-
-static partita_status memory_alloc(ptp_device *device, uint32_t domain, uint64_t bytes, ptp_buffer **out_buffer) {
-    if (domain != 0) return gpu_fail(device->gpu.host, PARTITA_INVALID_ARGUMENT, "domain %u of 1", domain);
-    return cl_buffer_alloc(&device->gpu, bytes, out_buffer);
-}
-
-static void memory_free(ptp_device *device, ptp_buffer *buffer) { cl_buffer_free(&device->gpu, buffer); }
 
 static cl_int copy_one(ptp_device *device, const ptp_copy *copy, cl_event *out_event) {
     if (copy->source && copy->target) {
@@ -81,23 +57,17 @@ static partita_status memory_copy(ptp_device *device, const ptp_copy *copies, ui
     partita_status status = PARTITA_OK;
     cl_event last = NULL;
     cl_int code = CL_SUCCESS;
+    for (uint32_t i = 0; i < count && status == PARTITA_OK; i++) {
+        status = gpu_copy_check(&device->gpu, gpu_copy_at(copies, i));
+    }
+    if (status != PARTITA_OK) return status;
     pthread_mutex_lock(&device->lock);
     for (uint32_t i = 0; i < count && code == CL_SUCCESS; i++) {
-        /* the host's struct may be larger than ours */
-        const ptp_copy *copy = (const ptp_copy *)((const char *)copies + (size_t)i * copies[0].size);
+        const ptp_copy *copy = gpu_copy_at(copies, i);
         if (copy->bytes == 0) continue;
-        if (!copy->source && !copy->target) {
-            memmove(copy->target_data, copy->source_data, copy->bytes);
-        } else {
-            if (last) cl.clReleaseEvent(last);
-            last = NULL;
-            code = copy_one(device, copy, &last);
-        }
-        if (code != CL_SUCCESS) break;
-        pthread_mutex_lock(&device->counts);
-        device->copies++;
-        device->copied_bytes += copy->bytes;
-        pthread_mutex_unlock(&device->counts);
+        if (last) cl.clReleaseEvent(last);
+        last = NULL;
+        code = copy_one(device, copy, &last);
     }
     if (code == CL_SUCCESS && !last) code = cl.clEnqueueMarkerWithWaitList(device->queue, 0, NULL, &last);
     if (code != CL_SUCCESS) {
@@ -108,6 +78,7 @@ static partita_status memory_copy(ptp_device *device, const ptp_copy *copies, ui
         status = cl_signal_after(device, NULL, last, done);
     }
     pthread_mutex_unlock(&device->lock);
+    if (status == PARTITA_OK) gpu_copy_count(&device->gpu, copies, count);
     return status;
 }
 
@@ -144,8 +115,8 @@ static partita_status memory_import(ptp_device *device, uint32_t domain, uint32_
 
 const ptp_memory_vtable cl_memory_vtable = {
     .size = sizeof(ptp_memory_vtable),
-    .alloc = memory_alloc,
-    .free = memory_free,
+    .alloc = gpu_memory_alloc,
+    .free = gpu_memory_free,
     .copy = memory_copy,
     .map = memory_map,
     .unmap = memory_unmap,

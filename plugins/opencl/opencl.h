@@ -8,38 +8,30 @@
 #include "opencl/api.h"
 
 struct ptp_buffer {
+    gpu_buffer gpu; /* first */
     cl_mem mem;
-    uint64_t bytes;
-    void *imported; /* host pointer it wraps; NULL: the device's own memory */
 };
 
 struct ptp_device {
     gpu_device gpu; /* first */
-    ptp_plugin *plugin;
     cl_device_id id;
     bool sub_device; /* id is ours to release */
     cl_context context;
     cl_command_queue queue; /* in order, profiled */
     pthread_mutex_t lock;   /* guards the queue and kernel arguments */
-    pthread_mutex_t counts; /* guards what follows; never held across a call of OpenCL, which may call back */
+    pthread_mutex_t flight; /* guards what follows; never held across a call of OpenCL, which may call back */
     pthread_cond_t idle;
     uint32_t in_flight; /* completions whose callback has not returned */
-    uint64_t copies, copied_bytes, launches, busy_ns, buffer_bytes;
 };
 
 struct ptp_plugin {
-    const ptp_host *host;
-    pthread_mutex_t lock;
-    uint32_t open_devices;
-    uint32_t count;
+    gpu_plugin gpu; /* first */
     cl_device_id *ids;
 };
 
 /* device.c */
 partita_status cl_device_describe(const ptp_host *host, cl_device_id id, ptp_device_info *info, gpu_caps *caps);
 partita_status cl_route(ptp_device *device, ptp_route *route);
-partita_status cl_cache_need(ptp_device *device, char *text, uint64_t capacity);
-partita_status cl_usage(ptp_device *device, ptp_usage *out_usage);
 
 /* memory.c */
 extern const ptp_memory_vtable cl_memory_vtable;

@@ -4,16 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void plugin_free(ptp_plugin *plugin) {
-    const ptp_host *host = plugin->host;
+static void thin_stop(ptp_plugin *plugin) {
+    const ptp_host *host = plugin->gpu.host;
     if (plugin->ids) host->free(host->self, plugin->ids);
-    pthread_mutex_destroy(&plugin->lock);
-    host->free(host->self, plugin);
 }
 
 /* Devices of all platforms, in the loader's order. */
 static partita_status devices_find(ptp_plugin *plugin) {
-    const ptp_host *host = plugin->host;
+    const ptp_host *host = plugin->gpu.host;
     cl_platform_id platforms[16];
     cl_uint platform_count = 0, total = 0;
     if (cl.clGetPlatformIDs(16, platforms, &platform_count) != CL_SUCCESS || platform_count == 0) {
@@ -29,56 +27,27 @@ static partita_status devices_find(ptp_plugin *plugin) {
     }
     plugin->ids = host->alloc(host->self, total * sizeof(*plugin->ids), 16);
     if (!plugin->ids) return gpu_fail(host, PARTITA_OUT_OF_MEMORY, "no memory for %u devices", total);
-    for (cl_uint p = 0; p < platform_count && plugin->count < total; p++) {
-        cl_uint count = 0, room = total - plugin->count;
-        if (cl.clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, room, plugin->ids + plugin->count, &count) ==
+    for (cl_uint p = 0; p < platform_count && plugin->gpu.count < total; p++) {
+        cl_uint count = 0, room = total - plugin->gpu.count;
+        if (cl.clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, room, plugin->ids + plugin->gpu.count, &count) ==
             CL_SUCCESS) {
-            plugin->count += count < room ? count : room;
+            plugin->gpu.count += count < room ? count : room;
         }
     }
     return PARTITA_OK;
 }
 
-static partita_status plugin_start(const ptp_host *host, ptp_plugin **out_plugin) {
+static partita_status thin_start(ptp_plugin *plugin) {
     const char *cause = cl_api_open();
-    if (cause) return gpu_fail(host, PARTITA_DEVICE_ABSENT, "%s", cause);
-    ptp_plugin *plugin = host->alloc(host->self, sizeof(*plugin), 16);
-    if (!plugin) return gpu_fail(host, PARTITA_OUT_OF_MEMORY, "no memory for the plugin");
-    memset(plugin, 0, sizeof(*plugin));
-    plugin->host = host;
-    pthread_mutex_init(&plugin->lock, NULL);
-    partita_status status = devices_find(plugin);
-    if (status != PARTITA_OK) {
-        plugin_free(plugin);
-        return status;
-    }
-    *out_plugin = plugin;
-    return PARTITA_OK;
+    if (cause) return gpu_fail(plugin->gpu.host, PARTITA_DEVICE_ABSENT, "%s", cause);
+    return devices_find(plugin);
 }
-
-static partita_status plugin_stop(ptp_plugin *plugin) {
-    pthread_mutex_lock(&plugin->lock);
-    uint32_t open = plugin->open_devices;
-    pthread_mutex_unlock(&plugin->lock);
-    if (open > 0) return gpu_fail(plugin->host, PARTITA_BUSY, "%u OpenCL devices are open", open);
-    plugin_free(plugin);
-    return PARTITA_OK;
-}
-
-static uint32_t plugin_count(ptp_plugin *plugin) { return plugin->count; }
 
 static const ptp_option_row option_rows[] = {
     {sizeof(ptp_option_row), 0, "units", "int", "0", "compute units to use (a sub-device); 0: all"},
     {sizeof(ptp_option_row), 0, "kernels", "auto|host|device", "auto",
      "form of the kernels: for drivers on host cores, or for devices of their own; auto: by the kind of device"},
 };
-
-static const ptp_option_row *plugin_options(ptp_plugin *plugin, uint32_t index, uint32_t *out_count) {
-    (void)plugin;
-    (void)index;
-    *out_count = sizeof(option_rows) / sizeof(option_rows[0]);
-    return option_rows;
-}
 
 static partita_status units_apply(ptp_device *device, const char *value) {
     const ptp_host *host = device->gpu.host;
@@ -138,26 +107,23 @@ static void device_free(ptp_device *device) {
     if (device->context) cl.clReleaseContext(device->context);
     if (device->sub_device) cl.clReleaseDevice(device->id);
     pthread_cond_destroy(&device->idle);
-    pthread_mutex_destroy(&device->counts);
+    pthread_mutex_destroy(&device->flight);
     pthread_mutex_destroy(&device->lock);
     host->free(host->self, device);
 }
 
-static partita_status device_open(ptp_plugin *plugin, uint32_t index, const ptp_option *options, uint32_t option_count,
-                                  ptp_device **out_device) {
-    const ptp_host *host = plugin->host;
+static partita_status thin_open(ptp_plugin *plugin, uint32_t index, const ptp_option *options, uint32_t option_count,
+                                ptp_device **out_device) {
+    const ptp_host *host = plugin->gpu.host;
     cl_int code = CL_SUCCESS;
-    if (index >= plugin->count)
-        return gpu_fail(host, PARTITA_INVALID_ARGUMENT, "device %u of %u", index, plugin->count);
     ptp_device *device = host->alloc(host->self, sizeof(*device), 16);
     if (!device) return gpu_fail(host, PARTITA_OUT_OF_MEMORY, "no memory for a device");
     memset(device, 0, sizeof(*device));
     device->gpu.backend = &cl_backend;
     device->gpu.host = host;
-    device->plugin = plugin;
     device->id = plugin->ids[index];
     pthread_mutex_init(&device->lock, NULL);
-    pthread_mutex_init(&device->counts, NULL);
+    pthread_mutex_init(&device->flight, NULL);
     pthread_cond_init(&device->idle, NULL);
     const char *form;
     partita_status status = options_apply(device, options, option_count, &form);
@@ -180,58 +146,35 @@ out:
         device_free(device);
         return status;
     }
-    pthread_mutex_lock(&plugin->lock);
-    plugin->open_devices++;
-    pthread_mutex_unlock(&plugin->lock);
     *out_device = device;
     return PARTITA_OK;
 }
 
-static void device_close(ptp_device *device) {
-    if (!device) return;
-    ptp_plugin *plugin = device->plugin;
+static void thin_close(ptp_device *device) {
     cl_wait_idle(device);
     gpu_device_deinit(&device->gpu);
     device_free(device);
-    pthread_mutex_lock(&plugin->lock);
-    plugin->open_devices--;
-    pthread_mutex_unlock(&plugin->lock);
 }
 
-static partita_status plugin_peek(ptp_plugin *plugin, uint32_t index, ptp_device_info *out_info) {
-    ptp_device_info info;
+static partita_status thin_describe(ptp_plugin *plugin, uint32_t index, ptp_device_info *out_info) {
     gpu_caps caps;
-    if (index >= plugin->count) {
-        return gpu_fail(plugin->host, PARTITA_INVALID_ARGUMENT, "device %u of %u", index, plugin->count);
-    }
-    partita_status status = cl_device_describe(plugin->host, plugin->ids[index], &info, &caps);
-    if (status != PARTITA_OK) return status;
-    uint32_t size = out_info->size;
-    memcpy(out_info, &info, size < sizeof(info) ? size : sizeof(info));
-    out_info->size = size;
-    return PARTITA_OK;
+    return cl_device_describe(plugin->gpu.host, plugin->ids[index], out_info, &caps);
 }
 
-static const ptp_plugin_vtable plugin_vtable = {
-    .size = sizeof(ptp_plugin_vtable),
-    .start = plugin_start,
-    .stop = plugin_stop,
-    .device_count = plugin_count,
-    .open = device_open,
-    .close = device_close,
-    .peek = plugin_peek,
-    .options = plugin_options,
-};
+static const gpu_thin thin = {.plugin_bytes = sizeof(ptp_plugin),
+                              .options = option_rows,
+                              .option_count = sizeof(option_rows) / sizeof(option_rows[0]),
+                              .start = thin_start,
+                              .stop = thin_stop,
+                              .open = thin_open,
+                              .close = thin_close,
+                              .describe = thin_describe};
 
-static const ptp_device_vtable device_vtable = {
-    .size = sizeof(ptp_device_vtable),
-    .info = gpu_info,
-    .ask = gpu_ask,
-    .offer = gpu_offer,
-    .compile = gpu_compile,
-    .route = cl_route,
-    .cache_need = cl_cache_need,
-    .usage = cl_usage,
-};
+static partita_status plugin_start(const ptp_host *host, ptp_plugin **out_plugin) {
+    return gpu_plugin_start(host, &thin, out_plugin);
+}
+
+static const ptp_plugin_vtable plugin_vtable = {GPU_PLUGIN_SLOTS, .start = plugin_start};
+static const ptp_device_vtable device_vtable = {GPU_DEVICE_SLOTS, .route = cl_route};
 
 PTP_DEFINE_PLUGIN("opencl", "0.1", &plugin_vtable, &device_vtable, &gpu_executable_vtable, &cl_memory_vtable, NULL)

@@ -35,17 +35,17 @@ static void CL_CALLBACK completed(cl_event event, cl_int code, void *user) {
     if (one->first) cl.clReleaseEvent(one->first);
     cl.clReleaseEvent(one->last);
     host->free(host->self, one);
-    pthread_mutex_lock(&device->counts);
-    if (begin && end > begin) device->busy_ns += end - begin;
+    if (begin && end > begin) device->gpu.counts.busy_ns += end - begin;
+    pthread_mutex_lock(&device->flight);
     device->in_flight--;
     pthread_cond_broadcast(&device->idle);
-    pthread_mutex_unlock(&device->counts);
+    pthread_mutex_unlock(&device->flight);
 }
 
 static void in_flight_add(ptp_device *device, int n) {
-    pthread_mutex_lock(&device->counts);
+    pthread_mutex_lock(&device->flight);
     device->in_flight += (uint32_t)n;
-    pthread_mutex_unlock(&device->counts);
+    pthread_mutex_unlock(&device->flight);
 }
 
 partita_status cl_signal_after(ptp_device *device, cl_event first, cl_event last, ptp_point done) {
@@ -75,9 +75,9 @@ partita_status cl_signal_after(ptp_device *device, cl_event first, cl_event last
 
 void cl_wait_idle(ptp_device *device) {
     if (device->queue) cl.clFinish(device->queue);
-    pthread_mutex_lock(&device->counts);
-    while (device->in_flight > 0) pthread_cond_wait(&device->idle, &device->counts);
-    pthread_mutex_unlock(&device->counts);
+    pthread_mutex_lock(&device->flight);
+    while (device->in_flight > 0) pthread_cond_wait(&device->idle, &device->flight);
+    pthread_mutex_unlock(&device->flight);
 }
 
 static void program_destroy(gpu_device *gpu, gpu_program *program) {
@@ -161,9 +161,7 @@ static partita_status submit(gpu_device *gpu, const gpu_batch *batch) {
         bool edge = i == 0 || i + 1 == batch->count;
         code = launch_one(device, &batch->launches[i], edge ? (i == 0 ? &first : &last) : NULL);
     }
-    pthread_mutex_lock(&device->counts);
-    device->launches += code == CL_SUCCESS ? batch->count : 0;
-    pthread_mutex_unlock(&device->counts);
+    if (code == CL_SUCCESS) gpu->counts.launches += batch->count;
     if (code == CL_SUCCESS && batch->count == 1) {
         last = first;
         code = cl.clRetainEvent(first);

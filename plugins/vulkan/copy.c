@@ -102,35 +102,17 @@ static partita_status copy_record(ptp_device *device, batch *b, const ptp_copy *
     return PARTITA_OK;
 }
 
-static partita_status copy_check(ptp_device *device, const ptp_copy *copy) {
-    const ptp_buffer *source = copy->source, *target = copy->target;
-    bool fits =
-        (!source || (copy->source_offset <= source->bytes && copy->bytes <= source->bytes - copy->source_offset)) &&
-        (!target || (copy->target_offset <= target->bytes && copy->bytes <= target->bytes - copy->target_offset));
-    if (!source && !target) return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "a copy without a buffer");
-    if (!fits)
-        return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "a copy of %llu bytes leaves its buffer",
-                        (unsigned long long)copy->bytes);
-    return PARTITA_OK;
-}
-
-/* Copies in other structs than this header's are read by their own size. */
-static const ptp_copy *copy_at(const ptp_copy *copies, uint32_t i) {
-    return (const ptp_copy *)((const char *)copies + (size_t)i * copies[0].size);
-}
-
 partita_status vk_copy(ptp_device *device, const ptp_copy *copies, uint32_t count, ptp_point done) {
     batch b = {0};
-    uint64_t total = 0;
     partita_status status = PARTITA_OK;
     for (uint32_t i = 0; i < count && status == PARTITA_OK; i++) {
-        const ptp_copy *copy = copy_at(copies, i);
-        status = copy_check(device, copy);
+        const ptp_copy *copy = gpu_copy_at(copies, i);
+        status = gpu_copy_check(&device->gpu, copy);
         if (is_staged(copy)) b.staged_left += copy->bytes + STAGING_ALIGNMENT;
-        total += copy->bytes;
     }
     if (status == PARTITA_OK) status = batch_open(device, &b);
-    for (uint32_t i = 0; i < count && status == PARTITA_OK; i++) status = copy_record(device, &b, copy_at(copies, i));
+    for (uint32_t i = 0; i < count && status == PARTITA_OK; i++)
+        status = copy_record(device, &b, gpu_copy_at(copies, i));
     if (status == PARTITA_OK) {
         status = vk_slot_submit(device, b.slot, done, NULL);
         b.slot = NULL;
@@ -140,10 +122,7 @@ partita_status vk_copy(ptp_device *device, const ptp_copy *copies, uint32_t coun
         vk_queue_drain(device); /* pieces on their way end in memory that the caller may free */
         return status;
     }
-    pthread_mutex_lock(&device->queue.lock);
-    device->queue.copies += count;
-    device->queue.copied_bytes += total;
-    pthread_mutex_unlock(&device->queue.lock);
+    gpu_copy_count(&device->gpu, copies, count);
     return PARTITA_OK;
 }
 

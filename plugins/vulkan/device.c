@@ -65,8 +65,8 @@ partita_status vk_check(ptp_device *device, VkResult result, const char *what) {
 
 /* ---- options ---------------------------------------------------------------------------------------------------- */
 
-enum { OPTION_VALIDATION, OPTION_PUSH, OPTION_STAGED, OPTION_KERNELS, OPTION_COUNT };
-static const ptp_option_row option_rows[OPTION_COUNT] = {
+enum { OPTION_VALIDATION, OPTION_PUSH, OPTION_STAGED, OPTION_KERNELS };
+const ptp_option_row vk_option_rows[VK_OPTION_COUNT] = {
     {sizeof(ptp_option_row), 0, "validation", "bool", "0",
      "check every call by the Khronos validation layer; its messages are logged as errors"},
     {sizeof(ptp_option_row), 0, "push_descriptors", "bool", "1",
@@ -77,15 +77,10 @@ static const ptp_option_row option_rows[OPTION_COUNT] = {
      "form of the kernels: for drivers on host cores, or for devices of their own; auto: by the kind of device"},
 };
 
-const ptp_option_row *vk_option_rows(uint32_t *out_count) {
-    *out_count = OPTION_COUNT;
-    return option_rows;
-}
-
 static const char *option_get(const ptp_option *options, uint32_t count, uint32_t row) {
-    const char *value = option_rows[row].default_value;
+    const char *value = vk_option_rows[row].default_value;
     for (uint32_t i = 0; i < count; i++) {
-        if (strcmp(options[i].name, option_rows[row].name) == 0) value = options[i].value;
+        if (strcmp(options[i].name, vk_option_rows[row].name) == 0) value = options[i].value;
     }
     return value;
 }
@@ -151,6 +146,7 @@ static const gpu_backend_vtable backend = {
     .prelude = "prelude/vulkan",
     .entry = "main",
     .buffer_alloc = vk_gpu_buffer_alloc,
+    .host_alloc = vk_gpu_host_alloc,
     .buffer_free = vk_gpu_buffer_free,
     .buffer_upload = vk_gpu_buffer_upload,
     .program_create = vk_program_create,
@@ -165,17 +161,17 @@ partita_status vk_device_open(ptp_plugin *plugin, uint32_t index, const ptp_opti
                               ptp_device **out_device) {
     vk_features features;
     partita_status status = PARTITA_OK;
-    ptp_device *device = vk_alloc(plugin->host, sizeof(*device));
+    ptp_device *device = vk_alloc(plugin->gpu.host, sizeof(*device));
     if (!device) return PARTITA_OUT_OF_MEMORY;
     device->plugin = plugin;
-    device->host = plugin->host;
+    device->host = plugin->gpu.host;
     device->instance = &plugin->instance;
     pthread_mutex_init(&device->memory_lock, NULL);
     if (option_is_on(options, option_count, OPTION_VALIDATION)) {
-        status = vk_instance_init(&plugin->loader, plugin->host, true, &device->own_instance);
+        status = vk_instance_init(&plugin->loader, plugin->gpu.host, true, &device->own_instance);
         device->instance = &device->own_instance;
         if (status == PARTITA_OK && index >= device->own_instance.count) {
-            status = gpu_fail(plugin->host, PARTITA_DEVICE_FAILED, "device %u is gone under validation", index);
+            status = gpu_fail(plugin->gpu.host, PARTITA_DEVICE_FAILED, "device %u is gone under validation", index);
         }
     }
     if (status == PARTITA_OK) {
@@ -197,7 +193,7 @@ partita_status vk_device_open(ptp_plugin *plugin, uint32_t index, const ptp_opti
     if (status == PARTITA_OK) {
         device->stage = STAGE_PROGRAMS;
         device->gpu.backend = &backend;
-        device->gpu.host = plugin->host;
+        device->gpu.host = plugin->gpu.host;
         device->gpu.caps = device->probe.caps;
         device->gpu.info = device->probe.info;
         status = gpu_device_init(&device->gpu);

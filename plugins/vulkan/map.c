@@ -24,10 +24,10 @@ partita_status vk_map(ptp_device *device, ptp_buffer *buffer, uint64_t offset, u
     const vk_memory *memory = &buffer->block->memory;
     partita_status status;
     *out_data = NULL;
-    if (offset > buffer->bytes || bytes > buffer->bytes - offset || bytes == 0) {
+    if (offset > buffer->gpu.bytes || bytes > buffer->gpu.bytes - offset || bytes == 0) {
         return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "bytes %llu to %llu of a buffer of %llu",
                         (unsigned long long)offset, (unsigned long long)(offset + bytes),
-                        (unsigned long long)buffer->bytes);
+                        (unsigned long long)buffer->gpu.bytes);
     }
     vk_mapping *mapping = vk_alloc(device->host, sizeof(*mapping));
     if (!mapping) return PARTITA_OUT_OF_MEMORY;

@@ -209,7 +209,7 @@ partita_status vk_buffer_create(ptp_device *device, uint64_t bytes, bool alone, 
     ptp_buffer **link = NULL, *buffer = vk_alloc(device->host, sizeof(*buffer));
     vk_block *block = NULL;
     if (!buffer) return PARTITA_OUT_OF_MEMORY;
-    *buffer = (ptp_buffer){.device = device, .bytes = bytes, .room = room};
+    *buffer = (ptp_buffer){.gpu.bytes = bytes, .device = device, .room = room};
     pthread_mutex_lock(&device->memory_lock);
     for (block = device->blocks; shared && block; block = block->next) {
         if (block->shared && (link = gap_find(block, room, &buffer->offset))) break;
@@ -244,7 +244,7 @@ partita_status vk_buffer_adopt(ptp_device *device, vk_block *block, uint64_t off
         block_free(device, block);
         return PARTITA_OUT_OF_MEMORY;
     }
-    *buffer = (ptp_buffer){.device = device, .block = block, .offset = offset, .bytes = bytes, .room = bytes};
+    *buffer = (ptp_buffer){.gpu.bytes = bytes, .device = device, .block = block, .offset = offset, .room = bytes};
     block->first = buffer;
     pthread_mutex_lock(&device->memory_lock);
     block->next = device->blocks;
@@ -262,7 +262,6 @@ void vk_buffer_destroy(ptp_device *device, ptp_buffer *buffer) {
     ptp_buffer **link = &block->first;
     while (*link != buffer) link = &(*link)->next;
     *link = buffer->next;
-    if (buffer->counted) device->buffer_bytes -= buffer->bytes;
     if (!block->first && !block->shared) {
         vk_block **at = &device->blocks;
         while (*at != block) at = &(*at)->next;
@@ -293,16 +292,8 @@ void vk_blocks_trim(ptp_device *device, uint64_t keep_bytes) {
 /* ---- slots of the ABI and of the shared part ----------------------------------------------------------------------
  */
 
-static partita_status memory_alloc(ptp_device *device, uint32_t domain, uint64_t bytes, ptp_buffer **out_buffer) {
-    *out_buffer = NULL;
-    if (domain != 0) return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT, "there is no memory domain %u", domain);
-    partita_status status = vk_buffer_create(device, bytes, device->probe.fds, out_buffer);
-    if (status != PARTITA_OK) return status;
-    pthread_mutex_lock(&device->memory_lock);
-    (*out_buffer)->counted = true;
-    device->buffer_bytes += bytes;
-    pthread_mutex_unlock(&device->memory_lock);
-    return PARTITA_OK;
+partita_status vk_gpu_host_alloc(gpu_device *device, uint64_t bytes, ptp_buffer **out_buffer) {
+    return vk_buffer_create((ptp_device *)device, bytes, ((ptp_device *)device)->probe.fds, out_buffer);
 }
 
 partita_status vk_gpu_buffer_alloc(gpu_device *device, uint64_t bytes, ptp_buffer **out_buffer) {
@@ -312,8 +303,8 @@ partita_status vk_gpu_buffer_alloc(gpu_device *device, uint64_t bytes, ptp_buffe
 void vk_gpu_buffer_free(gpu_device *device, ptp_buffer *buffer) { vk_buffer_destroy((ptp_device *)device, buffer); }
 
 const ptp_memory_vtable vk_memory_vtable = {.size = sizeof(ptp_memory_vtable),
-                                            .alloc = memory_alloc,
-                                            .free = vk_buffer_destroy,
+                                            .alloc = gpu_memory_alloc,
+                                            .free = gpu_memory_free,
                                             .copy = vk_copy,
                                             .map = vk_map,
                                             .unmap = vk_unmap,

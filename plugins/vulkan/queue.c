@@ -223,7 +223,7 @@ static void slot_finish(ptp_device *device, vk_slot *slot, VkResult result) {
     ptp_point done = slot->done;
     pthread_mutex_lock(&queue->lock);
     uint64_t since = slot->submitted_ns > queue->idle_since_ns ? slot->submitted_ns : queue->idle_since_ns;
-    queue->busy_ns += now > since ? now - since : 0;
+    device->gpu.counts.busy_ns += now > since ? now - since : 0;
     queue->idle_since_ns = now;
     queue->finishing--;
     if (result != VK_SUCCESS) queue->lost = true;

@@ -108,11 +108,11 @@ static partita_status buffers_bind(ptp_device *device, vk_slot *slot, const gpu_
     for (uint32_t i = 0; i < launch->binding_count; i++) {
         const gpu_binding *binding = &launch->bindings[i];
         const ptp_buffer *buffer = binding->buffer;
-        uint64_t offset = binding->offset < buffer->bytes ? binding->offset : 0; /* an empty tensor at the end */
-        if (offset != binding->offset ? binding->bytes > 4 : binding->bytes > vk_align(buffer->bytes, 4) - offset) {
+        uint64_t offset = binding->offset < buffer->gpu.bytes ? binding->offset : 0; /* an empty tensor at the end */
+        if (offset != binding->offset ? binding->bytes > 4 : binding->bytes > vk_align(buffer->gpu.bytes, 4) - offset) {
             return gpu_fail(device->host, PARTITA_INVALID_ARGUMENT,
                             "kernel %s: buffer %u has %llu bytes, %llu are bound at %llu", launch->name, i,
-                            (unsigned long long)buffer->bytes, (unsigned long long)binding->bytes,
+                            (unsigned long long)buffer->gpu.bytes, (unsigned long long)binding->bytes,
                             (unsigned long long)binding->offset);
         }
         /* whole words: drivers may fetch narrow elements by them. Buffers have room up to a page */
@@ -169,9 +169,6 @@ partita_status vk_submit(gpu_device *gpu, const gpu_batch *batch) {
         }
     }
     status = vk_slot_submit(device, slot, batch->done, NULL);
-    if (status != PARTITA_OK) return status;
-    pthread_mutex_lock(&device->queue.lock);
-    device->queue.launches += batch->count;
-    pthread_mutex_unlock(&device->queue.lock);
-    return PARTITA_OK;
+    if (status == PARTITA_OK) gpu->counts.launches += batch->count;
+    return status;
 }

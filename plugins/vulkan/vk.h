@@ -35,11 +35,9 @@ typedef struct vk_instance {
 } vk_instance;
 
 struct ptp_plugin {
-    const ptp_host *host;
+    gpu_plugin gpu; /* first */
     vk_loader loader;
     vk_instance instance;
-    pthread_mutex_t lock;
-    uint32_t open; /* devices; guarded by lock */
 };
 
 /* PARTITA_DEVICE_ABSENT when there is no libvulkan.so.1. */
@@ -123,13 +121,12 @@ typedef struct vk_mapping {
 } vk_mapping;
 
 struct ptp_buffer {
+    gpu_buffer gpu; /* first */
     ptp_device *device;
     vk_block *block;
     ptp_buffer *next; /* in the block */
     uint64_t offset;  /* in the block */
-    uint64_t bytes;   /* as asked for */
     uint64_t room;    /* as taken */
-    bool counted;     /* in buffer_bytes: allocated by the host */
     vk_mapping *mappings;
 };
 
@@ -146,6 +143,7 @@ partita_status vk_buffer_adopt(ptp_device *device, vk_block *block, uint64_t off
                                ptp_buffer **out_buffer);
 /* As gpu_backend_vtable wants them. */
 partita_status vk_gpu_buffer_alloc(gpu_device *device, uint64_t bytes, ptp_buffer **out_buffer);
+partita_status vk_gpu_host_alloc(gpu_device *device, uint64_t bytes, ptp_buffer **out_buffer);
 void vk_gpu_buffer_free(gpu_device *device, ptp_buffer *buffer);
 partita_status vk_gpu_buffer_upload(gpu_device *device, ptp_buffer *buffer, uint64_t offset, const void *data,
                                     uint64_t bytes);
@@ -199,7 +197,6 @@ typedef struct vk_queue {
     uint32_t finishing;    /* submissions taken off the list whose downloads are under way */
     uint64_t idle_since_ns;
     bool running, stopping, lost;
-    uint64_t copies, copied_bytes, launches, busy_ns;
 } vk_queue;
 
 partita_status vk_queue_init(ptp_device *device);
@@ -255,9 +252,8 @@ struct ptp_device {
     VkDevice handle;
     bool host_view; /* buffers are mapped where their memory allows it */
     bool push_descriptors;
-    pthread_mutex_t memory_lock; /* guards blocks, buffer lists, mappings and buffer_bytes */
+    pthread_mutex_t memory_lock; /* guards blocks, buffer lists and mappings */
     vk_block *blocks;
-    uint64_t buffer_bytes;
     vk_queue queue;
     VkPipelineCache pipeline_cache;
     VkDescriptorSetLayout set_layouts[GPU_MAX_BINDINGS + 1];
@@ -271,7 +267,8 @@ struct ptp_device {
 partita_status vk_device_open(ptp_plugin *plugin, uint32_t index, const ptp_option *options, uint32_t option_count,
                               ptp_device **out_device);
 void vk_device_close(ptp_device *device);
-const ptp_option_row *vk_option_rows(uint32_t *out_count);
+#define VK_OPTION_COUNT 4u
+extern const ptp_option_row vk_option_rows[VK_OPTION_COUNT];
 
 /* Zeroed memory of the host's; NULL, and the host told. */
 void *vk_alloc(const ptp_host *host, uint64_t bytes);

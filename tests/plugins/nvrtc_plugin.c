@@ -8,7 +8,7 @@
 #include <string.h>
 
 struct ptp_plugin {
-    const ptp_host *host;
+    gpu_plugin gpu; /* first */
     cu_nvrtc nvrtc;
 };
 
@@ -62,38 +62,23 @@ static const gpu_backend_vtable backend = {.name = "nvrtc",
                                            .program_destroy = program_destroy,
                                            .submit = submit};
 
-static partita_status plugin_start(const ptp_host *host, ptp_plugin **out_plugin) {
-    ptp_plugin *plugin = host->alloc(host->self, sizeof(*plugin), 16);
-    if (!plugin) return PARTITA_OUT_OF_MEMORY;
-    plugin->host = host;
-    partita_status status = cu_nvrtc_open(host, &plugin->nvrtc);
-    if (status == PARTITA_OK)
-        *out_plugin = plugin;
-    else
-        host->free(host->self, plugin);
-    return status;
+static partita_status thin_start(ptp_plugin *plugin) {
+    plugin->gpu.count = 1;
+    return cu_nvrtc_open(plugin->gpu.host, &plugin->nvrtc);
 }
 
-static partita_status plugin_stop(ptp_plugin *plugin) {
-    cu_nvrtc_close(&plugin->nvrtc);
-    plugin->host->free(plugin->host->self, plugin);
-    return PARTITA_OK;
-}
+static void thin_stop(ptp_plugin *plugin) { cu_nvrtc_close(&plugin->nvrtc); }
 
-static uint32_t plugin_device_count(ptp_plugin *plugin) {
-    (void)plugin;
-    return 1;
-}
-
-static partita_status plugin_open(ptp_plugin *plugin, uint32_t index, const ptp_option *options, uint32_t option_count,
-                                  ptp_device **out_device) {
+static partita_status thin_open(ptp_plugin *plugin, uint32_t index, const ptp_option *options, uint32_t option_count,
+                                ptp_device **out_device) {
+    const ptp_host *host = plugin->gpu.host;
     (void)index, (void)options, (void)option_count;
-    ptp_device *device = plugin->host->alloc(plugin->host->self, sizeof(*device), 64);
+    ptp_device *device = host->alloc(host->self, sizeof(*device), 64);
     if (!device) return PARTITA_OUT_OF_MEMORY;
     memset(device, 0, sizeof(*device));
     device->plugin = plugin;
     device->gpu.backend = &backend;
-    device->gpu.host = plugin->host;
+    device->gpu.host = host;
     device->gpu.caps = (gpu_caps){.features = GPU_HAS_INT64 | GPU_HAS_INT8 | GPU_HAS_INT16 | GPU_HAS_FLOAT64,
                                   .alignment = 256,
                                   .max_group = 1024,
@@ -104,18 +89,30 @@ static partita_status plugin_open(ptp_plugin *plugin, uint32_t index, const ptp_
     return gpu_device_init(&device->gpu);
 }
 
-static void plugin_close(ptp_device *device) {
+static void thin_close(ptp_device *device) {
+    const ptp_host *host = device->gpu.host;
     gpu_device_deinit(&device->gpu);
-    device->plugin->host->free(device->plugin->host->self, device);
+    host->free(host->self, device);
 }
 
-static const ptp_plugin_vtable plugin_vtable = {.size = sizeof(ptp_plugin_vtable),
-                                                .start = plugin_start,
-                                                .stop = plugin_stop,
-                                                .device_count = plugin_device_count,
-                                                .open = plugin_open,
-                                                .close = plugin_close};
-static const ptp_device_vtable device_vtable = {
-    .size = sizeof(ptp_device_vtable), .info = gpu_info, .ask = gpu_ask, .offer = gpu_offer, .compile = gpu_compile};
+static partita_status thin_describe(ptp_plugin *plugin, uint32_t index, ptp_device_info *out_info) {
+    (void)plugin, (void)index;
+    *out_info = (ptp_device_info){.size = sizeof(*out_info), .kind = "nvrtc"};
+    return PARTITA_OK;
+}
+
+static const gpu_thin thin = {.plugin_bytes = sizeof(ptp_plugin),
+                              .start = thin_start,
+                              .stop = thin_stop,
+                              .open = thin_open,
+                              .close = thin_close,
+                              .describe = thin_describe};
+
+static partita_status plugin_start(const ptp_host *host, ptp_plugin **out_plugin) {
+    return gpu_plugin_start(host, &thin, out_plugin);
+}
+
+static const ptp_plugin_vtable plugin_vtable = {GPU_PLUGIN_SLOTS, .start = plugin_start};
+static const ptp_device_vtable device_vtable = {GPU_DEVICE_SLOTS};
 
 PTP_DEFINE_PLUGIN("nvrtc", "0.1", &plugin_vtable, &device_vtable, &gpu_executable_vtable, NULL, NULL)
