@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HOST_ABI_MIN    1u
-#define HOST_ABI_MAX    1u
+#define HOST_ABI_MIN    ((uint32_t)PTP_ABI_OLDEST)
+#define HOST_ABI_MAX    ((uint32_t)PTP_ABI_VERSION)
 #define MOST_EXTENSIONS 1024
 
 void pt_table_copy(void *to, uint32_t to_size, const void *from) {

@@ -24,10 +24,9 @@
 extern "C" {
 #endif
 
-/** ABI version of this header. Ranges are negotiated once, by PTP_DEFINE_PLUGIN. */
-#define PTP_ABI_VERSION 1u
-/** Oldest host this header's plugins run on. */
-#define PTP_ABI_OLDEST 1u
+/** ABI version of this header, and the oldest that plugins built with it speak. PTP_DEFINE_PLUGIN agrees on one. */
+#define PTP_ABI_VERSION 1
+#define PTP_ABI_OLDEST  1
 
 /* Objects of the host, opaque to the plugin. */
 typedef struct ptp_value ptp_value;       /* a value of any kind */
@@ -43,7 +42,6 @@ typedef struct ptp_device ptp_device;
 typedef struct ptp_buffer ptp_buffer;
 typedef struct ptp_executable ptp_executable;
 typedef struct ptp_instance ptp_instance; /* an executable at fixed shapes */
-typedef struct ptp_fence ptp_fence;       /* a native synchronisation object */
 
 /** Typed extension: a chain hangs off structs that have `next`. Bit 31 of `id`: must be understood, else an error. */
 typedef struct ptp_extension {
@@ -81,7 +79,7 @@ typedef struct ptp_block {
     ptp_table nodes;      /* ptp_node_row, in topological order within each graph */
     ptp_table values;     /* ptp_value_row */
     ptp_table attributes; /* ptp_attribute_row */
-    ptp_table units;      /* ptp_unit_row; empty in the block of a part */
+    ptp_table units;      /* ptp_unit_row; in the block of a part: the groups in it that the device took whole */
     ptp_table opsets;     /* ptp_opset_row */
 } ptp_block;
 
@@ -137,7 +135,7 @@ typedef struct ptp_node_row {
     ptp_ref attributes; /* a run of rows of `attributes`: offset is the first row, count the number */
     ptp_ref bodies;     /* uint32_t: rows of graphs */
     ptp_ref captures;   /* uint32_t: values that bodies take from outside */
-    uint32_t unit;      /* PARTITA_NONE in the block of a part */
+    uint32_t unit;      /* the outermost it belongs to; in the block of a part: its group, else PARTITA_NONE */
     uint32_t reserved;
     uint64_t flops; /* at nominal shapes; 2 per multiply-add */
 } ptp_node_row;
@@ -167,7 +165,8 @@ typedef struct ptp_attribute_row {
 /** What a unit is. Units are what a device is asked about; a unit goes to one device as a whole. */
 enum {
     PTP_UNIT_NODE = 0,        /* one node */
-    PTP_UNIT_GROUP = 1,       /* nodes that belong together: a QDQ group, a fused operator's body */
+    PTP_UNIT_GROUP = 1,       /* nodes that belong together: a QDQ group, a fused operator's body. A yes is for all of
+                                 them, a no leads to its pieces, which are asked in the same call */
     PTP_UNIT_CONTROL_FLOW = 2 /* a node with bodies and captures, as one */
 };
 
@@ -253,7 +252,8 @@ typedef struct ptp_host {
 
     /** 1 when the run was cancelled or is past its deadline: return PARTITA_CANCELLED soon. */
     int32_t (*run_stopped)(void *self, ptp_run *run);
-    /** Room for a data-dependent output, in the domain that its port names. Fills `out`; lives as the run's outputs. */
+    /** Room for a data-dependent output, in the domain that its port names. Fills `out`; lives as the run's outputs.
+     *  Of a bounded one the memory that exec found in `outputs`, with these dims; an error when they need more. */
     partita_status (*run_alloc_output)(void *self, ptp_run *run, uint32_t index, partita_dtype dtype, uint32_t rank,
                                        const int64_t *dims, ptp_tensor *out);
     /** Gives an output as a handle (strings, sparse, sequence, map, optional; a tensor too). The host keeps its own
@@ -295,11 +295,13 @@ typedef struct ptp_host {
 
     /** Progress of a compilation, 0 to 1; another code than PARTITA_OK: stop and return it. */
     partita_status (*job_progress)(void *self, ptp_job *job, float done, const char *what);
-    /** The part as an ONNX model, weights as external references where large; for vendors with their own parser.
+    /** The part as an ONNX model, for vendors with their own parser: ports keep their order, inputs and outputs their
+     *  names. A constant of more than 1 KiB of numbers is external data at location "weight/ID", where ID in decimal is
+     *  a ptp_weight.id of this compilation, whose `data`, or `fd` at `fd_offset`, are the bytes; others are inside.
      *  Borrowed until compile returns. */
     partita_status (*job_onnx)(void *self, ptp_job *job, const void **out_bytes, uint64_t *out_size);
 
-    /** A span of work for the profiler; CLOCK_MONOTONIC. */
+    /** A span of work for the profiler; CLOCK_MONOTONIC. This version drops them. */
     void (*trace)(void *self, ptp_run *run, const char *name, uint64_t begin_ns, uint64_t end_ns, uint32_t lane);
 } ptp_host;
 
@@ -471,7 +473,8 @@ typedef struct ptp_compile {
     ptp_weight *weights;    /* by ptp_value_row.weight */
     uint32_t weight_count;
     uint32_t blob_is_set;
-    const void *blob; /* from the host's cache: what `save` gave, checked by the host; NULL: compile */
+    const void *blob; /* from the host's cache: what `save` gave, checked by the host; NULL: compile. This version has
+                         no cache: always NULL */
     uint64_t blob_bytes;
     ptp_job *job;     /* for job_progress and job_onnx */
     ptp_infer *infer; /* for ptp_host.infer, valid until the executable is destroyed */
@@ -480,18 +483,28 @@ typedef struct ptp_compile {
 
 /** What an output is. */
 enum {
-    PTP_PORT_STATIC = 0,        /* its shape follows from input shapes: the host allocates it */
-    PTP_PORT_BOUNDED = 1,       /* the host allocates `max_bytes`; the run writes dims through run_alloc_output */
+    PTP_PORT_STATIC = 0,  /* its shape follows from input shapes: the host allocates it */
+    PTP_PORT_BOUNDED = 1, /* the host allocates the most that it may have: exec finds these bytes in `outputs`, with
+                             dims NULL, and tells the real dims through run_alloc_output */
     PTP_PORT_DATA_DEPENDENT = 2 /* the run calls run_alloc_output or run_set_output */
 };
+
+/** No bound is known. */
+#define PTP_NO_BOUND UINT64_MAX
 
 typedef struct ptp_port {
     uint32_t size;
     uint32_t domain;    /* index of the device's domains, or PTP_DOMAIN_HOST */
     uint32_t alignment; /* of the address or offset; at least the element's */
     uint32_t output;    /* PTP_PORT_*; of inputs 0 */
-    uint32_t alias;     /* output: input whose bytes it may take over; PARTITA_NONE */
+    uint32_t alias;     /* output: input whose bytes it may take over, when both have as many and nobody else reads the
+                           input later. The host gives both the same memory or not, run by run. PARTITA_NONE: never */
     uint32_t reserved;
+    uint64_t max_bytes; /* of a bounded output, at any shape; 0: ptp_resize.bounds tells it for each */
+    /* Of an input of known rank: int64_t[rank], the smallest and the largest dims that the executable takes; NULL: any.
+       They live as long as the executable. A run outside of them goes to another device. */
+    const int64_t *min_dims;
+    const int64_t *max_dims;
 } ptp_port;
 
 /** An executable at fixed shapes. */
@@ -501,7 +514,9 @@ typedef struct ptp_resize {
     const ptp_shape *shapes;    /* by row of values; unknown where data decides */
     uint64_t scratch_bytes;     /* out: in the device's domain 0, or host memory; the host gives it to each exec */
     uint32_t scratch_alignment; /* out */
-    uint32_t reserved;
+    uint32_t output_count;      /* of `bounds` */
+    uint64_t *bounds; /* by output; in: ptp_port.max_bytes, PTP_NO_BOUND where that is 0; out: bytes that a bounded
+                         output has at most at these shapes. PTP_NO_BOUND: in this instance it is data-dependent */
 } ptp_resize;
 
 typedef struct ptp_exec {
@@ -509,7 +524,8 @@ typedef struct ptp_exec {
     uint32_t input_count;
     ptp_run *run;
     const ptp_tensor *inputs; /* by port */
-    ptp_tensor *outputs;      /* by port: static ones are allocated; the plugin fills `dims` of others through host */
+    ptp_tensor *outputs;      /* by port: static and bounded ones are allocated; others, and the dims of bounded ones,
+                                 are told through the host */
     uint32_t output_count;
     uint32_t wait_count;
     const ptp_point *waits; /* points of this same device that come before, in order: only when IN_ORDER is unset */
@@ -574,20 +590,10 @@ typedef struct ptp_executable_vtable {
     void (*release)(ptp_executable *executable, ptp_instance *instance);
     /** required. Enqueues or runs. On an error return `done` is not signalled. */
     partita_status (*exec)(ptp_executable *executable, ptp_instance *instance, const ptp_exec *exec);
-    /** optional: default is that nothing is cached. Calls `put` once or more. */
+    /** optional: default is that nothing is cached. Calls `put` once or more. Not called by this version. */
     partita_status (*save)(ptp_executable *executable, void *sink,
                            partita_status (*put)(void *sink, const void *bytes, uint64_t size));
 } ptp_executable_vtable;
-
-/** Native synchronisation. Optional as a whole: the host waits, and counts that it did. */
-typedef struct ptp_fence_vtable {
-    uint32_t size;
-    uint32_t reserved;
-    /** optional. */
-    partita_status (*import_timeline)(ptp_device *device, uint32_t handle_kind, int64_t handle, ptp_fence **out_fence);
-    partita_status (*export_timeline)(ptp_device *device, uint32_t handle_kind, int64_t *out_handle);
-    void (*destroy)(ptp_device *device, ptp_fence *fence);
-} ptp_fence_vtable;
 
 typedef struct ptp_usage {
     uint32_t size;
@@ -614,11 +620,12 @@ typedef struct ptp_device_vtable {
     partita_status (*compile)(ptp_device *device, ptp_compile *compile, ptp_executable **out_executable);
     /** optional: default is copy from and to host memory at the prices of ptp_device_info. Thread-safe. */
     partita_status (*route)(ptp_device *device, ptp_route *route);
-    /** optional: descriptor of what a cached blob needs (driver, firmware: from live versions). */
+    /** optional: descriptor of what a cached blob needs (driver, firmware: from live versions). Not called by this
+     *  version. */
     partita_status (*cache_need)(ptp_device *device, char *text, uint64_t capacity);
     /** optional: default is zeros. Thread-safe. */
     partita_status (*usage)(ptp_device *device, ptp_usage *out_usage);
-    /** optional: default is nothing. Gives back cached memory. */
+    /** optional: default is nothing. Gives back cached memory. Not called by this version. */
     partita_status (*trim)(ptp_device *device, uint64_t keep_bytes);
 } ptp_device_vtable;
 
@@ -654,7 +661,6 @@ typedef struct ptp_plugin_info {
     const ptp_device_vtable *device;         /* required, unless the plugin is an operator set only */
     const ptp_executable_vtable *executable; /* required with `device` */
     const ptp_memory_vtable *memory;         /* optional: devices work in host memory */
-    const ptp_fence_vtable *fence;           /* optional */
     const void *operator_set;                /* reserved for operator sets: NULL */
     const ptp_extension *next;
 } ptp_plugin_info;
@@ -691,31 +697,36 @@ typedef const ptp_plugin_info *(*ptp_query_fn)(const ptp_query *query);
 #define PTP_EXPORT PTP_EXTERN_C
 #endif
 
+/** The newest version that host and plugin both speak; 0, and the host knows why, when their ranges do not meet. */
+static inline uint32_t ptp_agree(const ptp_query *query, uint32_t oldest, uint32_t newest, const char *refusal) {
+    uint32_t abi = query->abi_max < newest ? query->abi_max : newest;
+    if (abi >= oldest && abi >= query->abi_min && abi > 0) return abi;
+    if (query->refuse) query->refuse(query->self, refusal);
+    return 0;
+}
+
+#define PTP_TEXT_OF(number) #number
+#define PTP_TEXT(number)    PTP_TEXT_OF(number)
+
+/** Versions from PTP_ABI_OLDEST to PTP_ABI_VERSION, a row for each. */
+#define PTP_ABI_ROWS(X, ...) X(1, __VA_ARGS__)
+
+#define PTP_PLUGIN_INFO(abi, name, version, plugin, device, executable, memory, next)                                  \
+    {sizeof(ptp_plugin_info), abi, name, version, PTP_SANITIZER, plugin, device, executable, memory, NULL, next},
+
 /**
  * Defines the one exported symbol: agrees on the ABI version (the newest that both sides know) and returns the plugin's
- * tables. PTP_DEFINE_PLUGIN("name", "1.0", &plugin_vtable, &device_vtable, &executable_vtable, &memory_vtable, NULL)
+ * tables. PTP_DEFINE_PLUGIN("name", "1.0", &plugin_vtable, &device_vtable, &executable_vtable, &memory_vtable, NULL);
+ * the last one is the chain of extensions.
  */
-#define PTP_DEFINE_PLUGIN(plugin_name, plugin_version, plugin_table, device_table, executable_table, memory_table,     \
-                          fence_table)                                                                                 \
+#define PTP_DEFINE_PLUGIN(name, version, plugin, device, executable, memory, extensions)                               \
     PTP_EXPORT const ptp_plugin_info *partita_plugin_query(const ptp_query *query);                                    \
     PTP_EXPORT const ptp_plugin_info *partita_plugin_query(const ptp_query *query) {                                   \
-        static const ptp_plugin_info info = {sizeof(ptp_plugin_info),                                                  \
-                                             PTP_ABI_VERSION,                                                          \
-                                             plugin_name,                                                              \
-                                             plugin_version,                                                           \
-                                             PTP_SANITIZER,                                                            \
-                                             plugin_table,                                                             \
-                                             device_table,                                                             \
-                                             executable_table,                                                         \
-                                             memory_table,                                                             \
-                                             fence_table,                                                              \
-                                             NULL,                                                                     \
-                                             NULL};                                                                    \
-        if (query->abi_max < PTP_ABI_OLDEST || query->abi_min > PTP_ABI_VERSION) {                                     \
-            query->refuse(query->self, "plugin speaks ABI 1 only");                                                    \
-            return NULL;                                                                                               \
-        }                                                                                                              \
-        return &info;                                                                                                  \
+        static const ptp_plugin_info infos[] = {                                                                       \
+            PTP_ABI_ROWS(PTP_PLUGIN_INFO, name, version, plugin, device, executable, memory, extensions)};             \
+        uint32_t abi = ptp_agree(query, PTP_ABI_OLDEST, PTP_ABI_VERSION,                                               \
+                                 "it speaks ABI " PTP_TEXT(PTP_ABI_OLDEST) " to " PTP_TEXT(PTP_ABI_VERSION));          \
+        return abi ? &infos[abi - PTP_ABI_OLDEST] : NULL;                                                              \
     }
 
 #ifdef __cplusplus
