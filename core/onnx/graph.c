@@ -128,6 +128,7 @@ static partita_status import_node(pt_importer *importer, const pt_site *site, co
         return pt_fail(PARTITA_BAD_MODEL, "has more than %d attributes", PT_IMPORT_MANY);
     }
     PT_TRY(pt_import_function_of(importer, proto, &function));
+    if (!function && pt_import_is_flex(proto)) return pt_import_flex(importer, site, proto, name);
     if (function) return pt_import_call(importer, site, function, proto, name);
     if (is_constant(proto)) return import_constant_node(importer, site, proto, name);
     return import_operator(importer, site, proto, name);
@@ -263,6 +264,26 @@ static partita_status import_contents(pt_importer *importer, const pt_site *site
     for (size_t i = 0; i < proto->n_value_info; i++) PT_TRY(believe(importer, scope, proto->value_info[i]));
     for (size_t i = 0; i < proto->n_output; i++) PT_TRY(believe(importer, scope, proto->output[i]));
     return PARTITA_OK;
+}
+
+partita_status pt_import_inline(pt_importer *importer, const pt_site *around, const Onnx__GraphProto *proto,
+                                partita_str prefix, pt_id input, pt_id *out_value) {
+    pt_scope scope = {.parent = around->scope, .graph = around->scope->graph};
+    pt_site site = {.scope = &scope, .call = around->call, .prefix = prefix};
+    if (proto->n_input != 1 || proto->n_output != 1 || !proto->input[0]->name || !proto->output[0]->name) {
+        return pt_fail(PARTITA_BAD_MODEL, "the body has %zu inputs and %zu outputs instead of one each", proto->n_input,
+                       proto->n_output);
+    }
+    bool room = pt_map_put(&scope.names, pt_str(proto->input[0]->name), input);
+    partita_status status = room ? import_initializers(importer, &scope, proto) : PT_OUT_OF_MEMORY();
+    if (status == PARTITA_OK) status = pt_import_nodes(importer, &site, proto->node, proto->n_node);
+    if (status == PARTITA_OK) {
+        *out_value = pt_scope_find(&scope, proto->output[0]->name);
+        if (*out_value == PT_NONE)
+            status = pt_fail(PARTITA_BAD_MODEL, "output %s of the body is not computed", proto->output[0]->name);
+    }
+    pt_scope_deinit(&scope);
+    return status;
 }
 
 partita_status pt_import_graph(pt_importer *importer, const pt_site *around, const Onnx__GraphProto *proto,

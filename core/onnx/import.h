@@ -74,6 +74,15 @@ partita_status pt_import_nodes(pt_importer *importer, const pt_site *site, Onnx_
 partita_status pt_import_graph(pt_importer *importer, const pt_site *around, const Onnx__GraphProto *proto,
                                pt_id parent, partita_str prefix, pt_id *out_graph);
 
+/* The nodes of a graph of one input and one output, in the site's own graph, with `input` for its input. */
+partita_status pt_import_inline(pt_importer *importer, const pt_site *around, const Onnx__GraphProto *proto,
+                                partita_str prefix, pt_id input, pt_id *out_value);
+
+/* FlexAttention with bodies is replaced by nodes: its scores, the bodies and the softmax, the sum over the values. */
+bool pt_import_is_flex(const Onnx__NodeProto *node);
+partita_status pt_import_flex(pt_importer *importer, const pt_site *site, const Onnx__NodeProto *node,
+                              partita_str source);
+
 /* The function that a node calls; NULL when it is an operator. */
 partita_status pt_import_function_of(pt_importer *importer, const Onnx__NodeProto *node,
                                      const Onnx__FunctionProto **out_function);

@@ -259,3 +259,23 @@ partita_status pt_op_infer_flex_attention(pt_infer *infer) {
     set_dims(infer, 0, in->dims[0], in->dims[1], in->dims[2], v->rank == 4 ? v->dims[3] : PT_DIM_UNKNOWN);
     return infer->status;
 }
+
+/* FlexAttention with bodies comes in pieces: scores, bodies and softmax, the sum over the values. */
+partita_status pt_op_infer_flex_scores(pt_infer *infer) {
+    const pt_infer_value *q = pt_infer_in(infer, 0), *k = pt_infer_in(infer, 1);
+    int64_t precision = pt_node_int(infer->node, "softmax_precision", 0);
+    partita_dtype dtype = q->dtype == PARTITA_FLOAT64 ? PARTITA_FLOAT64 : PARTITA_FLOAT32;
+    if (precision > 0 && precision < PARTITA_DTYPE_COUNT) dtype = (partita_dtype)precision;
+    pt_infer_tensor(infer, 0, q->dtype ? dtype : PARTITA_UNDEFINED);
+    if (q->rank != 4 || k->rank != 4) return infer->status;
+    set_dims(infer, 0, q->dims[0], q->dims[1], q->dims[2], k->dims[2]);
+    return infer->status;
+}
+
+partita_status pt_op_infer_flex_values(pt_infer *infer) {
+    const pt_infer_value *weights = pt_infer_in(infer, 0), *v = pt_infer_in(infer, 1);
+    pt_infer_tensor(infer, 0, v->dtype);
+    if (weights->rank != 4 || v->rank != 4) return infer->status;
+    set_dims(infer, 0, weights->dims[0], weights->dims[1], weights->dims[2], v->dims[3]);
+    return infer->status;
+}

@@ -20,4 +20,15 @@ uint64_t cpu_doubles_scratch(const cpu_call *call);
 void cpu_doubles_load(const cpu_call *call, cpu_doubles *doubles);
 void cpu_doubles_store(const cpu_call *call, const cpu_doubles *doubles);
 
+/* For operators that ONNX defines as a function of others: what one of those would have stored in this type. */
+static inline double cpu_rounded(partita_dtype dtype, double value) {
+    if (dtype == PARTITA_FLOAT16) return (double)cpu_float_from_half(cpu_half_from_float(cpu_float_odd(value)));
+    if (dtype == PARTITA_BFLOAT16) return (double)cpu_float_from_bfloat(cpu_bfloat_from_float(cpu_float_odd(value)));
+    return dtype == PARTITA_FLOAT32 ? (double)(float)value : value;
+}
+/* The type to round such steps to: the short ones are, others are computed in double and rounded once. */
+static inline partita_dtype cpu_step_dtype(partita_dtype dtype) {
+    return dtype == PARTITA_FLOAT16 || dtype == PARTITA_BFLOAT16 ? dtype : PARTITA_FLOAT64;
+}
+
 #endif

@@ -5,6 +5,15 @@
 #include "cpu/kernels/softmax.h"
 #include "cpu/kernels/reference.h"
 
+cpu_softmax_fn cpu_softmax_of(uint32_t level) {
+#if defined(__x86_64__)
+    if (level >= CPU_LEVEL_AVX512) return cpu_softmax_avx512;
+    if (level >= CPU_LEVEL_AVX2) return cpu_softmax_avx2;
+#endif
+    (void)level;
+    return cpu_softmax_baseline;
+}
+
 partita_status cpu_softmax_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
     partita_str op = ptp_ref_str(node->block, node->row.op);
     cpu_softmax_state *state = cpu_alloc(host, sizeof(*state));
@@ -15,13 +24,7 @@ partita_status cpu_softmax_prepare(const cpu_node *node, const ptp_host *host, v
     state->kind = ptp_str_is(op, "Softmax")      ? CPU_SOFTMAX
                   : ptp_str_is(op, "LogSoftmax") ? CPU_LOG_SOFTMAX
                                                  : CPU_HARDMAX;
-    state->rows = cpu_softmax_baseline;
-#if defined(__x86_64__)
-    if (node->level >= CPU_LEVEL_AVX512)
-        state->rows = cpu_softmax_avx512;
-    else if (node->level >= CPU_LEVEL_AVX2)
-        state->rows = cpu_softmax_avx2;
-#endif
+    state->rows = cpu_softmax_of(node->level);
     return PARTITA_OK;
 }
 

@@ -19,6 +19,8 @@ typedef struct cpu_softmax_state {
     cpu_softmax_fn rows;
 } cpu_softmax_state;
 
+/* The rows of the highest level up to this one. */
+cpu_softmax_fn cpu_softmax_of(uint32_t level);
 partita_status cpu_softmax_prepare(const cpu_node *node, const ptp_host *host, void **out_state);
 partita_status cpu_softmax_shape(const cpu_call *call, uint64_t *out_outer, uint64_t *out_size, uint64_t *out_inner);
 

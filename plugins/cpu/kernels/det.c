@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Det by elimination with row pivots, and AffineGrid: places in the input for each place of the output.
+ */
+#include "cpu/kernels/reference.h"
+
+/* ---- Det ------------------------------------------------------------------------------------- */
+
+/* Destroys the matrix. */
+static double determinant(double *matrix, int64_t n) {
+    double product = 1;
+    for (int64_t column = 0; column < n; column++) {
+        int64_t pivot = column;
+        for (int64_t row = column + 1; row < n; row++)
+            if (fabs(matrix[row * n + column]) > fabs(matrix[pivot * n + column])) pivot = row;
+        double *top = matrix + column * n, *from = matrix + pivot * n;
+        for (int64_t i = 0; pivot != column && i < n; i++) {
+            double kept = top[i];
+            top[i] = from[i];
+            from[i] = kept;
+        }
+        product *= pivot != column ? -top[column] : top[column];
+        if (top[column] == 0) return product;
+        for (int64_t row = column + 1; row < n; row++) {
+            double factor = matrix[row * n + column] / top[column];
+            for (int64_t i = column + 1; i < n; i++) matrix[row * n + i] -= factor * top[i];
+        }
+    }
+    return product;
+}
+
+static partita_status det_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+    const cpu_tensor *x = &call->in[0];
+    cpu_doubles d;
+    (void)begin, (void)end, (void)worker;
+    if (x->rank < 2 || x->dims[x->rank - 1] != x->dims[x->rank - 2])
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "an input of rank %u holds no square matrices", x->rank);
+    partita_status status = cpu_expect(call, 0, x->rank - 2, x->dims);
+    if (status != PARTITA_OK) return status;
+    cpu_doubles_load(call, &d);
+    int64_t n = x->dims[x->rank - 1];
+    /* The doubles of the input are this call's own. */
+    double *matrices = call->scratch;
+    for (uint64_t i = 0; i < call->out[0].count; i++) d.out[0][i] = determinant(matrices + (int64_t)i * n * n, n);
+    cpu_doubles_store(call, &d);
+    return PARTITA_OK;
+}
+
+/* ---- AffineGrid ------------------------------------------------------------------------------ */
+
+static partita_status grid_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
+    bool *aligned = cpu_alloc(host, sizeof(*aligned));
+    *out_state = aligned;
+    if (aligned == NULL) return PARTITA_OUT_OF_MEMORY;
+    *aligned = cpu_attr_int(node, "align_corners", 0) != 0;
+    return PARTITA_OK;
+}
+
+static void grid_release(const ptp_host *host, void *state) { cpu_free(host, state); }
+
+/* Place `i` of `n` between -1 and 1: from centre to centre, or from edge to edge of the outermost. */
+static double grid_place(bool aligned, int64_t i, int64_t n) {
+    if (aligned) return n > 1 ? -1 + 2 * (double)i / (double)(n - 1) : -1;
+    return -1 + (2 * (double)i + 1) / (double)n;
+}
+
+static partita_status grid_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+    const bool *aligned = call->state;
+    const cpu_tensor *theta = &call->in[0];
+    cpu_doubles d;
+    cpu_ints size;
+    int64_t dims[5], at[3] = {0};
+    (void)begin, (void)end, (void)worker;
+    partita_status status = cpu_ints_input(call, 1, &size);
+    if (status != PARTITA_OK) return status;
+    uint32_t axes = size.count - 2;
+    if ((size.count != 4 && size.count != 5) || theta->rank != 3 || theta->dims[0] != size.at[0] ||
+        theta->dims[1] != (int64_t)axes || theta->dims[2] != (int64_t)axes + 1)
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "matrices and size do not fit each other");
+    dims[0] = size.at[0];
+    for (uint32_t i = 0; i < axes; i++) dims[i + 1] = size.at[i + 2];
+    dims[axes + 1] = axes;
+    status = cpu_expect(call, 0, axes + 2, dims);
+    if (status != PARTITA_OK) return status;
+    cpu_doubles_load(call, &d);
+    int64_t places = (int64_t)cpu_extent(dims, 1, axes + 1);
+    for (int64_t i = 0; i < dims[0] * places; i++) {
+        const double *matrix = d.in[0] + i / places * axes * (axes + 1);
+        int64_t rest = i % places;
+        for (uint32_t axis = axes; axis-- > 0; rest /= dims[axis + 1]) at[axis] = rest % dims[axis + 1];
+        /* Coordinates count from the last axis: x, y and z. */
+        for (uint32_t row = 0; row < axes; row++, matrix += axes + 1) {
+            double sum = matrix[axes];
+            for (uint32_t c = 0; c < axes; c++)
+                sum += matrix[c] * grid_place(*aligned, at[axes - 1 - c], dims[axes - c]);
+            d.out[0][i * axes + row] = sum;
+        }
+    }
+    cpu_doubles_store(call, &d);
+    return PARTITA_OK;
+}
+
+const cpu_kernel cpu_kernels_det[] = {
+    {.op = "Det",
+     .domain = "",
+     .since = 11,
+     .until = CPU_NEWEST,
+     .types = CPU_FLOATS,
+     .reference = true,
+     .scratch = cpu_doubles_scratch,
+     .run = det_run},
+    {.op = "AffineGrid",
+     .domain = "",
+     .since = 20,
+     .until = CPU_NEWEST,
+     .types = CPU_FLOATS,
+     .reference = true,
+     .prepare = grid_prepare,
+     .release = grid_release,
+     .scratch = cpu_doubles_scratch,
+     .run = grid_run},
+};
+const uint32_t cpu_kernels_det_count = sizeof(cpu_kernels_det) / sizeof(cpu_kernels_det[0]);
