@@ -42,7 +42,7 @@ static partita_status measure_in_flight(tool_job *job, const bench_limits *limit
     uint64_t begin = pt_now_ns(), started = 0, finished = 0;
     partita_status status = PARTITA_OK;
     partita_run_options run = {.size = sizeof(run)};
-    PT_TRY(tool_option_uint(job->options, OPTION_DEADLINE, 0, &run.deadline_ms));
+    run.deadline_ms = tool_option_uint(job->options, OPTION_DEADLINE, 0);
     partita_request **ring = pt_calloc(limits->in_flight, sizeof(*ring));
     uint64_t *starts = pt_calloc(limits->in_flight, sizeof(*starts));
     if (!ring || !starts) PT_CHECK(PT_OUT_OF_MEMORY());
@@ -70,15 +70,6 @@ out:
     return status;
 }
 
-static json_t *devices_of_plan(const tool_job *job) {
-    char *text;
-    if (partita_plan_json(job->plan, &text) != PARTITA_OK) return json_array();
-    json_t *plan = json_loads(text, 0, NULL), *devices = json_incref(json_object_get(plan, "devices"));
-    json_decref(plan);
-    partita_text_destroy(text);
-    return devices ? devices : json_array();
-}
-
 static partita_status report(const tool_job *job, times *all, double first_ms, double wall_ms, double rss_mib) {
     qsort(all->data, all->size, sizeof(*all->data), ascending);
     double median = percentile(all, 0.5), throughput = (double)all->size / wall_ms * 1e3;
@@ -98,21 +89,18 @@ static partita_status report(const tool_job *job, times *all, double first_ms, d
     json_object_set_new(document, "n", json_integer((json_int_t)all->size));
     json_object_set_new(document, "throughput", json_real(throughput));
     json_object_set_new(document, "rss_mib", json_real(rss_mib));
-    json_object_set_new(document, "devices", devices_of_plan(job));
+    json_object_set_new(document, "devices", tool_plan_devices(job->plan));
     return tool_json_print(document);
 }
 
 partita_status tool_bench(const tool_options *options) {
     tool_job job = {.options = options};
     times all = {0};
-    bench_limits limits;
+    bench_limits limits = {.seconds = tool_option_double(options, OPTION_SECONDS, 3),
+                           .rounds = tool_option_uint(options, OPTION_ROUNDS, 0),
+                           .in_flight = tool_option_uint(options, OPTION_IN_FLIGHT, 1)};
     partita_status status;
     double before = tool_process_memory_now().resident_mib;
-    PT_CHECK(tool_option_double(options, OPTION_SECONDS, 3, &limits.seconds));
-    PT_CHECK(tool_option_uint(options, OPTION_ROUNDS, 0, &limits.rounds));
-    PT_CHECK(tool_option_uint(options, OPTION_IN_FLIGHT, 1, &limits.in_flight));
-    if (limits.in_flight == 0 || limits.in_flight > 4096)
-        PT_CHECK(pt_fail(PARTITA_INVALID_ARGUMENT, "--in-flight: 1 to 4096"));
     PT_CHECK(tool_job_session(&job, false));
     uint64_t start = pt_now_ns();
     PT_CHECK(tool_job_run(&job));

@@ -27,13 +27,14 @@ static int32_t parse_shape(const char *text, int64_t *dims, uint32_t capacity) {
     uint32_t rank = 0;
     if (*text == '\0') return 0;
     for (;;) {
-        char *end;
-        long long dim = strtoll(text, &end, 10);
-        if (end == text || dim < 0 || rank == capacity) return -1;
-        dims[rank++] = dim;
-        if (*end == '\0') return (int32_t)rank;
-        if (*end != 'x' && *end != ',') return -1;
-        text = end + 1;
+        char word[24];
+        uint64_t dim;
+        size_t size = strcspn(text, "x,");
+        snprintf(word, sizeof(word), "%.*s", (int)PT_MIN(size, sizeof(word) - 1), text);
+        if (size >= sizeof(word) || rank == capacity || !tool_parse_uint(word, INT64_MAX, &dim)) return -1;
+        dims[rank++] = (int64_t)dim;
+        if (text[size] == '\0') return (int32_t)rank;
+        text += size + 1;
     }
 }
 
@@ -48,6 +49,15 @@ static int64_t named_dim(const tool_options *options, const char *name) {
 
 #define MAX_RANK 32
 
+/* A shape that contradicts the model's own sizes is told here, where the words that are wrong are known. */
+static partita_status check_sizes(const char *given, const partita_value_info *info, const int64_t *dims) {
+    for (int32_t i = 0; i < info->rank; i++)
+        if (info->dims[i] >= 0 && info->dims[i] != dims[i])
+            return pt_fail(PARTITA_BAD_INPUT, "--shape: '%s': dim %d is %lld, input '%s' has %lld there", given, (int)i,
+                           (long long)dims[i], info->name, (long long)info->dims[i]);
+    return PARTITA_OK;
+}
+
 partita_status tool_input_shape(const tool_job *job, const partita_value_info *info, int64_t *out_dims) {
     if (info->rank > MAX_RANK) return pt_fail(PARTITA_UNSUPPORTED, "input '%s': rank %d", info->name, (int)info->rank);
     const tool_list *list = &job->options->values[OPTION_SHAPE];
@@ -55,10 +65,13 @@ partita_status tool_input_shape(const tool_job *job, const partita_value_info *i
     for (size_t i = list->size; i-- > 0;) {
         if (strncmp(list->data[i], info->name, size) != 0 || list->data[i][size] != '=') continue;
         int32_t rank = parse_shape(list->data[i] + size + 1, out_dims, MAX_RANK);
-        if (rank < 0 || (info->rank >= 0 && rank != info->rank))
-            return pt_fail(PARTITA_INVALID_ARGUMENT, "--shape: '%s' is no shape of rank %d", list->data[i],
-                           (int)info->rank);
-        return PARTITA_OK;
+        if (rank < 0)
+            return pt_fail(PARTITA_INVALID_ARGUMENT, "--shape: '%s' is not of the form INPUT=1x3x48x192",
+                           list->data[i]);
+        if (info->rank >= 0 && rank != info->rank)
+            return pt_fail(PARTITA_INVALID_ARGUMENT, "--shape: '%s' has rank %d, input '%s' has rank %d", list->data[i],
+                           (int)rank, info->name, (int)info->rank);
+        return check_sizes(list->data[i], info, out_dims);
     }
     for (int32_t i = 0; i < info->rank; i++)
         out_dims[i] = info->dims[i] >= 0 ? info->dims[i] : named_dim(job->options, info->dim_names[i]);
@@ -85,8 +98,12 @@ static partita_status check_names(const tool_job *job) {
             for (int32_t d = 0; d < info->rank; d++)
                 found |= strlen(info->dim_names[d]) == size && strncmp(info->dim_names[d], dims->data[i], size) == 0;
         }
+        uint64_t value;
         if (!found)
             return pt_fail(PARTITA_INVALID_ARGUMENT, "--dim: no input has a dim '%.*s'", (int)size, dims->data[i]);
+        if (!tool_parse_uint(dims->data[i] + size + 1, INT64_MAX, &value))
+            return pt_fail(PARTITA_INVALID_ARGUMENT, "--dim: '%s': '%s' is no size of a dim", dims->data[i],
+                           dims->data[i] + size + 1);
     }
     return PARTITA_OK;
 }
@@ -239,9 +256,8 @@ static partita_status random_value(const tool_job *job, const partita_value_info
 
 partita_status tool_inputs_make(tool_job *job) {
     const tool_list *archives = &job->options->values[OPTION_INPUTS], *single = &job->options->values[OPTION_INPUT];
-    uint64_t seed;
+    uint64_t seed = tool_option_uint(job->options, OPTION_SEED, 0);
     PT_TRY(check_names(job));
-    PT_TRY(tool_option_uint(job->options, OPTION_SEED, 0, &seed));
     for (size_t i = 0; i < archives->size; i++) PT_TRY(tool_npz_read(archives->data[i], &job->given));
     for (size_t i = 0; i < job->given.size; i++) {
         uint32_t input = find_input(job, job->given.data[i].name);

@@ -29,8 +29,6 @@ partita_status tool_job_open(const tool_options *options, tool_job *out_job) {
     partita_status status = PARTITA_OK;
     pt_arena arena = {0};
     const tool_list *pairs = &options->values[OPTION_OPTION], *paths = &options->values[OPTION_PLUGIN_PATH];
-    uint64_t threads;
-    PT_CHECK(tool_option_uint(options, OPTION_THREADS, 0, &threads));
     partita_option *rows = pt_arena_array(&arena, pairs->size + 1, sizeof(*rows));
     if (!rows) PT_CHECK(PT_OUT_OF_MEMORY());
     for (size_t i = 0; i < pairs->size; i++) {
@@ -40,7 +38,7 @@ partita_status tool_job_open(const tool_options *options, tool_job *out_job) {
         rows[i] = (partita_option){key, value};
     }
     partita_context_options context = {.size = sizeof(context),
-                                       .threads = (uint32_t)PT_MIN(threads, (uint64_t)4096),
+                                       .threads = (uint32_t)tool_option_uint(options, OPTION_THREADS, 0),
                                        .plugin_paths = paths->data,
                                        .plugin_path_count = (uint32_t)paths->size,
                                        .options = rows,
@@ -82,6 +80,7 @@ static partita_status add_pin(pt_arena *arena, const char *text, pin_list *pins)
     char *pattern = arena_copy(arena, text), *device;
     if (!pattern) return PT_OUT_OF_MEMORY();
     PT_TRY(split_pair(pattern, "pin", true, &device));
+    if (!*device) return pt_fail(PARTITA_INVALID_ARGUMENT, "--pin: '%s' names no device", text);
     partita_pin pin = {pattern, device};
     return pt_array_push(pins, pin) ? PARTITA_OK : PT_OUT_OF_MEMORY();
 }
@@ -119,10 +118,11 @@ static partita_status parse_pins(const tool_options *options, plan_parts *parts,
     for (size_t i = 0; i < list->size; i++) {
         const char *text = list->data[i];
         if (strncmp(text, "random:", 7) == 0) {
-            char *end;
+            if (plan->pin_random) return pt_fail(PARTITA_INVALID_ARGUMENT, "--pin: random: is given twice");
             plan->pin_random = 1;
-            plan->random_seed = strtoull(text + 7, &end, 10);
-            if (end == text + 7 || *end) return pt_fail(PARTITA_INVALID_ARGUMENT, "--pin: '%s' has no seed", text);
+            if (!tool_parse_uint(text + 7, UINT64_MAX, &plan->random_seed))
+                return pt_fail(PARTITA_INVALID_ARGUMENT, "--pin: '%s': the seed is no whole number from 0 to %llu",
+                               text, (unsigned long long)UINT64_MAX);
         } else if (strchr(text, '=')) {
             PT_TRY(add_pin(&parts->arena, text, &parts->pins));
         } else {
@@ -135,12 +135,13 @@ static partita_status parse_pins(const tool_options *options, plan_parts *parts,
 static partita_status parse_dims(const tool_options *options, plan_parts *parts) {
     const tool_list *list = &options->values[OPTION_DIM];
     for (size_t i = 0; i < list->size; i++) {
-        char *name = arena_copy(&parts->arena, list->data[i]), *value, *end;
+        char *name = arena_copy(&parts->arena, list->data[i]), *value;
+        uint64_t size;
         if (!name) return PT_OUT_OF_MEMORY();
         PT_TRY(split_pair(name, "dim", true, &value));
-        partita_dim dim = {name, strtoll(value, &end, 10)};
-        if (end == value || *end || dim.value < 0)
-            return pt_fail(PARTITA_INVALID_ARGUMENT, "--dim: '%s' is no size", list->data[i]);
+        if (!tool_parse_uint(value, INT64_MAX, &size))
+            return pt_fail(PARTITA_INVALID_ARGUMENT, "--dim: '%s': '%s' is no size of a dim", list->data[i], value);
+        partita_dim dim = {name, (int64_t)size};
         if (!pt_array_push(&parts->dims, dim)) return PT_OUT_OF_MEMORY();
     }
     return PARTITA_OK;
@@ -159,6 +160,42 @@ static partita_status gather_shapes(const tool_job *job, plan_parts *parts) {
     return PARTITA_OK;
 }
 
+json_t *tool_plan_devices(const partita_plan *plan) {
+    char *text;
+    if (partita_plan_json(plan, &text) != PARTITA_OK) return json_array();
+    json_t *document = json_loads(text, 0, NULL), *devices = json_incref(json_object_get(document, "devices"));
+    json_decref(document);
+    partita_text_destroy(text);
+    return devices ? devices : json_array();
+}
+
+/* "sim" is "sim:0". */
+static bool is_same_device(const char *a, size_t a_size, const char *b) {
+    size_t kind = strcspn(b, ":");
+    const char *number = b[kind] ? b + kind + 1 : "0";
+    const char *colon = memchr(a, ':', a_size);
+    size_t a_kind = colon ? (size_t)(colon - a) : a_size;
+    partita_str a_number = colon ? (partita_str){colon + 1, a_size - a_kind - 1} : pt_str("0");
+    return a_kind == kind && memcmp(a, b, kind) == 0 && pt_str_is(a_number, number);
+}
+
+/* An option of a device that the plan does not have changes nothing, and is told so. */
+static void warn_of_unused_options(const tool_job *job) {
+    const tool_list *pairs = &job->options->values[OPTION_OPTION];
+    if (!pairs->size) return;
+    json_t *devices = tool_plan_devices(job->plan), *device;
+    size_t at;
+    for (size_t i = 0; i < pairs->size; i++) {
+        bool used = false;
+        size_t size = strcspn(pairs->data[i], ".");
+        json_array_foreach(devices, at, device) used |= is_same_device(pairs->data[i], size, json_string_value(device));
+        if (!used)
+            pt_log(PARTITA_LOG_WARNING, "option-unused: --option %s changes nothing: --devices leaves %.*s out",
+                   pairs->data[i], (int)size, pairs->data[i]);
+    }
+    json_decref(devices);
+}
+
 partita_status tool_job_plan(tool_job *job) {
     static const char *const objectives[] = {"latency", "throughput", "memory"};
     static const char *const precisions[] = {"exact", "fast"};
@@ -166,14 +203,14 @@ partita_status tool_job_plan(tool_job *job) {
     partita_plan_options plan = {.size = sizeof(plan),
                                  .devices = tool_option_text(options, OPTION_DEVICES, NULL),
                                  .fallback = options->given[OPTION_FALLBACK],
-                                 .strict = options->given[OPTION_STRICT]};
+                                 .strict = options->given[OPTION_STRICT],
+                                 .max_memory = tool_option_uint(options, OPTION_MAX_MEMORY, 0)};
     plan_parts parts = {0};
     partita_status status;
     PT_CHECK(parse_choice(options, OPTION_OBJECTIVE, objectives, PT_COUNT_OF(objectives), &plan.objective));
     PT_CHECK(parse_choice(options, OPTION_PRECISION, precisions, PT_COUNT_OF(precisions), &plan.precision));
     if (plan.precision == PARTITA_PRECISION_FAST)
         PT_CHECK(pt_fail(PARTITA_NOT_IN_VERSION, "--precision fast: not in this version"));
-    PT_CHECK(tool_option_uint(options, OPTION_MAX_MEMORY, 0, &plan.max_memory));
     PT_CHECK(parse_pins(options, &parts, &plan));
     PT_CHECK(parse_dims(options, &parts));
     PT_CHECK(gather_shapes(job, &parts));
@@ -193,7 +230,8 @@ partita_status tool_job_plan(tool_job *job) {
     plan.dim_count = (uint32_t)parts.dims.size;
     plan.shapes = parts.shapes.data;
     plan.shape_count = (uint32_t)parts.shapes.size;
-    status = api(partita_plan_create(job->model, &plan, &job->plan));
+    PT_CHECK(api(partita_plan_create(job->model, &plan, &job->plan)));
+    warn_of_unused_options(job);
 out:
     pt_array_deinit(&parts.pins);
     pt_array_deinit(&parts.dims);
@@ -217,8 +255,8 @@ partita_status tool_job_session(tool_job *job, bool measure) {
 }
 
 partita_status tool_job_run(tool_job *job) {
-    partita_run_options options = {.size = sizeof(options)};
-    PT_TRY(tool_option_uint(job->options, OPTION_DEADLINE, 0, &options.deadline_ms));
+    partita_run_options options = {.size = sizeof(options),
+                                   .deadline_ms = tool_option_uint(job->options, OPTION_DEADLINE, 0)};
     for (uint32_t i = 0; i < job->output_count; i++) {
         partita_value_release(job->outputs[i]);
         job->outputs[i] = NULL;

@@ -36,6 +36,9 @@ partita_status tool_inputs_make(tool_job *job);
 /* The nominal shape of an input under --shape and --dim; a symbolic dim that nobody names is 1. */
 partita_status tool_input_shape(const tool_job *job, const partita_value_info *info, int64_t *out_dims);
 
+/* Names of the plan's devices, as an array. */
+json_t *tool_plan_devices(const partita_plan *plan);
+
 /* Outputs: outputs.c. */
 json_t *tool_value_json(const partita_value *value, bool with_data);
 partita_status tool_outputs_write(const tool_job *job, const char *path);

@@ -3,20 +3,23 @@
 #include "job.h"
 
 static partita_status help(const tool_options *options) {
+    int command = COMMAND_COUNT;
     if (options->given[OPTION_MAN]) {
         tool_man_print(stdout);
-    } else if (options->given[OPTION_COMPLETION]) {
-        tool_completion_print(stdout);
-    } else if (options->argument_count > 0) {
-        for (int i = 0; i < COMMAND_COUNT; i++) {
-            if (strcmp(tool_command_name(i), options->arguments[0]) != 0) continue;
-            tool_help_print(i, stdout);
-            return PARTITA_OK;
-        }
-        return pt_fail(PARTITA_INVALID_ARGUMENT, "unknown command '%s'", options->arguments[0]);
-    } else {
-        tool_help_print(COMMAND_COUNT, stdout);
+        return PARTITA_OK;
     }
+    if (options->given[OPTION_COMPLETION]) {
+        tool_completion_print(stdout);
+        return PARTITA_OK;
+    }
+    if (options->argument_count > 0) {
+        for (command = 0; command < COMMAND_COUNT; command++)
+            if (strcmp(tool_commands[command].name, options->arguments[0]) == 0) break;
+        if (command == COMMAND_COUNT)
+            return pt_fail(PARTITA_INVALID_ARGUMENT, "unknown command '%s'", options->arguments[0]);
+    }
+    if (options->given[OPTION_JSON]) return tool_help_json(command);
+    tool_help_print(command, stdout);
     return PARTITA_OK;
 }
 
@@ -26,11 +29,26 @@ static partita_status (*const runners[COMMAND_COUNT])(const tool_options *) = {
     [COMMAND_TEST] = tool_test,       [COMMAND_DOCTOR] = tool_doctor,   [COMMAND_HELP] = help,
 };
 
+/* A level that nobody knows leaves the default, and that is said. */
+static void check_log_level(void) {
+    static const char *const levels[] = {"debug", "info", "warning", "error", "off"};
+    const char *wanted = pt_env("PARTITA_LOG");
+    if (!wanted || !*wanted) return;
+    for (size_t i = 0; i < PT_COUNT_OF(levels); i++)
+        if (strcmp(levels[i], wanted) == 0) return;
+    pt_log(PARTITA_LOG_WARNING,
+           "log-level: PARTITA_LOG is '%.40s', none of debug, info, warning, error, off; warnings and errors are shown",
+           wanted);
+}
+
 int main(int argc, char **argv) {
     tool_options options;
+    check_log_level();
     partita_status status = tool_options_parse(argc, argv, &options);
     if (status == PARTITA_OK) {
-        if (options.given[OPTION_HELP])
+        if (options.given[OPTION_HELP] && options.given[OPTION_JSON])
+            status = tool_help_json(options.command);
+        else if (options.given[OPTION_HELP])
             tool_help_print(options.command, stdout);
         else
             status = runners[options.command](&options);

@@ -310,7 +310,7 @@ partita_status tool_npz_write(const char *path, const tool_values *values) {
     for (size_t i = 0; i < values->size && status == PARTITA_OK; i++) {
         partita_value_view view = {.size = sizeof(view)};
         char description[32], name[600], *data = NULL;
-        size_t width, size;
+        size_t width, size = 0;
         status = partita_value_view_of(values->data[i].value, &view);
         if (status != PARTITA_OK) break;
         if (!numpy_description(&view, description, sizeof(description), &width)) {

@@ -4,10 +4,9 @@
 
 static partita_status judge(const tool_job *job, const char *path) {
     tool_values expected = {0};
-    tool_tolerance tolerance = {0};
+    tool_tolerance tolerance = {.rtol = tool_option_double(job->options, OPTION_RTOL, 1e-3),
+                                .atol = tool_option_double(job->options, OPTION_ATOL, 1e-7)};
     partita_status status, first = PARTITA_OK;
-    PT_CHECK(tool_option_double(job->options, OPTION_RTOL, 1e-3, &tolerance.rtol));
-    PT_CHECK(tool_option_double(job->options, OPTION_ATOL, 1e-7, &tolerance.atol));
     PT_CHECK(tool_npz_read(path, &expected));
     for (size_t i = 0; i < expected.size; i++) {
         bool known = false;

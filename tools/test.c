@@ -72,18 +72,18 @@ out:
 
 /* ---- one case -------------------------------------------------------------------------------- */
 
-static partita_status read_tolerance(const tool_job *job, const char *folder, tool_tolerance *out) {
+static tool_tolerance read_tolerance(const tool_job *job, const char *folder) {
     char path[4096];
     snprintf(path, sizeof(path), "%s/data.json", folder);
-    *out = (tool_tolerance){.widen_bfloat16 = true};
-    PT_TRY(tool_option_double(job->options, OPTION_RTOL, 1e-3, &out->rtol));
-    PT_TRY(tool_option_double(job->options, OPTION_ATOL, 1e-7, &out->atol));
+    tool_tolerance tolerance = {.rtol = tool_option_double(job->options, OPTION_RTOL, 1e-3),
+                                .atol = tool_option_double(job->options, OPTION_ATOL, 1e-7),
+                                .widen_bfloat16 = true};
     json_t *document = access(path, F_OK) == 0 ? json_load_file(path, 0, NULL) : NULL;
     json_t *rtol = json_object_get(document, "rtol"), *atol = json_object_get(document, "atol");
-    if (json_is_number(rtol)) out->rtol = json_number_value(rtol);
-    if (json_is_number(atol)) out->atol = json_number_value(atol);
+    if (json_is_number(rtol)) tolerance.rtol = json_number_value(rtol);
+    if (json_is_number(atol)) tolerance.atol = json_number_value(atol);
     json_decref(document);
-    return PARTITA_OK;
+    return tolerance;
 }
 
 /* FOLDER/input_3.pb or output_3.pb for value `index`; NULL when there is none. */
@@ -128,7 +128,7 @@ static partita_status run_case(const tool_options *options) {
     PT_CHECK(tool_job_open(options, &job));
     snprintf(model, sizeof(model), "%s/model.onnx", folder);
     PT_CHECK(tool_job_load(&job, model));
-    PT_CHECK(read_tolerance(&job, folder, &tolerance));
+    tolerance = read_tolerance(&job, folder);
     PT_CHECK(list_folder(folder, "test_data_set_", &sets));
     if (sets.size == 0) PT_CHECK(pt_fail(PARTITA_BAD_INPUT, "%s: no test_data_set_*", folder));
     for (size_t i = 0; i < sets.size; i++) PT_CHECK(run_data_set(&job, sets.data[i], &tolerance));
@@ -156,7 +156,7 @@ static partita_status child_arguments(const tool_options *options, const char *f
         for (size_t k = 0; k < PT_COUNT_OF(not_passed); k++) skip |= i == not_passed[k];
         if (skip) continue;
         char word[128];
-        snprintf(word, sizeof(word), "--%s", tool_option_name(i));
+        snprintf(word, sizeof(word), "--%s", tool_option_rows[i].name);
         if (options->values[i].size == 0) PT_TRY(path_list_add(out_words, word, ""));
         for (size_t k = 0; k < options->values[i].size; k++) {
             PT_TRY(path_list_add(out_words, word, ""));
@@ -235,8 +235,7 @@ partita_status tool_test(const tool_options *options) {
     partita_status status = PARTITA_OK;
     json_t *rows = json_array();
     unsigned passed = 0, failed = 0;
-    double limit_s;
-    PT_CHECK(tool_option_double(options, OPTION_TIME_LIMIT, 60, &limit_s));
+    double limit_s = tool_option_double(options, OPTION_TIME_LIMIT, 60);
     for (int i = 0; i < options->argument_count; i++) PT_CHECK(find_cases(options->arguments[i], 0, &cases));
     if (cases.size == 0) PT_CHECK(pt_fail(PARTITA_BAD_INPUT, "%s: no folder with a model.onnx", options->arguments[0]));
     for (size_t i = 0; i < cases.size; i++) {

@@ -10,6 +10,8 @@
 
 #define MOST_DEVICES 256u
 
+static partita_status check_options(pt_registry *registry);
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 static partita_status copy_options(pt_registry *registry, const pt_registry_options *options) {
@@ -42,6 +44,9 @@ partita_status pt_registry_create(const pt_registry_options *options, pt_registr
     if (options->services) pt_table_copy(&registry->services, sizeof(registry->services), options->services);
     status = copy_options(registry, options);
     if (status == PARTITA_OK) status = pt_registry_scan(registry, options);
+    if (status == PARTITA_OK) status = check_options(registry);
+    if (pt_env("PARTITA_LAYERS"))
+        pt_log(PARTITA_LOG_WARNING, "layers: PARTITA_LAYERS is set, but layers are not in this version: none is active");
     if (status != PARTITA_OK) {
         pt_registry_destroy(registry);
         return status;
@@ -300,6 +305,39 @@ static partita_status fail_no_such(pt_registry *registry, partita_str name, part
     return status;
 }
 
+/*
+ * An option's device must be of a kind that a manifest lists, or that a plugin whose manifest is silent may have. No
+ * plugin is opened for that, so that keys and numbers are held against the device when it is opened.
+ */
+static partita_status check_options(pt_registry *registry) {
+    for (uint32_t i = 0; i < registry->option_count; i++) {
+        const char *name = registry->options[i].name;
+        partita_str device = {name, strcspn(name, ".")}, kind;
+        uint32_t number;
+        bool possible = false;
+        if (!parse_name(device, &kind, &number))
+            return pt_fail(PARTITA_INVALID_ARGUMENT, "option \"%s\": \"%.*s\" is no name of a device", name,
+                           PT_STR_ARG(device));
+        for (size_t k = 0; !possible && k < registry->plugins.size; k++)
+            possible = may_have(registry, registry->plugins.data[k], kind);
+        if (possible) continue;
+        return pt_annotate(fail_no_such(registry, device, kind, 0), "option \"%s\"", name);
+    }
+    return PARTITA_OK;
+}
+
+/* Options that name a device of the kind by a number that it does not have. */
+static partita_status check_numbers(pt_registry *registry, partita_str kind, uint32_t count) {
+    for (uint32_t i = 0; i < registry->option_count; i++) {
+        const char *name = registry->options[i].name;
+        partita_str device = {name, strcspn(name, ".")}, option_kind;
+        uint32_t number;
+        if (!parse_name(device, &option_kind, &number) || !pt_str_equal(kind, option_kind) || number < count) continue;
+        return pt_annotate(fail_no_such(registry, device, kind, count), "option \"%s\"", name);
+    }
+    return PARTITA_OK;
+}
+
 static partita_status device_locked(pt_registry *registry, partita_str name, pt_device **out_device) {
     partita_str kind;
     uint32_t number, count;
@@ -313,6 +351,7 @@ static partita_status device_locked(pt_registry *registry, partita_str name, pt_
     give_names(registry, kind, count);
     for (pt_device_slot *slot; (slot = next_of_kind(registry, kind, &walk, &plugin)) != NULL;) {
         if (slot->number != number) continue;
+        PT_TRY(check_numbers(registry, kind, count));
         PT_TRY(pt_slot_open(plugin, slot));
         *out_device = &slot->device;
         return PARTITA_OK;

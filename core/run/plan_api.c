@@ -29,19 +29,20 @@ static partita_status add_device(device_set *set, pt_device *device) {
 }
 
 static partita_status add_listed(pt_registry *registry, const char *list, device_set *set) {
-    while (*list) {
+    const char *whole = list;
+    for (bool more = true; more;) {
         size_t size = strcspn(list, ",");
         partita_str name = {list, size};
         while (name.size && name.data[0] == ' ') name = (partita_str){name.data + 1, name.size - 1};
         while (name.size && name.data[name.size - 1] == ' ') name.size--;
-        if (name.size) {
-            pt_device *device;
-            PT_TRY(pt_registry_device(registry, name, &device));
-            PT_TRY(add_device(set, device));
-        }
-        list += size + (list[size] == ',');
+        pt_device *device;
+        if (!name.size) return pt_fail(PARTITA_INVALID_ARGUMENT, "the list of devices \"%s\" has an empty name", whole);
+        PT_TRY(pt_registry_device(registry, name, &device));
+        PT_TRY(add_device(set, device));
+        more = list[size] == ',';
+        list += size + more;
     }
-    return set->devices.size ? PARTITA_OK : pt_fail(PARTITA_INVALID_ARGUMENT, "the list of devices is empty");
+    return PARTITA_OK;
 }
 
 /* Every device that needs no naming. Plugins without one, or that do not load, are silent here. */

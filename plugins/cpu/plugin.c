@@ -26,6 +26,25 @@ static const char *level_name(uint32_t level) {
     return level == CPU_LEVEL_AVX512 ? "avx512" : level == CPU_LEVEL_AVX2 ? "avx2" : "baseline";
 }
 
+static bool level_is_known(const char *name) {
+    static const char *const names[] = {"auto", "baseline", "avx2", "avx512"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i]) == 0) return true;
+    return false;
+}
+
+/* The environment is not the caller's request, so that a level that can't be had warns instead of failing. */
+static void level_warn(const ptp_host *host, uint32_t level) {
+    const char *wanted = secure_getenv("PARTITA_CPU_LEVEL");
+    char text[200];
+    if (wanted == NULL || strcmp(wanted, "auto") == 0) return;
+    if (level_is_known(wanted) && strcmp(wanted, level_name(level)) == 0) return;
+    snprintf(text, sizeof(text), "cpu-level: PARTITA_CPU_LEVEL is '%.40s', %s; kernels use %s", wanted,
+             level_is_known(wanted) ? "which this machine has not" : "none of auto, baseline, avx2, avx512",
+             level_name(level));
+    host->log(host->self, PARTITA_LOG_WARNING, text);
+}
+
 static uint64_t now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -38,6 +57,7 @@ static partita_status plugin_start(const ptp_host *host, ptp_plugin **out_plugin
     if (plugin == NULL) return PARTITA_OUT_OF_MEMORY;
     plugin->host = host;
     plugin->level = cpu_level_detect();
+    level_warn(host, plugin->level);
     return PARTITA_OK;
 }
 
@@ -90,11 +110,8 @@ static partita_status plugin_peek(ptp_plugin *plugin, uint32_t index, ptp_device
 
 static partita_status option_apply(const ptp_host *host, cpu_program_config *config, const ptp_option *option) {
     if (strcmp(option->name, "level") == 0) {
-        static const char *const names[] = {"auto", "baseline", "avx2", "avx512"};
-        bool known = false;
-        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-            if (strcmp(option->value, names[i]) == 0) known = true;
-        if (!known) return cpu_fail(host, PARTITA_INVALID_ARGUMENT, "level: no level '%s'", option->value);
+        if (!level_is_known(option->value))
+            return cpu_fail(host, PARTITA_INVALID_ARGUMENT, "level: no level '%s'", option->value);
         if (strcmp(option->value, "avx512") == 0 && config->level < CPU_LEVEL_AVX512)
             return cpu_fail(host, PARTITA_DEVICE_ABSENT, "level: this machine has no AVX-512 with VNNI and BF16");
         if (strcmp(option->value, "avx2") == 0 && config->level < CPU_LEVEL_AVX2)
