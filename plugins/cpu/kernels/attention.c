@@ -4,6 +4,7 @@
  * would store.
  */
 #include "cpu/kernels/attention.h"
+#include "cpu/kernels/softmax.h"
 
 partita_status cpu_attention_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
     cpu_attention_state *state = cpu_alloc(host, sizeof(*state));
@@ -247,19 +248,15 @@ static bool biases_of(const cpu_call *call, const cpu_attention *a, const cpu_do
     return any;
 }
 
+/* Where no score is left there is nothing to weigh. */
 static void softmax_of(partita_dtype precision, double *x, int64_t n) {
-    double most = -INFINITY, sum = 0;
+    bool any = false;
     for (int64_t i = 0; i < n; i++) {
         x[i] = cpu_rounded(precision, x[i]);
-        if (!(x[i] <= most)) most = x[i];
+        any = any || x[i] != -INFINITY;
     }
-    if (most == -INFINITY) most = 0;
-    for (int64_t i = 0; i < n; i++) {
-        x[i] = cpu_rounded(precision, exp(cpu_rounded(precision, x[i] - most)));
-        sum += x[i];
-    }
-    sum = cpu_rounded(precision, sum);
-    for (int64_t i = 0; i < n; i++) x[i] = cpu_rounded(precision, sum == 0 ? 0 : x[i] / sum);
+    if (any) cpu_softmax_row(CPU_SOFTMAX, precision, x, x, (uint64_t)n, 1);
+    for (int64_t i = 0; i < n; i++) x[i] = any ? cpu_rounded(precision, x[i]) : 0;
 }
 
 static void shown(const cpu_attention *a, const cpu_doubles *d, int64_t mode, const query *at) {

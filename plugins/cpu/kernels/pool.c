@@ -186,17 +186,44 @@ static partita_status pool_float(const cpu_call *call, uint64_t begin, uint64_t 
     return PARTITA_OK;
 }
 
+/* The shape that the window gives; ONNX's own results count indices in it also where output_shape is another. */
+static partita_status unpool_dims(const cpu_call *call, int64_t *dims) {
+    const cpu_window_attrs *attrs = &((const pool_state *)call->state)->attrs;
+    const cpu_tensor *x = &call->in[0];
+    if (x->rank < 3 || call->out[0].rank != x->rank || attrs->kernel.count != x->rank - 2)
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "a kernel of %u dims for rank %u", attrs->kernel.count, x->rank);
+    for (uint32_t i = 0; i < x->rank; i++) {
+        dims[i] = x->dims[i];
+        if (i < 2) continue;
+        int64_t stride = i - 2 < attrs->strides.count ? attrs->strides.at[i - 2] : 1;
+        bool padded = attrs->pads.count == 2 * (x->rank - 2);
+        int64_t pads = padded ? attrs->pads.at[i - 2] + attrs->pads.at[x->rank + i - 4] : 0;
+        dims[i] = (x->dims[i] - 1) * stride + attrs->kernel.at[i - 2] - pads;
+        if (dims[i] < 1) return cpu_fail(call->host, PARTITA_BAD_INPUT, "the window has no place in dim %u", i);
+    }
+    return PARTITA_OK;
+}
+
 /* Every value goes back to the place that its index names; other places are 0. */
 static partita_status unpool_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     const cpu_tensor *x = &call->in[0], *indices = &call->in[1], *y = &call->out[0];
     uint64_t bytes = cpu_dtype_bits(x->dtype) / 8;
+    int64_t dims[CPU_MAX_RANK], steps[CPU_MAX_RANK];
     (void)begin, (void)end, (void)worker;
     if (indices->count != x->count) return cpu_fail(call->host, PARTITA_BAD_INPUT, "one index per value is needed");
+    partita_status status = unpool_dims(call, dims);
+    if (status != PARTITA_OK) return status;
+    cpu_strides(y->dims, y->rank, steps);
     memset(y->data, 0, y->bytes);
     for (uint64_t i = 0; i < x->count; i++) {
-        int64_t to = ((const int64_t *)indices->data)[i];
-        if (to < 0 || (uint64_t)to >= y->count)
-            return cpu_fail(call->host, PARTITA_BAD_INPUT, "index %lld is outside of the output", (long long)to);
+        int64_t index = ((const int64_t *)indices->data)[i], rest = index, to = 0;
+        bool inside = index >= 0;
+        for (uint32_t d = y->rank; d-- > 0; rest /= dims[d]) {
+            inside = inside && (d == 0 ? rest : rest % dims[d]) < y->dims[d];
+            to += (d == 0 ? rest : rest % dims[d]) * steps[d];
+        }
+        if (!inside)
+            return cpu_fail(call->host, PARTITA_BAD_INPUT, "index %lld is outside of the output", (long long)index);
         memcpy((char *)y->data + (uint64_t)to * bytes, (const char *)x->data + i * bytes, bytes);
     }
     return PARTITA_OK;
@@ -233,6 +260,8 @@ const cpu_kernel cpu_kernels_pool[] = {
      .until = CPU_NEWEST,
      .types = CPU_FLOATS,
      .reference = true,
+     .prepare = pool_prepare,
+     .release = pool_release,
      .run = unpool_run},
 };
 const uint32_t cpu_kernels_pool_count = sizeof(cpu_kernels_pool) / sizeof(cpu_kernels_pool[0]);

@@ -69,6 +69,7 @@ void cpu_resize_release(const ptp_host *host, void *state) { cpu_free(host, stat
 
 typedef struct span {
     float scale, in, out, roi_start, roi_end;
+    float length; /* `out` before it became a whole number */
 } span;
 
 static float coordinate(const cpu_resize_state *state, const span *s, float x) {
@@ -78,7 +79,7 @@ static float coordinate(const cpu_resize_state *state, const span *s, float x) {
         return center * (1 - adjustment) + (x + 0.5f) / s->scale - 0.5f;
     }
     case PYTORCH: return s->out > 1 ? (x + 0.5f) / s->scale - 0.5f : 0;
-    case ALIGN_CORNERS: return s->out == 1 ? 0 : x * (s->in - 1) / (s->out - 1);
+    case ALIGN_CORNERS: return s->length == 1 ? 0 : x * (s->in - 1) / (s->length - 1);
     case ASYMMETRIC: return x / s->scale;
     case TF_HALF_PIXEL: return (x + 0.5f) / s->scale;
     case TF_CROP:
@@ -192,7 +193,8 @@ static partita_status spans_make(const cpu_call *call, span *spans) {
     const cpu_tensor *roi = !old && cpu_has_input(call, 1) && call->in[1].count > 0 ? &call->in[1] : NULL;
     uint32_t count = state->axes.given ? state->axes.count : x->rank;
     if (y->rank != x->rank) return cpu_fail(call->host, PARTITA_BAD_INPUT, "the output has another rank");
-    for (uint32_t i = 0; i < x->rank; i++) spans[i] = (span){1, (float)x->dims[i], (float)y->dims[i], 0, 1};
+    for (uint32_t i = 0; i < x->rank; i++)
+        spans[i] = (span){1, (float)x->dims[i], (float)y->dims[i], 0, 1, (float)y->dims[i]};
     if ((scales != NULL && scales->count != count) || (sizes != NULL && sizes->count != count) ||
         (roi != NULL && state->transform == TF_CROP && roi->count != 2 * (uint64_t)count) ||
         (state->scale_count > 0 && state->scale_count != count))
@@ -212,6 +214,9 @@ static partita_status spans_make(const cpu_call *call, span *spans) {
             s->scale = list_at(sizes, i) / s->in;
         else if (state->scale_count > 0)
             s->scale = state->scales[i];
+        /* ONNX's own results take the fractional length that a scale gives. A whole one may have lost its last bit. */
+        float length = s->scale * s->in;
+        if (sizes == NULL && fabsf(length - s->out) > 1e-5f * length) s->length = length;
         if (roi != NULL && state->transform == TF_CROP) {
             s->roi_start = list_at(roi, i);
             s->roi_end = list_at(roi, count + i);

@@ -49,7 +49,7 @@ partita_status cpu_softmax_shape(const cpu_call *call, uint64_t *out_outer, uint
     return PARTITA_OK;
 }
 
-static void one_row(uint32_t kind, const double *x, double *y, uint64_t n, uint64_t stride) {
+void cpu_softmax_row(uint32_t kind, partita_dtype step, const double *x, double *y, uint64_t n, uint64_t stride) {
     double most = -INFINITY, sum = 0;
     uint64_t where = 0;
     for (uint64_t i = 0; i < n; i++) {
@@ -58,14 +58,16 @@ static void one_row(uint32_t kind, const double *x, double *y, uint64_t n, uint6
             where = i;
         }
     }
-    for (uint64_t i = 0; i < n; i++) sum += exp(x[i * stride] - most);
+    for (uint64_t i = 0; i < n; i++) sum += cpu_rounded(step, exp(cpu_rounded(step, x[i * stride] - most)));
+    sum = cpu_rounded(step, sum);
     for (uint64_t i = 0; i < n; i++) {
+        double off = cpu_rounded(step, x[i * stride] - most);
         if (kind == CPU_HARDMAX)
             y[i * stride] = i == where;
         else if (kind == CPU_SOFTMAX)
-            y[i * stride] = exp(x[i * stride] - most) / sum;
+            y[i * stride] = cpu_rounded(step, exp(off)) / sum;
         else
-            y[i * stride] = x[i * stride] - most - log(sum);
+            y[i * stride] = off - cpu_rounded(step, log(sum));
     }
 }
 
@@ -77,9 +79,11 @@ static partita_status softmax_reference(const cpu_call *call, uint64_t begin, ui
     partita_status status = cpu_softmax_shape(call, &outer, &size, &inner);
     if (status != PARTITA_OK) return status;
     cpu_doubles_load(call, &d);
+    /* From version 13 on its definition is a function of operators that store their results. */
+    partita_dtype step = state->flat ? PARTITA_FLOAT64 : cpu_step_dtype(call->in[0].dtype);
     for (uint64_t i = 0; i < outer * inner; i++) {
         uint64_t at = i / inner * size * inner + i % inner;
-        one_row(state->kind, d.in[0] + at, d.out[0] + at, size, inner);
+        cpu_softmax_row(state->kind, step, d.in[0] + at, d.out[0] + at, size, inner);
     }
     cpu_doubles_store(call, &d);
     return PARTITA_OK;

@@ -24,6 +24,8 @@ cpu_softmax_fn cpu_softmax_of(uint32_t level);
 partita_status cpu_softmax_prepare(const cpu_node *node, const ptp_host *host, void **out_state);
 partita_status cpu_softmax_shape(const cpu_call *call, uint64_t *out_outer, uint64_t *out_size, uint64_t *out_inner);
 
+/* One row of the reference; y may be x. The results of its steps are rounded to `step`. */
+void cpu_softmax_row(uint32_t kind, partita_dtype step, const double *x, double *y, uint64_t n, uint64_t stride);
 void cpu_softmax_baseline(uint32_t kind, const float *x, float *y, uint64_t outer, uint64_t size, uint64_t inner);
 void cpu_softmax_avx2(uint32_t kind, const float *x, float *y, uint64_t outer, uint64_t size, uint64_t inner);
 void cpu_softmax_avx512(uint32_t kind, const float *x, float *y, uint64_t outer, uint64_t size, uint64_t inner);
