@@ -2,6 +2,8 @@
 /* Resize and Upsample: one pass per axis that changes. */
 #include "gpu/gpu.h"
 
+#include <math.h>
+
 /* Numbers of the kernel's MODE, COORD and NEAREST. */
 static const char *const modes[] = {"nearest", "linear", "cubic", NULL};
 static const char *const coordinates[] = {"half_pixel", "pytorch_half_pixel", "align_corners",
