@@ -78,6 +78,7 @@ partita_status pt_op_infer_stft(pt_infer *infer) {
     pt_dim *dims = pt_infer_rank(infer, 0, 4);
     pt_dim step = scalar(pt_infer_in(infer, 1)), length = scalar(pt_infer_in(infer, 3));
     if (!pt_infer_has(infer, 3) && window->rank == 1) length = window->dims[0];
+    if (!pt_infer_has(infer, 3) && !pt_infer_has(infer, 2) && in->rank == 3) length = in->dims[1];
     if (in->rank == 3) {
         dims[0] = in->dims[0];
         dims[1] = pt_infer_add(infer, pt_infer_div(infer, pt_infer_sub(infer, in->dims[1], length), step), 1);

@@ -6,8 +6,8 @@
 #include "plan/build.h"
 
 bool pt_plan_host_runs(const pt_node *node) {
-    return node->domain.size == 0 &&
-           (pt_str_is(node->op, "If") || pt_str_is(node->op, "Loop") || pt_str_is(node->op, "Scan"));
+    return node->domain.size == 0 && (pt_str_is(node->op, "If") || pt_str_is(node->op, "Loop") ||
+                                      pt_str_is(node->op, "Scan") || pt_str_is(node->op, "SequenceMap"));
 }
 
 bool pt_plan_graph_live(const pt_model *model, pt_id graph) {

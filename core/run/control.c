@@ -68,6 +68,7 @@ out:
 static partita_status dispatch(pt_control *control) {
     if (pt_str_is(control->node->op, "If")) return pt_control_if(control);
     if (pt_str_is(control->node->op, "Loop")) return pt_control_loop(control);
+    if (pt_str_is(control->node->op, "SequenceMap")) return pt_control_sequence_map(control);
     return pt_control_scan(control);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Control flow that the host runs: what If, Loop and Scan share.
+ * Control flow that the host runs: what If, Loop, Scan and SequenceMap share.
  */
 #ifndef PT_RUN_CONTROL_H
 #define PT_RUN_CONTROL_H
@@ -39,5 +39,6 @@ partita_status pt_control_stack(const pt_control *control, const pt_value_list *
 partita_status pt_control_if(pt_control *control);
 partita_status pt_control_loop(pt_control *control);
 partita_status pt_control_scan(pt_control *control);
+partita_status pt_control_sequence_map(pt_control *control);
 
 #endif
