@@ -2,8 +2,8 @@
 """Runs the tests, counts them, and ends with the line `N passed, N failed, N skipped`.
 
 Two kinds: cmocka programs (each of their tests counts), and Python scripts that use the built command and libraries
-against an independent truth (each line `PASS name`, `FAIL name: why`, `SKIP name: why` counts). A program that crashes
-or runs out of time is one more failure. Skips are listed with their reasons.
+against an independent truth (tally.py says which lines count). A program that crashes or runs out of time is one more
+failure. Skips are listed with their reasons; in continuous integration (CI=true) some of them are failures.
 """
 import argparse
 import os
@@ -13,18 +13,22 @@ import sys
 import time
 
 from soak import ASAN_OPTIONS
+from tally import NEEDED_IN_CI, Tally
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TESTS = os.path.join(ROOT, "tests")
 
-# Scripts of tests/e2e, whether --quick runs them, and their time limit in seconds.
+# Scripts below tests/, whether --quick runs them, and their time limit in seconds.
 SCRIPTS = [
+    ("lint.py", True, 300),
+    ("test_driver.py", True, 60),
     ("unit/infer_cases.py", True, 600),
     ("e2e/test_models.py", True, 900),
     ("e2e/test_nodes.py", True, 900),
     ("plugins/cpu/test_cases.py", True, 600),
     ("plugins/test_device_cases.py", True, 1500),
     ("e2e/test_command.py", True, 600),
+    ("e2e/test_bad_input.py", True, 300),
     ("e2e/test_plans.py", True, 600),
     ("e2e/test_transfers.py", False, 1200),
     ("e2e/test_devices.py", False, 1500),
@@ -36,46 +40,6 @@ SANITIZED = {
     "asan-ubsan": lambda name: True,
     "tsan": lambda name: re.search(r"pool|timeline|run|api|session|sim|registry|values|vulkan|opencl_device", name),
 }
-
-
-class Tally:
-    def __init__(self):
-        self.passed = 0
-        self.failed = []
-        self.skipped = []
-
-    def cmocka(self, label, text, code):
-        passed = sum(int(n) for n in re.findall(r"\[  PASSED  \] (\d+) test", text))
-        failed = re.findall(r"\[  FAILED  \] ([^\n]+)", text)
-        names = sorted({f.strip() for f in failed if not re.match(r"^\S+: \d+ test", f.strip())})
-        self.passed += passed
-        for name in names:
-            self.failed.append(f"{label}: {name}")
-        for name in re.findall(r"\[  SKIPPED \] (?!\S*: ?\d+ test)([^\n:]+)\n", text):
-            if not re.match(r"^\d+ test", name.strip()):
-                self.skipped.append(f"{label}: {name.strip()}")
-        if code != 0 and not names:
-            self.failed.append(f"{label}: exit code {code}")
-        if code == 0 and passed == 0 and not re.search(r"SKIPPED", text):
-            self.failed.append(f"{label}: ran no test")
-
-    def lines(self, label, text, code):
-        seen = 0
-        for line in text.splitlines():
-            verdict, _, rest = line.partition(" ")
-            if verdict == "PASS":
-                self.passed += 1
-            elif verdict == "FAIL":
-                self.failed.append(f"{label}: {rest}")
-            elif verdict == "SKIP":
-                self.skipped.append(f"{label}: {rest}")
-            else:
-                continue
-            seen += 1
-        if code != 0 and not any(f.startswith(label) for f in self.failed):
-            self.failed.append(f"{label}: exit code {code}")
-        if code == 0 and seen == 0:
-            self.failed.append(f"{label}: ran no test")
 
 
 def run(command, env, limit):
@@ -147,14 +111,13 @@ def main():
             text, code = run(command, environment(build), limit)
             tally.lines(script, text, code)
             report(script, text, before, tally, started)
-    if not os.path.exists("/dev/nvidia0"):
+    if not wanted and not os.path.exists("/dev/nvidia0"):
         built = os.path.exists(os.path.join(base, "release/lib/partita/plugins/cuda.so"))
-        tally.skipped.append("cuda: no NVIDIA GPU on this machine" if built else "cuda: not built, nvcc is absent")
+        tally.skip("cuda", "no NVIDIA GPU on this machine" if built else "not built, nvcc is absent", ["device:cuda"])
     if os.environ.get("CI") == "true":
-        missing = [s for s in tally.skipped if re.search(r"(OpenCL|Vulkan).*(driver|loader)", s) and "unshare" not in s]
-        tally.failed.extend(f"{s} (a missing driver is a failure in CI)" for s in missing)
+        tally.demand(NEEDED_IN_CI)
     for skip in tally.skipped:
-        print("skipped:", skip)
+        print(f"skipped: {skip.test}: {skip.why}")
     for failure in tally.failed:
         print("failed:", failure)
     print(f"{tally.passed} passed, {len(tally.failed)} failed, {len(tally.skipped)} skipped")

@@ -42,8 +42,9 @@ class Cases:
             if not isinstance(error, AssertionError):
                 traceback.print_exc()
 
-    def skip(self, name, why):
-        print("SKIP", f"{name}: {why}", flush=True)
+    def skip(self, name, why, missing=()):
+        """missing: what is not here, as tally.py names it: "driver:opencl"."""
+        print("SKIP" + (f"[{','.join(missing)}]" if missing else ""), f"{name}: {why}".replace("\n", " "), flush=True)
 
     def end(self):
         sys.exit(1 if self.failed else 0)

@@ -53,7 +53,8 @@ for devices in SETS:
     absent = [f"{d}: {missing[d]}" for d in devices.split(",") if missing.get(d)]
     for name in common.PATHS:
         if absent:
-            cases.skip(f"{name} on {devices}", f"no OpenCL or Vulkan driver or loader: {'; '.join(absent)}")
+            cases.skip(f"{name} on {devices}", "; ".join(absent),
+                       [f"driver:{d}" for d in devices.split(",") if missing.get(d)])
             continue
         cases.run(f"{name} on {devices}, planned", judge, name, devices, None)
         for seed in SEEDS:

@@ -133,9 +133,9 @@ def main():
             for seed in seeds:
                 title = f"{name} on {devices}, random:{seed}"
                 if not os.path.exists(SHIM):
-                    cases.skip(title, f"{SHIM} was not built")
+                    cases.skip(title, f"{SHIM} was not built", ["library:intercept"])
                 elif absent:
-                    cases.skip(title, f"no device {', '.join(absent)}")
+                    cases.skip(title, f"no device {', '.join(absent)}", [f"driver:{d.split(':')[0]}" for d in absent])
                 else:
                     cases.run(title, judge, name, devices, seed, conditional)
     cases.end()

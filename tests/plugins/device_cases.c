@@ -392,7 +392,7 @@ int main(int argc, char **argv) {
     }
     partita_status status = argc < 2 ? PARTITA_INVALID_ARGUMENT : fake_host_start(&fake, argv[1]);
     if (status == PARTITA_DEVICE_ABSENT) {
-        printf("SKIP no device: %s\n", fake.message);
+        printf("SKIP[driver:%s] no device: %s\n", argv[1], fake.message);
         return 0;
     }
     if (status == PARTITA_OK) status = fake.info->plugin->open(fake.plugin, 0, options, option_count, &device);

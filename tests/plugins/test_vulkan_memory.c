@@ -126,7 +126,7 @@ static void test_import_host(void **state) {
     OK(fake.info->device->info(device, &info));
     if (!(info.domains[0].import_mask & 1u << PTP_HANDLE_HOST_POINTER)) {
         shut(device);
-        skip();
+        SKIP_BECAUSE("feature:host-import", "the driver imports no host pointers");
     }
     enum { N = 4096 };
     const ptp_memory_vtable *memory = fake.info->memory;

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include "skip.h"
 
 static fake_host fake;
 static bool layered; /* the validation layer is there */
@@ -44,10 +45,7 @@ static inline void shut(ptp_device *device) {
 }
 
 static inline void need_device(void) {
-    if (!fake.plugin) {
-        print_message("no Vulkan driver or loader: %s\n", fake.message);
-        skip();
-    }
+    if (!fake.plugin) SKIP_BECAUSE("driver:vulkan", "%s", fake.message);
 }
 
 static inline ptp_buffer *buffer_of(ptp_device *device, uint64_t bytes) {

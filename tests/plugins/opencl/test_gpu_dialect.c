@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include "skip.h"
 
 struct ptp_buffer {
     int unused;
@@ -188,14 +189,15 @@ static void compile_all(const gpu_backend_vtable *backend, uint32_t features) {
 
 static void glsl_compiles(void **state) {
     (void)state;
-    if (system("glslangValidator --version > /dev/null 2>&1") != 0) skip();
+    if (system("glslangValidator --version > /dev/null 2>&1") != 0)
+        SKIP_BECAUSE("tool:glslang", "glslangValidator is not installed");
     compile_all(&glsl, 0);
     compile_all(&glsl, GPU_ON_CPU);
 }
 
 static void cuda_compiles(void **state) {
     (void)state;
-    if (!nvrtc_open()) skip();
+    if (!nvrtc_open()) SKIP_BECAUSE("library:nvrtc", "libnvrtc.so is not installed");
     compile_all(&cuda, 0);
 }
 

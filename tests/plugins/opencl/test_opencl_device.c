@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include "skip.h"
 
 typedef struct fixture {
     fake_host fake;
@@ -35,7 +36,7 @@ static int close_device(void **state) {
 }
 
 #define NEED_DEVICE(f)                                                                                                 \
-    if (!(f)->device) skip()
+    if (!(f)->device) SKIP_BECAUSE("driver:opencl", "%s", (f)->fake.message)
 
 static void copy_wait(fixture *f, ptp_copy *copies, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) copies[i].size = sizeof(ptp_copy);

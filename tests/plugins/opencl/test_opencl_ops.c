@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include "skip.h"
 
 static const struct {
     const trial_case *cases;
@@ -49,7 +50,7 @@ static void run_form(const char *form) {
     ptp_device *device = NULL;
     fake_host_init(&fake);
     partita_status status = fake_host_start(&fake, "opencl");
-    if (status == PARTITA_DEVICE_ABSENT) skip();
+    if (status == PARTITA_DEVICE_ABSENT) SKIP_BECAUSE("driver:opencl", "%s", fake.message);
     if (status != PARTITA_OK) fail_msg("%s", fake.message);
     const ptp_option option = {"kernels", form};
     assert_int_equal(fake.info->plugin->open(fake.plugin, 0, &option, 1, &device), PARTITA_OK);

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include "skip.h"
 
 static const dims8 image = {4, {1, 4, 8, 8}};
 
@@ -417,7 +418,7 @@ static void each_refusal(void **state) {
     (void)state;
     fake_host fake;
     ptp_device *device;
-    if (!device_open(&fake, &device)) skip();
+    if (!device_open(&fake, &device)) SKIP_BECAUSE("driver:opencl", "%s", fake.message);
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
         ptp_device_info info = {.size = sizeof(info)};
         fake.info->device->info(device, &info);
@@ -454,7 +455,7 @@ static void control_flow_unit(void **state) {
     (void)state;
     fake_host fake;
     ptp_device *device;
-    if (!device_open(&fake, &device)) skip();
+    if (!device_open(&fake, &device)) SKIP_BECAUSE("driver:opencl", "%s", fake.message);
     trial *t = malloc(sizeof(*t));
     trial_init(t);
     one(t, "Relu", 14);
