@@ -21,8 +21,6 @@ void pt_part_evaluator_deinit(pt_part_evaluator *evaluator);
 /* `cluster`: NULL for the canonical ones. Leaves the clustering and the schedule for pt_part_result_fill. */
 partita_status pt_part_evaluator_run(pt_part_evaluator *evaluator, const uint32_t *label, const uint32_t *cluster,
                                      pt_part_value *out_value);
-/* True when a is better than b, strictly. */
-bool pt_part_value_better(pt_part_objective objective, const pt_part_value *a, const pt_part_value *b);
 /* Copies what was evaluated last into the result's arena; sets the value and the bound. */
 partita_status pt_part_result_fill(pt_part_result *result, const pt_part_evaluator *evaluator,
                                    const pt_part_value *value);

@@ -78,6 +78,9 @@ typedef struct pt_part_value {
     uint64_t overflow; /* bytes over the capacities */
 } pt_part_value;
 
+/* True when a is better than b, strictly. */
+bool pt_part_value_better(pt_part_objective objective, const pt_part_value *a, const pt_part_value *b);
+
 /* A copy of a tensor on its way to a device. Devices that share memory pay 0 and are listed too. */
 typedef struct pt_part_transfer {
     uint32_t tensor, from, to;

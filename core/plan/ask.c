@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Asking: one batched call per device over one block of the whole model, in which equal units are asked about once. A
- * conditional yes is resolved here, so that the rest of the planner knows only yes and no.
+ * Asking: one batched call per device over one block of the whole model, in which equal units are asked about once,
+ * groups and their pieces in the same call. A conditional yes is resolved here, so that the rest of the planner knows
+ * only yes and no.
  */
 #include "plan/build.h"
 #include "plugin/block.h"
@@ -121,6 +122,8 @@ static partita_status ask_device(pt_plan *plan, uint32_t index, const asking *a)
     }
     for (uint32_t i = 0; i < plan->unit_count; i++)
         if (a->same[i] != i) *pt_plan_answer_at(plan, i, index) = *pt_plan_answer_at(plan, a->same[i], index);
+    for (uint32_t i = 0; i < plan->unit_count; i++)
+        if (plan->units[i].kind == PTP_UNIT_GROUP) pt_plan_compose(plan, i, index);
     return PARTITA_OK;
 }
 

@@ -65,12 +65,24 @@ static json_t *answers_json(const pt_plan *plan, uint32_t unit) {
     json_t *list = json_array();
     for (uint32_t d = 0; unit != PT_NONE && d < plan->device_count; d++) {
         const pt_plan_answer *answer = pt_plan_answer_at(plan, unit, d);
-        bool can = answer->can == PTP_YES;
+        bool can = answer->can == PTP_YES, refused = !can || answer->as_pieces;
         json_array_append_new(list, json_pack("{s:s,s:b,s:s,s:o,s:f}", "device", plan->devices[d]->name, "can", can,
-                                              "code", can ? "" : pt_reason_code(answer->reason), "reason",
+                                              "code", refused ? pt_reason_code(answer->reason) : "", "reason",
                                               text_json(pt_str(pt_plan_answer_text(answer))), "us", answer->us));
     }
     return list;
+}
+
+/* Null for a node that belongs to none. Answers to a whole one are those of its nodes. */
+static json_t *group_json(const pt_plan *plan, pt_id node) {
+    uint32_t piece = node == PT_NONE ? PT_NONE : plan->node_piece[node];
+    uint32_t group = piece == PT_NONE ? PT_NONE : plan->units[piece].parent;
+    if (group == PT_NONE) return json_null();
+    const pt_plan_unit *unit = &plan->units[group];
+    json_t *row =
+        json_pack("{s:i,s:i,s:b}", "unit", (int)group, "nodes", (int)unit->node_count, "whole", (int)!unit->expanded);
+    if (unit->expanded) json_object_set_new(row, "answers", answers_json(plan, group));
+    return row;
 }
 
 /* NULL when memory is out. */
@@ -95,6 +107,7 @@ static json_t *nodes_json(const pt_plan *plan) {
         json_object_set_new(row, "flops",
                             json_integer(first ? (json_int_t)pt_node_flops(model, node, plan->symbol_values) : 0));
         json_object_set_new(row, "answers", answers_json(plan, unit));
+        if (plan->has_groups) json_object_set_new(row, "group", group_json(plan, node));
         json_array_append_new(list, row);
     }
     pt_free(carrier);

@@ -6,16 +6,12 @@
 #include "plan/build.h"
 #include "plugin/block.h"
 
-/* Withdraws the claim of a node's unit. */
 static partita_status withdraw(pt_plan *plan, pt_id node, uint32_t device, const ptp_offer *offer) {
-    pt_plan_answer *answer = pt_plan_answer_at(plan, plan->node_unit[node], device);
     partita_str text =
         pt_arena_str(&plan->arena, (partita_str){offer->text, strnlen(offer->text, sizeof(offer->text))});
     if (!text.data) return PT_OUT_OF_MEMORY();
-    answer->can = PTP_NO;
-    answer->reason =
-        (uint8_t)(offer->reason && offer->reason < PARTITA_REASON_COUNT ? offer->reason : PARTITA_REASON_SLOW);
-    answer->text = text.data;
+    bool known = offer->reason && offer->reason < PARTITA_REASON_COUNT;
+    pt_plan_withdraw(plan, node, device, known ? offer->reason : PARTITA_REASON_SLOW, text.data, false);
     return PARTITA_OK;
 }
 
@@ -26,16 +22,16 @@ static partita_status withdraw(pt_plan *plan, pt_id node, uint32_t device, const
 static bool replaceable(const pt_plan *plan, pt_id node, uint32_t device) {
     uint32_t unit = plan->node_unit[node];
     if (plan->units[unit].pinned || pt_plan_answer_at(plan, unit, device)->can != PTP_YES) return false;
-    for (uint32_t d = 0; d < plan->device_count; d++)
-        if (d != device && pt_plan_answer_at(plan, unit, d)->can == PTP_YES) return true;
-    return false;
+    return pt_plan_replaceable(plan, node, device);
 }
 
 /* The device's price for the whole, as a factor on what its units cost. */
 static void take_price(pt_plan *plan, pt_plan_cluster *cluster, double us) {
     double whole = us >= 0 && us <= 1e12 && cluster->unit_us > 0 ? us / cluster->unit_us : 1;
-    for (uint32_t i = 0; i < cluster->node_count; i++)
+    for (uint32_t i = 0; i < cluster->node_count; i++) {
         pt_plan_answer_at(plan, plan->node_unit[cluster->nodes[i]], cluster->device)->whole = whole;
+        pt_plan_answer_at(plan, plan->node_piece[cluster->nodes[i]], cluster->device)->whole = whole;
+    }
     cluster->estimate_us = plan->devices[cluster->device]->info.launch_us + cluster->unit_us * whole;
     if (us >= 0) cluster->source = "cluster";
 }
@@ -47,18 +43,17 @@ static partita_status offer_cluster(pt_plan *plan, pt_plan_cluster *cluster, boo
     bool kept = true;
     uint8_t *drop = pt_calloc(cluster->node_count + 1, 1);
     if (!drop) return PT_OUT_OF_MEMORY();
-    PT_CHECK(pt_block_create_part(plan->model, plan->symbol_values, cluster->nodes, cluster->node_count,
-                                  cluster->inputs, cluster->input_count, cluster->outputs, cluster->output_count,
-                                  &block));
+    PT_CHECK(pt_plan_cluster_block(plan, cluster, &block));
     ptp_offer offer = {
         .size = sizeof(offer), .precision = plan->precision, .block = block->data, .drop = drop, .us = -1};
     PT_CHECK(pt_device_call(device, device->device.offer(device->handle, &offer)));
-    for (uint32_t i = 0; offer.verdict != PTP_ACCEPT && i < cluster->node_count; i++) {
-        if (offer.verdict != PTP_DECLINE && !drop[i]) continue;
-        if (!replaceable(plan, cluster->nodes[i], cluster->device)) continue;
-        PT_CHECK(withdraw(plan, cluster->nodes[i], cluster->device, &offer));
-        kept = false;
+    for (uint32_t i = 0; i < cluster->node_count; i++) {
+        bool back = offer.verdict == PTP_DECLINE || (offer.verdict != PTP_ACCEPT && drop[i]);
+        drop[i] = back && replaceable(plan, cluster->nodes[i], cluster->device);
+        kept &= !drop[i];
     }
+    for (uint32_t i = 0; i < cluster->node_count; i++)
+        if (drop[i]) PT_CHECK(withdraw(plan, cluster->nodes[i], cluster->device, &offer));
     if (kept) take_price(plan, cluster, offer.us);
     *changed |= !kept;
 out:

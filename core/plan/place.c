@@ -4,9 +4,8 @@
  * for a control-flow node is its nested plan. Pins first; then at random where that is asked for, else by the
  * partitioner.
  */
-#include "plan/build.h"
+#include "plan/place.h"
 #include "plan/pins.h"
-#include "plan/problem.h"
 
 /* Trips of a Loop or Scan whose number nobody knows. */
 #define EXPECTED_TRIPS 16.0
@@ -35,45 +34,44 @@ partita_status pt_plan_fail_unplaced(const pt_plan *plan, uint32_t unit) {
     return status;
 }
 
-typedef struct placing {
-    pt_plan *plan;
-    const pt_plan_request *request;
-    pt_pins *pins;
-    pt_links links;
-    pt_arena arena;
-    double *host_us;  /* by unit: what the host pays for control flow; negative: it cannot run it */
-    double *least_us; /* by unit: no placement of the bodies is cheaper */
-} placing;
-
 /* ---- what is allowed ------------------------------------------------------------------------- */
-
-static int64_t *costs_of(const pt_graph_problem *graph, uint32_t unit) {
-    return &graph->cost[(size_t)unit * graph->problem.devices];
-}
 
 /* The last resort takes only what nobody else takes, or what is pinned to it. */
 static void restrain_fallback(const pt_plan *plan, pt_graph_problem *graph) {
     uint32_t k = graph->problem.devices;
     if (plan->fallback == PT_NONE) return;
     for (uint32_t i = 0; i < graph->problem.units; i++) {
-        int64_t *cost = costs_of(graph, i);
+        int64_t *cost = pt_problem_costs(graph, i);
         for (uint32_t d = 0; d < k && graph->pinned[i] != plan->fallback; d++)
             if (d != plan->fallback && cost[d] < PT_PART_INFINITE) cost[plan->fallback] = PT_PART_INFINITE;
     }
+}
+
+/* The device that the nodes of a unit are pinned to; PT_PLAN_FREE without pins. False where two pins differ. */
+static bool pin_of_unit(const pt_placing *p, uint32_t unit, uint32_t *out_device) {
+    const pt_plan_unit *u = &p->plan->units[unit];
+    *out_device = PT_PLAN_FREE;
+    for (uint32_t i = 0; i < u->node_count; i++) {
+        uint32_t pin = p->pins[u->nodes[i]];
+        if (pin == PT_PLAN_FREE || pin == *out_device) continue;
+        if (*out_device != PT_PLAN_FREE) return false;
+        *out_device = pin;
+    }
+    return true;
 }
 
 /*
  * Pins a unit. Control flow that the host runs stays there when the pinned device does not run bodies. A device that
  * failed what is pinned to it loses the pin with the claim.
  */
-static partita_status pin_units(placing *p, pt_graph_problem *graph) {
+static partita_status pin_units(pt_placing *p, pt_graph_problem *graph) {
     pt_plan *plan = p->plan;
     for (uint32_t i = 0; i < graph->problem.units; i++) {
-        uint32_t device, unit = graph->first_unit + i;
+        uint32_t device, unit = graph->units[i];
         plan->units[unit].pinned = false;
-        if (!pt_pins_find(p->pins, plan->units[unit].nodes[0], &device)) continue;
+        if (!pin_of_unit(p, unit, &device) || device == PT_PLAN_FREE) continue;
         uint32_t column = pt_problem_column(plan, device);
-        if (costs_of(graph, i)[column] < PT_PART_INFINITE) {
+        if (pt_problem_costs(graph, i)[column] < PT_PART_INFINITE) {
             graph->pinned[i] = column;
             plan->units[unit].pinned = true;
             continue;
@@ -86,6 +84,56 @@ static partita_status pin_units(placing *p, pt_graph_problem *graph) {
     return PARTITA_OK;
 }
 
+partita_status pt_placing_problem(pt_placing *p, pt_id graph, pt_arena *arena, pt_graph_problem *out_problem) {
+    PT_TRY(pt_graph_problem_make(p->plan, &p->links, graph, p->host_us, arena, out_problem));
+    PT_TRY(pin_units(p, out_problem));
+    restrain_fallback(p->plan, out_problem);
+    return PARTITA_OK;
+}
+
+/* True when a device takes the unit; the last resort counts where `last` says so. */
+static bool has_taker(const pt_plan *plan, uint32_t unit, bool last) {
+    for (uint32_t d = 0; d < plan->device_count; d++)
+        if (pt_plan_answer_at(plan, unit, d)->can == PTP_YES && (last || d != plan->fallback)) return true;
+    return false;
+}
+
+static bool may_be_whole(const pt_placing *p, uint32_t group) {
+    const pt_plan *plan = p->plan;
+    uint32_t device;
+    if (!pin_of_unit(p, group, &device)) return false;
+    if (device == PT_PLAN_HOST) return false;
+    if (device != PT_PLAN_FREE) return pt_plan_answer_at(plan, group, device)->can == PTP_YES;
+    if (has_taker(plan, group, false)) return true;
+    /* the last resort takes a group whole only when nobody else takes any of it */
+    for (uint32_t i = 0; i < plan->units[group].node_count; i++)
+        if (has_taker(plan, plan->node_piece[plan->units[group].nodes[i]], false)) return false;
+    return has_taker(plan, group, true);
+}
+
+static bool may_be_expanded(const pt_placing *p, uint32_t group, bool whole) {
+    const pt_plan_unit *unit = &p->plan->units[group];
+    bool last = !whole || !has_taker(p->plan, group, false);
+    for (uint32_t i = 0; i < unit->node_count; i++) {
+        uint32_t piece = p->plan->node_piece[unit->nodes[i]], pin = p->pins[unit->nodes[i]];
+        if (!has_taker(p->plan, piece, last)) return false;
+        bool pinned = pin != PT_PLAN_FREE && pin != PT_PLAN_HOST;
+        if (pinned && pt_plan_answer_at(p->plan, piece, pin)->can != PTP_YES) return false;
+    }
+    return true;
+}
+
+/* Whole wherever that is possible; what is not possible in either way is told of its pieces. */
+static void start_groups(pt_placing *p, pt_id graph) {
+    const pt_plan_graph *g = &p->plan->graphs[graph];
+    for (uint32_t i = g->first_unit; p->plan->has_groups && i < g->first_unit + g->unit_count; i++) {
+        if (p->plan->units[i].kind != PTP_UNIT_GROUP) continue;
+        bool whole = may_be_whole(p, i);
+        p->ways[i] = (uint8_t)((whole ? PT_WAY_WHOLE : 0) | (may_be_expanded(p, i, whole) ? PT_WAY_EXPANDED : 0));
+        pt_plan_set_expanded(p->plan, i, !whole);
+    }
+}
+
 /* ---- at random ------------------------------------------------------------------------------- */
 
 /* Of a unit, whatever became of the others: what a demotion leaves alone stays where it is. */
@@ -96,13 +144,14 @@ static uint64_t random_of(uint64_t seed, uint32_t unit) {
     return z ^ z >> 31;
 }
 
-static partita_status place_random(placing *p, const pt_graph_problem *graph) {
-    uint32_t k = graph->problem.devices;
-    for (uint32_t i = 0; i < graph->problem.units; i++) {
-        uint32_t willing[PT_PART_MAX_DEVICES], count = 0, unit = graph->first_unit + i;
-        for (uint32_t d = 0; d < k; d++) {
-            bool allowed = graph->pinned[i] == PT_NONE || graph->pinned[i] == d;
-            if (allowed && costs_of(graph, i)[d] < PT_PART_INFINITE) willing[count++] = d;
+static partita_status place_random(pt_placing *p, pt_id id) {
+    pt_graph_problem graph;
+    PT_TRY(pt_placing_problem(p, id, &p->arena, &graph));
+    for (uint32_t i = 0; i < graph.problem.units; i++) {
+        uint32_t willing[PT_PART_MAX_DEVICES], count = 0, unit = graph.units[i];
+        for (uint32_t d = 0; d < graph.problem.devices; d++) {
+            bool allowed = graph.pinned[i] == PT_NONE || graph.pinned[i] == d;
+            if (allowed && pt_problem_costs(&graph, i)[d] < PT_PART_INFINITE) willing[count++] = d;
         }
         if (count == 0) return pt_plan_fail_unplaced(p->plan, unit);
         uint32_t device = willing[random_of(p->request->seed, unit) % count];
@@ -134,6 +183,34 @@ static uint32_t find_gift(const pt_plan *plan, uint32_t device, bool of_body, co
     return PT_NONE;
 }
 
+/* The first piece that the device takes of a whole group whose own device takes the other pieces too; PT_NONE. */
+static uint32_t find_piece(const pt_plan *plan, uint32_t device) {
+    for (uint32_t i = 0; plan->has_groups && i < plan->unit_count; i++) {
+        uint32_t group = plan->units[i].parent;
+        if (group == PT_NONE || plan->units[group].expanded || plan->units[group].pinned || !computed(plan, i))
+            continue;
+        const pt_plan_unit *whole = &plan->units[group];
+        bool can = whole->device != PT_PLAN_HOST && pt_plan_answer_at(plan, i, device)->can == PTP_YES;
+        for (uint32_t k = 0; can && k < whole->node_count; k++) {
+            uint32_t piece = plan->node_piece[whole->nodes[k]];
+            can = piece == i || pt_plan_answer_at(plan, piece, whole->device)->can == PTP_YES;
+        }
+        if (can) return i;
+    }
+    return PT_NONE;
+}
+
+static void tear_out(pt_plan *plan, uint32_t piece, uint32_t device) {
+    uint32_t group = plan->units[piece].parent;
+    pt_plan_unit *whole = &plan->units[group];
+    pt_plan_set_expanded(plan, group, true);
+    for (uint32_t i = 0; i < whole->node_count; i++) {
+        uint32_t other = plan->node_piece[whole->nodes[i]];
+        plan->units[other].device = other == piece ? device : whole->device;
+    }
+    whole->device = PT_PLAN_HOST;
+}
+
 /* A willing device that got nothing gets one unit; of the main graph where possible, since a branch may never be run.
  */
 static void give_to_idle(pt_plan *plan) {
@@ -145,65 +222,16 @@ static void give_to_idle(pt_plan *plan) {
         if (load[d]) continue;
         uint32_t gift = find_gift(plan, d, false, load);
         if (gift == PT_NONE) gift = find_gift(plan, d, true, load);
-        if (gift != PT_NONE) plan->units[gift].device = d;
+        if (gift != PT_NONE) {
+            plan->units[gift].device = d;
+            continue;
+        }
+        gift = find_piece(plan, d);
+        if (gift != PT_NONE) tear_out(plan, gift, d);
     }
 }
 
 /* ---- by cost --------------------------------------------------------------------------------- */
-
-static partita_status place_by_cost(placing *p, const pt_graph_problem *graph) {
-    pt_part_result result = {0};
-    partita_status status = pt_part_plan(&graph->problem, &result);
-    if (status == PARTITA_UNPLACED) {
-        for (uint32_t i = 0; i < graph->problem.units; i++) {
-            bool taken = false;
-            for (uint32_t d = 0; d < graph->problem.devices; d++) taken |= costs_of(graph, i)[d] < PT_PART_INFINITE;
-            if (!taken) status = pt_plan_fail_unplaced(p->plan, graph->first_unit + i);
-            if (!taken) break;
-        }
-    }
-    bool free = false;
-    for (uint32_t i = 0; status == PARTITA_OK && i < graph->problem.units; i++) {
-        p->plan->units[graph->first_unit + i].device = pt_problem_device(p->plan, result.device[i]);
-        free |= graph->pinned[i] == PT_NONE;
-    }
-    if (status == PARTITA_OK && graph->graph == 0 && free)
-        p->plan->candidate = pt_part_candidate_name(result.candidate);
-    pt_part_result_deinit(&result);
-    return status;
-}
-
-/* Value of a placed graph, and the bound of all its placements. */
-typedef struct graph_value {
-    double us, least_us;
-} graph_value;
-
-static partita_status value_graph(placing *p, pt_graph_problem *graph, graph_value *out_value) {
-    pt_plan *plan = p->plan;
-    uint32_t units = graph->problem.units;
-    pt_part_result result = {0};
-    *out_value = (graph_value){0, 0};
-    if (!units) return PARTITA_OK; /* a body may only hand values on */
-    uint32_t *device = pt_arena_array(&p->arena, units + 1, sizeof(*device));
-    if (!device) return PT_OUT_OF_MEMORY();
-    bool nested = false;
-    for (uint32_t i = 0; i < units; i++) {
-        device[i] = pt_problem_column(plan, plan->units[graph->first_unit + i].device);
-        nested |= p->host_us[graph->first_unit + i] >= 0;
-    }
-    PT_TRY(pt_part_evaluate(&graph->problem, device, NULL, &result));
-    out_value->us = pt_ps_to_us(result.value.latency);
-    if (nested) { /* again, with what its bodies cost at least */
-        pt_part_result_deinit(&result);
-        for (uint32_t i = 0; i < units; i++)
-            if (p->host_us[graph->first_unit + i] >= 0)
-                costs_of(graph, i)[plan->device_count] = pt_us_to_ps(p->least_us[graph->first_unit + i]);
-        PT_TRY(pt_part_evaluate(&graph->problem, device, NULL, &result));
-    }
-    out_value->least_us = pt_ps_to_us(result.lower_bound);
-    pt_part_result_deinit(&result);
-    return PARTITA_OK;
-}
 
 static double expected_trips(const pt_plan *plan, const pt_node *node) {
     if (pt_str_is(node->op, "If")) return 1;
@@ -219,34 +247,31 @@ double pt_plan_host_price(const pt_plan *plan, const pt_node *node, double us) {
     return (us + TRIP_US) * expected_trips(plan, node);
 }
 
-static partita_status place_graph(placing *p, pt_id id) {
-    pt_graph_problem graph;
-    graph_value value;
+static partita_status place_graph(pt_placing *p, pt_id id) {
     const pt_model *model = p->plan->model;
-    PT_TRY(pt_graph_problem_make(p->plan, &p->links, id, p->host_us, &p->arena, &graph));
-    PT_TRY(pin_units(p, &graph));
-    restrain_fallback(p->plan, &graph);
-    if (graph.problem.units && p->request->random)
-        PT_TRY(place_random(p, &graph));
-    else if (graph.problem.units)
-        PT_TRY(place_by_cost(p, &graph));
-    PT_TRY(value_graph(p, &graph, &value));
+    double us, least_us;
+    start_groups(p, id);
+    if (p->request->random)
+        PT_TRY(place_random(p, id));
+    else
+        PT_TRY(pt_placing_choose(p, id));
+    PT_TRY(pt_placing_value(p, id, &us, &least_us));
     pt_id parent = model->graphs.data[id].parent;
     if (parent == PT_NONE) {
-        p->plan->lower_bound_us = value.least_us;
+        p->plan->lower_bound_us = least_us;
         return PARTITA_OK;
     }
     /* Branches of an If exclude each other: the dearest counts. Other nodes have one body. */
     const pt_node *node = &model->nodes.data[parent];
-    double *us = &p->host_us[p->plan->node_unit[parent]], *least = &p->least_us[p->plan->node_unit[parent]];
-    *us = PT_MAX(*us, pt_plan_host_price(p->plan, node, value.us));
-    *least = PT_MAX(*least, pt_plan_host_price(p->plan, node, value.least_us));
+    double *host_us = &p->host_us[p->plan->node_unit[parent]], *least = &p->least_us[p->plan->node_unit[parent]];
+    *host_us = PT_MAX(*host_us, pt_plan_host_price(p->plan, node, us));
+    *least = PT_MAX(*least, pt_plan_host_price(p->plan, node, least_us));
     return PARTITA_OK;
 }
 
 /* A body that fits nowhere closes its node to the host: the node must then go to a device as a whole. When it cannot,
  * the body's cause is the one to tell. */
-static partita_status place_all(placing *p, const pt_id *graphs, uint32_t count) {
+static partita_status place_all(pt_placing *p, const pt_id *graphs, uint32_t count) {
     const pt_model *model = p->plan->model;
     bool *closed = pt_arena_array(&p->arena, model->nodes.size + 1, sizeof(bool));
     partita_str cause = {0};
@@ -266,29 +291,46 @@ static partita_status place_all(placing *p, const pt_id *graphs, uint32_t count)
     return PARTITA_OK;
 }
 
+/* Each node's pin, once for all the problems that are made of its graph. */
+static partita_status resolve_pins(pt_placing *p) {
+    const pt_plan *plan = p->plan;
+    size_t nodes = plan->model->nodes.size;
+    pt_pins *pins;
+    p->pins = pt_arena_array(&p->arena, nodes + 1, sizeof(uint32_t));
+    if (!p->pins) return PT_OUT_OF_MEMORY();
+    PT_TRY(pt_pins_create(plan, p->request, &pins));
+    for (pt_id i = 0; i < nodes; i++) {
+        p->pins[i] = PT_PLAN_FREE;
+        if (plan->node_unit[i] != PT_NONE) pt_pins_find(pins, i, &p->pins[i]);
+    }
+    pt_pins_destroy(pins);
+    return PARTITA_OK;
+}
+
 partita_status pt_plan_place(pt_plan *plan, const pt_plan_request *request) {
-    placing p = {.plan = plan, .request = request};
+    pt_placing p = {.plan = plan, .request = request};
     partita_status status = PARTITA_OK;
     pt_id *graphs;
     uint32_t count;
     p.host_us = pt_arena_array(&p.arena, plan->unit_count + 1, sizeof(double));
     p.least_us = pt_arena_array(&p.arena, plan->unit_count + 1, sizeof(double));
-    if (!p.host_us || !p.least_us) {
+    p.ways = pt_arena_array(&p.arena, plan->unit_count + 1, 1);
+    if (!p.host_us || !p.least_us || !p.ways) {
         status = PT_OUT_OF_MEMORY();
         goto out;
     }
     for (uint32_t i = 0; i < plan->unit_count; i++) {
         plan->units[i].device = PT_PLAN_HOST;
+        plan->units[i].pinned = false;
         p.host_us[i] = -1;
     }
     plan->candidate = request->random ? "random" : "given";
-    PT_CHECK(pt_pins_create(plan, request, &p.pins));
+    PT_CHECK(resolve_pins(&p));
     PT_CHECK(pt_links_make(plan, request->max_memory, &p.arena, &p.links));
     PT_CHECK(pt_plan_graphs_inside_out(plan, &p.arena, &graphs, &count));
     PT_CHECK(place_all(&p, graphs, count));
     if (request->random) give_to_idle(plan);
 out:
-    pt_pins_destroy(p.pins);
     pt_arena_deinit(&p.arena);
     return status;
 }

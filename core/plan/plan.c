@@ -42,13 +42,8 @@ static partita_status demote(pt_plan *plan, const pt_plan_request *request) {
     if (!title.data) return PT_OUT_OF_MEMORY();
     PT_TRY(add_demotion(plan, title.data, c->device, request->demoted_reason, request->demoted_text));
     const char *text = plan->demotions.data[plan->demotions.size - 1].text;
-    for (uint32_t i = 0; i < c->node_count; i++) {
-        pt_plan_answer *answer = pt_plan_answer_at(plan, plan->node_unit[c->nodes[i]], c->device);
-        answer->can = PTP_NO;
-        answer->demoted = true;
-        answer->reason = (uint8_t)request->demoted_reason;
-        answer->text = text;
-    }
+    for (uint32_t i = 0; i < c->node_count; i++)
+        pt_plan_withdraw(plan, c->nodes[i], c->device, request->demoted_reason, text, true);
     return PARTITA_OK;
 }
 

@@ -7,6 +7,7 @@
 #define PT_PLAN_PLAN_H
 
 #include "graph/model.h"
+#include "plugin/block.h"
 #include "plugin/registry.h"
 
 /* Where the host itself runs a control-flow node: printed "(host)". */
@@ -15,14 +16,17 @@
 /* What a plan minimises: numbers of PARTITA_OBJECTIVE_*. */
 enum { PT_PLAN_LATENCY, PT_PLAN_THROUGHPUT, PT_PLAN_MEMORY };
 
-/* A unit of the plan; the pieces of an expanded unit are units of their own, and the expanded one is `expanded`. */
+/*
+ * A unit of the plan. The pieces of a group are units of their own, and either they are placed or the group is: it is
+ * `expanded` or whole. A unit that is not placed has PT_PLAN_HOST for its device and no cluster.
+ */
 typedef struct pt_plan_unit {
     uint32_t kind; /* PTP_UNIT_* */
     pt_id graph;
-    pt_id *nodes;
+    pt_id *nodes; /* in topological order */
     uint32_t node_count;
-    uint32_t parent;  /* unit it is a piece of; PT_NONE */
-    bool expanded;    /* its pieces are placed instead */
+    uint32_t parent;  /* group it is a piece of; PT_NONE */
+    bool expanded;    /* a group whose pieces are placed instead */
     bool pinned;      /* the user chose the device: an offer does not move it */
     uint32_t device;  /* index into plan->devices; PT_PLAN_HOST: control flow run by the host */
     uint32_t cluster; /* PT_NONE when expanded or host-run */
@@ -33,9 +37,10 @@ typedef struct pt_plan_answer {
     uint8_t can;        /* PTP_NO, PTP_YES; PTP_ONLY_IF is resolved before */
     uint8_t reason;     /* partita_reason */
     bool demoted;       /* the claim was withdrawn: compile or run failed */
+    bool as_pieces;     /* of a group: the device refused it for the reason told here, and takes each of its pieces */
     double us;          /* at nominal shapes */
     double whole;       /* factor that the device's latest offer puts on `us`: fusion; 1 without one */
-    const char *source; /* "measured", "cluster", "unit", "roofline" */
+    const char *source; /* "measured", "cluster", "unit", "roofline", "pieces" */
     const char *text;   /* in the plan's arena */
     uint64_t weight_bytes, scratch_bytes;
 } pt_plan_answer;
@@ -46,6 +51,8 @@ typedef struct pt_plan_cluster {
     uint32_t device;
     pt_id *nodes; /* in topological order */
     uint32_t node_count;
+    uint32_t *groups; /* rows of units: those in it that the device took whole */
+    uint32_t group_count;
     pt_id *inputs; /* values from outside that are no constants, each once */
     uint32_t input_count;
     pt_id *outputs; /* values needed outside (other clusters, host-run nodes and their bodies, graph outputs) */
@@ -98,6 +105,8 @@ typedef struct pt_plan {
     uint32_t unit_count;
     pt_plan_answer *answers; /* [unit * device_count + device] */
     uint32_t *node_unit;     /* unit that each node is placed by; PT_NONE for dead nodes */
+    uint32_t *node_piece;    /* each node's own unit: another one than node_unit's where its group is whole */
+    bool has_groups;
     pt_plan_cluster *clusters;
     uint32_t cluster_count;
     pt_plan_edge *edges;
@@ -135,6 +144,8 @@ typedef struct pt_plan_request {
 
 /* Units, ask, place, offer, clusters, edges, steps. UNPLACED naming the node with each device's reason. */
 partita_status pt_plan_create(const pt_plan_request *request, pt_plan **out_plan);
+/* A cluster as the block of a part, with the groups in it that its device took whole. */
+partita_status pt_plan_cluster_block(const pt_plan *plan, const pt_plan_cluster *cluster, pt_block **out_block);
 void pt_plan_destroy(pt_plan *plan);
 
 /* Measurements of `explain`, beside the estimates; arrays by cluster and by edge; NULL for a plan that did not run. */

@@ -62,6 +62,30 @@ static void print_edges(const pt_plan *plan, const pt_plan_measured *measured, p
     pt_text_deinit(&scratch);
 }
 
+static void print_answers(const pt_plan *plan, uint32_t unit, const char *indent, pt_text *out) {
+    for (uint32_t d = 0; d < plan->device_count; d++) {
+        const pt_plan_answer *answer = pt_plan_answer_at(plan, unit, d);
+        pt_text_printf(out, "%s%s: ", indent, plan->devices[d]->name);
+        if (answer->can == PTP_YES)
+            pt_text_printf(out, "yes, %.1f us (%s)%s", answer->us, answer->source,
+                           answer->as_pieces ? ", as a group " : "\n");
+        if (answer->can != PTP_YES || answer->as_pieces)
+            pt_text_printf(out, "no, %s: %s\n", pt_reason_code(answer->reason), pt_plan_answer_text(answer));
+    }
+}
+
+static void print_why_node(const pt_plan *plan, pt_id node, pt_text *out) {
+    uint32_t piece = plan->node_piece[node], group = piece == PT_NONE ? PT_NONE : plan->units[piece].parent;
+    pt_text_printf(out, "%s", pt_plan_device_name(plan, pt_plan_where(plan, node)));
+    if (group != PT_NONE && !plan->units[group].expanded)
+        pt_text_printf(out, ", in a group of %u", plan->units[group].node_count);
+    pt_text_printf(out, "\n");
+    if (plan->node_unit[node] != PT_NONE) print_answers(plan, plan->node_unit[node], "    ", out);
+    if (group == PT_NONE || !plan->units[group].expanded) return;
+    pt_text_printf(out, "    its group of %u:\n", plan->units[group].node_count);
+    print_answers(plan, group, "        ", out);
+}
+
 static void print_why(const pt_plan *plan, pt_text *out) {
     const pt_model *model = plan->model;
     pt_id *carrier = pt_plan_carriers(model);
@@ -73,16 +97,7 @@ static void print_why(const pt_plan *plan, pt_text *out) {
             pt_text_printf(out, "removed by %s\n", source->removed_by ? source->removed_by : "");
             continue;
         }
-        pt_text_printf(out, "%s\n", pt_plan_device_name(plan, pt_plan_where(plan, node)));
-        uint32_t unit = plan->node_unit[node];
-        for (uint32_t d = 0; unit != PT_NONE && d < plan->device_count; d++) {
-            const pt_plan_answer *answer = &plan->answers[(size_t)unit * plan->device_count + d];
-            if (answer->can == PTP_YES)
-                pt_text_printf(out, "    %s: yes, %.1f us (%s)\n", plan->devices[d]->name, answer->us, answer->source);
-            else
-                pt_text_printf(out, "    %s: no, %s: %s\n", plan->devices[d]->name, pt_reason_code(answer->reason),
-                               pt_plan_answer_text(answer));
-        }
+        print_why_node(plan, node, out);
     }
     pt_free(carrier);
 }

@@ -82,7 +82,9 @@ typedef struct gathering {
     PT_ARRAY(use_row) uses;
 } gathering;
 
-static uint32_t unit_of(const gathering *g, pt_id node) { return g->plan->node_unit[node] - g->out->first_unit; }
+static uint32_t unit_of(const gathering *g, pt_id node) {
+    return g->out->rows[g->plan->node_unit[node] - g->plan->graphs[g->out->graph].first_unit];
+}
 
 static partita_status name_tensor(gathering *g, pt_id value, uint32_t *out_tensor) {
     const pt_value *v = &g->plan->model->values.data[value];
@@ -120,7 +122,10 @@ static partita_status add_uses_of(gathering *g, pt_id id) {
 static partita_status gather_rows(gathering *g) {
     const pt_model *model = g->plan->model;
     const pt_graph *graph = &model->graphs.data[g->out->graph];
-    for (size_t i = 0; i < graph->order.size; i++) PT_TRY(add_uses_of(g, graph->order.data[i]));
+    for (uint32_t i = 0; i < g->out->problem.units; i++) {
+        const pt_plan_unit *unit = &g->plan->units[g->out->units[i]];
+        for (uint32_t k = 0; k < unit->node_count; k++) PT_TRY(add_uses_of(g, unit->nodes[k]));
+    }
     for (size_t i = 0; i < graph->outputs.size; i++) {
         const pt_value *v = &model->values.data[graph->outputs.data[i]];
         uint32_t tensor;
@@ -178,16 +183,32 @@ static void cap_costs(int64_t *cost, size_t count, uint32_t units) {
         if (cost[i] < PT_PART_INFINITE) cost[i] = PT_MIN(cost[i], most);
 }
 
+static partita_status list_units(gathering *g, pt_arena *arena, uint32_t *out_count) {
+    const pt_plan_graph *graph = &g->plan->graphs[g->out->graph];
+    g->out->units = pt_arena_array(arena, graph->unit_count + 1, sizeof(uint32_t));
+    g->out->rows = pt_arena_array(arena, graph->unit_count + 1, sizeof(uint32_t));
+    *out_count = 0;
+    if (!g->out->units || !g->out->rows) return PT_OUT_OF_MEMORY();
+    for (uint32_t i = 0; i < graph->unit_count; i++) {
+        g->out->rows[i] = PT_NONE;
+        if (!pt_plan_unit_placed(g->plan, graph->first_unit + i)) continue;
+        g->out->rows[i] = *out_count;
+        g->out->units[(*out_count)++] = graph->first_unit + i;
+    }
+    return PARTITA_OK;
+}
+
 static partita_status write_units(gathering *g, const double *host_us, pt_arena *arena) {
     const pt_plan *plan = g->plan;
     pt_graph_problem *out = g->out;
-    uint32_t k = plan->device_count + 1, count = plan->graphs[out->graph].unit_count;
+    uint32_t k = plan->device_count + 1, count;
+    PT_TRY(list_units(g, arena, &count));
     uint64_t *bytes = pt_arena_array(arena, count + 1, sizeof(uint64_t));
     out->cost = pt_arena_array(arena, (size_t)count * k + 1, sizeof(int64_t));
     out->pinned = pt_arena_array(arena, count + 1, sizeof(uint32_t));
     if (!out->cost || !out->pinned || !bytes) return PT_OUT_OF_MEMORY();
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t unit = out->first_unit + i;
+        uint32_t unit = out->units[i];
         int64_t *cost = &out->cost[(size_t)i * k];
         out->pinned[i] = PT_NONE;
         for (uint32_t d = 0; d < plan->device_count; d++) {
@@ -208,7 +229,6 @@ partita_status pt_graph_problem_make(const pt_plan *plan, const pt_links *links,
     static const pt_part_objective objectives[] = {PT_PART_LATENCY, PT_PART_THROUGHPUT, PT_PART_MEMORY};
     memset(out_problem, 0, sizeof(*out_problem));
     out_problem->graph = graph;
-    out_problem->first_unit = plan->graphs[graph].first_unit;
     gathering g = {.plan = plan, .links = links, .out = out_problem};
     partita_status status;
     PT_CHECK(write_units(&g, host_us, arena));

@@ -26,9 +26,10 @@ partita_status pt_links_make(const pt_plan *plan, uint64_t max_memory, pt_arena 
 typedef struct pt_graph_problem {
     pt_part_problem problem;
     pt_id graph;
-    uint32_t first_unit; /* row of plan->units of the problem's unit 0 */
-    int64_t *cost;       /* the problem's, to be changed */
-    uint32_t *pinned;    /* the problem's, PT_NONE at first */
+    uint32_t *units;  /* [problem.units] rows of plan->units: those that are placed, as groups are whole or expanded */
+    uint32_t *rows;   /* by unit of the graph: unit of the problem; PT_NONE: not placed */
+    int64_t *cost;    /* the problem's, to be changed */
+    uint32_t *pinned; /* the problem's, PT_NONE at first */
 } pt_graph_problem;
 
 /*

@@ -48,7 +48,8 @@ static partita_status order_steps(pt_plan *plan, const pt_graph_problem *graph, 
     for (uint32_t i = 0; i < of_plan->step_count; i++) {
         pt_plan_step step = of_plan->steps[i];
         pt_id node = step.is_node ? step.index : plan->clusters[step.index].nodes[0];
-        ranked[i] = (ranked_step){rank[result->cluster[plan->node_unit[node] - graph->first_unit]], step};
+        uint32_t row = graph->rows[plan->node_unit[node] - of_plan->first_unit];
+        ranked[i] = (ranked_step){rank[result->cluster[row]], step};
     }
     qsort(ranked, of_plan->step_count, sizeof(*ranked), by_rank);
     for (uint32_t i = 0; i < of_plan->step_count; i++) of_plan->steps[i] = ranked[i].step;
@@ -59,18 +60,18 @@ static partita_status order_steps(pt_plan *plan, const pt_graph_problem *graph, 
 static void number_clusters(const pt_plan *plan, const pt_graph_problem *graph, uint32_t *device, uint32_t *cluster) {
     uint32_t lowest = PT_NONE, next = 0;
     for (uint32_t i = 0; i < graph->problem.units; i++) {
-        const pt_plan_unit *unit = &plan->units[graph->first_unit + i];
+        const pt_plan_unit *unit = &plan->units[graph->units[i]];
         device[i] = pt_problem_column(plan, unit->device);
         if (unit->cluster != PT_NONE) lowest = PT_MIN(lowest, unit->cluster);
     }
     for (uint32_t i = 0; i < graph->problem.units; i++) {
-        const pt_plan_unit *unit = &plan->units[graph->first_unit + i];
+        const pt_plan_unit *unit = &plan->units[graph->units[i]];
         if (unit->cluster == PT_NONE) continue;
         cluster[i] = unit->cluster - lowest;
         next = PT_MAX(next, cluster[i] + 1);
     }
     for (uint32_t i = 0; i < graph->problem.units; i++) /* what the host runs is a cluster each */
-        if (plan->units[graph->first_unit + i].cluster == PT_NONE) cluster[i] = next++;
+        if (plan->units[graph->units[i]].cluster == PT_NONE) cluster[i] = next++;
 }
 
 static partita_status schedule_graph(pt_plan *plan, const pt_links *links, pt_id id, double *host_us, pt_arena *arena) {

@@ -24,7 +24,7 @@ static const struct {
 const char *pt_reason_code(uint32_t reason) { return reasons[reason < PARTITA_REASON_COUNT ? reason : 0].code; }
 
 const char *pt_plan_answer_text(const pt_plan_answer *answer) {
-    if (answer->can == PTP_YES) return "";
+    if (answer->can == PTP_YES && !answer->as_pieces) return "";
     return answer->text && answer->text[0] ? answer->text : reasons[answer->reason].text;
 }
 

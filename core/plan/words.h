@@ -11,7 +11,7 @@ const char *pt_plan_device_name(const pt_plan *plan, uint32_t device);
 const char *pt_plan_route_name(const pt_plan_edge *edge);
 /* "dtype", ...: the short name of a reason. */
 const char *pt_reason_code(uint32_t reason);
-/* The device's own text, else the reason's; "" for a yes. */
+/* The device's own text, else the reason's; "" for a yes that is none of pieces only. */
 const char *pt_plan_answer_text(const pt_plan_answer *answer);
 /* Device that computes a node: of its own unit, or of the node around it that a device runs whole. */
 uint32_t pt_plan_where(const pt_plan *plan, pt_id node);

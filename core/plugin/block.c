@@ -343,8 +343,8 @@ static partita_status write_graph(builder *b, uint32_t graph_row) {
     return PARTITA_OK;
 }
 
-static partita_status write_unit(builder *b, const pt_block_unit *unit, uint32_t unit_row) {
-    ptp_unit_row row = {.kind = unit->kind, .graph = b->graph_rows[unit->graph], .parent = unit->parent};
+static partita_status write_unit(builder *b, const pt_block_unit *unit, uint32_t graph_row, uint32_t unit_row) {
+    ptp_unit_row row = {.kind = unit->kind, .graph = graph_row, .parent = unit->parent};
     void *rows;
     PT_TRY(heap_take(b, unit->node_count, sizeof(uint32_t), sizeof(uint32_t), &row.nodes, &rows));
     for (uint32_t i = 0; i < unit->node_count; i++) {
@@ -353,8 +353,10 @@ static partita_status write_unit(builder *b, const pt_block_unit *unit, uint32_t
             return pt_fail(PARTITA_INTERNAL, "unit %u holds a node that is not in the model", unit_row);
         }
         ((uint32_t *)rows)[i] = node_row;
-        /* Pieces come after the unit they are a piece of, which is what the node belongs to first. */
-        if (b->nodes.data[node_row].unit == PARTITA_NONE) b->nodes.data[node_row].unit = unit_row;
+        /* A node belongs to the group before it belongs to its own unit, whichever row comes first. */
+        uint32_t before = b->nodes.data[node_row].unit;
+        bool piece = before != PARTITA_NONE && b->units.data[before].parent == unit_row;
+        if (before == PARTITA_NONE || piece) b->nodes.data[node_row].unit = unit_row;
     }
     if (!pt_array_push(&b->units, row)) return PT_OUT_OF_MEMORY();
     return PARTITA_OK;
@@ -468,7 +470,7 @@ partita_status pt_block_create_model(const pt_model *model, const int64_t *symbo
     PT_CHECK(builder_init(&b, model, symbol_values));
     PT_CHECK(graph_touch(&b, 0, PARTITA_NONE, &row));
     for (uint32_t i = 0; i < b.graphs.size; i++) PT_CHECK(write_graph(&b, i));
-    for (uint32_t i = 0; i < unit_count; i++) PT_CHECK(write_unit(&b, &units[i], i));
+    for (uint32_t i = 0; i < unit_count; i++) PT_CHECK(write_unit(&b, &units[i], b.graph_rows[units[i].graph], i));
     status = builder_finish(&b, out_block);
 out:
     builder_deinit(&b);
@@ -478,6 +480,14 @@ out:
 partita_status pt_block_create_part(const pt_model *model, const int64_t *symbol_values, const pt_id *nodes,
                                     uint32_t node_count, const pt_id *inputs, uint32_t input_count,
                                     const pt_id *outputs, uint32_t output_count, pt_block **out_block) {
+    return pt_block_create_grouped_part(model, symbol_values, nodes, node_count, inputs, input_count, outputs,
+                                        output_count, NULL, 0, out_block);
+}
+
+partita_status pt_block_create_grouped_part(const pt_model *model, const int64_t *symbol_values, const pt_id *nodes,
+                                            uint32_t node_count, const pt_id *inputs, uint32_t input_count,
+                                            const pt_id *outputs, uint32_t output_count, const pt_block_unit *units,
+                                            uint32_t unit_count, pt_block **out_block) {
     partita_status status;
     ptp_graph_row part;
     uint32_t row;
@@ -492,6 +502,7 @@ partita_status pt_block_create_part(const pt_model *model, const int64_t *symbol
     part.node_count = (uint32_t)b.nodes.size;
     b.graphs.data[row] = part;
     for (uint32_t i = 1; i < b.graphs.size; i++) PT_CHECK(write_graph(&b, i));
+    for (uint32_t i = 0; i < unit_count; i++) PT_CHECK(write_unit(&b, &units[i], row, i));
     status = builder_finish(&b, out_block);
 out:
     builder_deinit(&b);

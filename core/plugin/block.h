@@ -36,6 +36,11 @@ partita_status pt_block_create_model(const pt_model *model, const int64_t *symbo
 partita_status pt_block_create_part(const pt_model *model, const int64_t *symbol_values, const pt_id *nodes,
                                     uint32_t node_count, const pt_id *inputs, uint32_t input_count,
                                     const pt_id *outputs, uint32_t output_count, pt_block **out_block);
+/* As pt_block_create_part, and the block tells of units: groups among the nodes that the device took whole. */
+partita_status pt_block_create_grouped_part(const pt_model *model, const int64_t *symbol_values, const pt_id *nodes,
+                                            uint32_t node_count, const pt_id *inputs, uint32_t input_count,
+                                            const pt_id *outputs, uint32_t output_count, const pt_block_unit *units,
+                                            uint32_t unit_count, pt_block **out_block);
 void pt_block_destroy(pt_block *block);
 
 #endif

@@ -113,8 +113,7 @@ partita_status pt_part_create(const pt_plan *plan, uint32_t cluster, ptp_job *jo
     part->input_count = c->input_count;
     part->output_values = c->outputs;
     part->output_count = c->output_count;
-    PT_CHECK(pt_block_create_part(plan->model, plan->symbol_values, c->nodes, c->node_count, c->inputs, c->input_count,
-                                  c->outputs, c->output_count, &part->block));
+    PT_CHECK(pt_plan_cluster_block(plan, c, &part->block));
     for (uint32_t i = 0; i < part->block->data->values.count; i++) {
         pt_id value = part->block->values[i];
         int32_t rank = value == PT_NONE ? -1 : plan->model->values.data[value].type.rank;

@@ -24,26 +24,50 @@ static partita_status fake_info(ptp_device *device, ptp_device_info *out_info) {
     return PARTITA_OK;
 }
 
+/* 0 to 3, by seed and operator; 0 for seed 0. */
+static double spread_of(uint64_t seed, partita_str op) {
+    uint64_t hash = seed;
+    for (size_t i = 0; seed && i < op.size; i++) hash = (hash ^ (unsigned char)op.data[i]) * UINT64_C(0x100000001b3);
+    return seed ? (double)(hash >> 32 & 31) / 10 : 0;
+}
+
+static void answer_node(const ptp_device *device, const ptp_block *block, uint32_t row, ptp_answer *answer) {
+    ptp_node_row node = ptp_node_at(block, row);
+    partita_str op = ptp_ref_str(block, node.op);
+    answer->us = device->us < 0 ? device->us : answer->us + device->us * (1 + spread_of(device->spread, op));
+    if (has_word(device->refuses, op)) {
+        answer->can = PTP_NO;
+        answer->reason = PARTITA_REASON_OP;
+        snprintf(answer->text, sizeof(answer->text), "no %.*s here", (int)op.size, op.data);
+    } else if (node.bodies.count && !device->bodies) {
+        answer->can = PTP_NO;
+        answer->reason = PARTITA_REASON_CONTROL_FLOW;
+    } else if (has_word(device->only_if, op)) {
+        answer->can = PTP_ONLY_IF;
+        answer->condition = device->condition;
+    }
+}
+
+static void answer_group(ptp_device *device, const ptp_unit_row *unit, ptp_answer *answer) {
+    device->groups_asked++;
+    device->largest_group = PT_MAX(device->largest_group, unit->nodes.count);
+    if (device->groups == FAKE_GROUPS_AS_NODES) return;
+    answer->can = device->groups == FAKE_GROUPS_WHOLE ? PTP_YES : PTP_NO;
+    answer->us = device->group_us;
+    answer->reason = answer->can == PTP_YES ? PARTITA_REASON_NONE : PARTITA_REASON_POLICY;
+    snprintf(answer->text, sizeof(answer->text), "%s", answer->can == PTP_YES ? "" : "no groups here");
+}
+
 static partita_status fake_ask(ptp_device *device, const ptp_ask *ask, ptp_answer *answers) {
     device->asks++;
     device->units_asked += ask->count;
     for (uint32_t i = 0; i < ask->count; i++) {
         ptp_unit_row unit = ptp_unit_at(ask->block, ask->units[i]);
-        ptp_node_row node = ptp_node_at(ask->block, ptp_ref_id(ask->block, unit.nodes, 0));
-        partita_str op = ptp_ref_str(ask->block, node.op);
-        answers[i].us = device->us;
+        answers[i].us = 0;
         answers[i].can = PTP_YES;
-        if (has_word(device->refuses, op)) {
-            answers[i].can = PTP_NO;
-            answers[i].reason = PARTITA_REASON_OP;
-            snprintf(answers[i].text, sizeof(answers[i].text), "no %.*s here", (int)op.size, op.data);
-        } else if (node.bodies.count && !device->bodies) {
-            answers[i].can = PTP_NO;
-            answers[i].reason = PARTITA_REASON_CONTROL_FLOW;
-        } else if (has_word(device->only_if, op)) {
-            answers[i].can = PTP_ONLY_IF;
-            answers[i].condition = device->condition;
-        }
+        for (uint32_t n = 0; n < unit.nodes.count && answers[i].can != PTP_NO; n++)
+            answer_node(device, ask->block, ptp_ref_id(ask->block, unit.nodes, n), &answers[i]);
+        if (unit.kind == PTP_UNIT_GROUP) answer_group(device, &unit, &answers[i]);
     }
     return PARTITA_OK;
 }
@@ -51,6 +75,7 @@ static partita_status fake_ask(ptp_device *device, const ptp_ask *ask, ptp_answe
 static partita_status fake_offer(ptp_device *device, ptp_offer *offer) {
     ptp_graph_row graph = ptp_graph_at(offer->block, 0);
     device->offers++;
+    device->groups_offered += offer->block->units.count;
     device->largest_offer = PT_MAX(device->largest_offer, graph.node_count);
     bool large = device->most_nodes && graph.node_count > device->most_nodes;
     offer->verdict = device->declines || large ? PTP_DECLINE : PTP_ACCEPT;

@@ -12,17 +12,23 @@
 
 enum { FAKE_MOST = 4 };
 
+/* What a device says to groups: what it says to their nodes together, yes for `group_us`, or no. */
+enum { FAKE_GROUPS_AS_NODES, FAKE_GROUPS_WHOLE, FAKE_GROUPS_REFUSED };
+
 struct ptp_device {
     const char *refuses; /* operators, each with a space behind it; "*" : everything */
     const char *only_if; /* operators taken under `condition` */
     uint32_t condition;
-    double us;         /* of every unit; < 0: says nothing */
+    double us;       /* of every node; < 0: says nothing */
+    uint64_t spread; /* not 0: a seed by which operators cost up to four times as much */
+    uint32_t groups; /* FAKE_GROUPS_* */
+    double group_us;
     const char *trims; /* operators given back when a cluster has them */
     bool declines;
     uint32_t most_nodes; /* declines larger clusters; 0: no limit */
     double whole;        /* factor on the sum that an offer answers; 0: says nothing */
     bool bodies;         /* takes control flow whole */
-    uint32_t asks, units_asked, offers, largest_offer;
+    uint32_t asks, units_asked, groups_asked, largest_group, offers, largest_offer, groups_offered;
 };
 
 typedef struct fake_machine {
