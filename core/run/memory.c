@@ -32,7 +32,7 @@ static partita_status create_chunk(pt_build *build, uint32_t place, uint64_t byt
     if (!chunk) return PT_OUT_OF_MEMORY();
     pthread_mutex_init(&chunk->lock, NULL);
     chunk->place = place;
-    uint32_t granule = place ? 256 : PT_MAX(build->import_alignment, 64);
+    uint32_t granule = PT_MAX(build->import_alignment, place ? 256 : 64); /* another device may import the pointer */
     if (!pt_align_u64(PT_MAX(bytes, 1), granule, &rounded) || rounded > SIZE_MAX) {
         status = PT_OUT_OF_MEMORY();
         goto out;

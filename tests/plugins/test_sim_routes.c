@@ -14,19 +14,21 @@ typedef struct route_case {
     const char *export, *import;          /* of the first device, of the second */
     const char *route;                    /* of the value between them */
     uint64_t bytes;                       /* that it moves in a run */
+    const char *alignment;                /* of what the second device imports; NULL: its default */
 } route_case;
 
 static const route_case cases[] = {
-    {"sim:0,sim:1", "sim:0", "sim:1", "memfd", "memfd", "import", 0},
-    {"sim:0,sim:1", "sim:0", "sim:1", "opaque-fd", "opaque-fd", "import", 0},
-    {"sim:0,sim:1", "sim:0", "sim:1", "dma-buf", "dma-buf", "import", 0},
-    {"sim:0,sim:1", "sim:0", "sim:1", "host-pointer", "host-pointer", "import", 0},
-    {"sim:0,sim:1", "sim:0", "sim:1", "memfd", "dma-buf", "staged", 2 * BYTES},
-    {"sim:0,sim:1", "sim:0", "sim:1", "", "", "staged", 2 * BYTES},
-    {"cpu,sim:1", "cpu", "sim:1", NULL, "host-pointer", "import", 0},
-    {"cpu,sim:1", "cpu", "sim:1", NULL, "", "copy", BYTES},
-    {"sim:0,cpu", "sim:0", "cpu", "", NULL, "copy", BYTES},
-    {"sim:0,cpu", "sim:0", "cpu", "host-pointer", NULL, "import", 0},
+    {"sim:0,sim:1", "sim:0", "sim:1", "memfd", "memfd", "import", 0, NULL},
+    {"sim:0,sim:1", "sim:0", "sim:1", "opaque-fd", "opaque-fd", "import", 0, NULL},
+    {"sim:0,sim:1", "sim:0", "sim:1", "dma-buf", "dma-buf", "import", 0, NULL},
+    {"sim:0,sim:1", "sim:0", "sim:1", "host-pointer", "host-pointer", "import", 0, NULL},
+    {"sim:0,sim:1", "sim:0", "sim:1", "memfd", "dma-buf", "staged", 2 * BYTES, NULL},
+    {"sim:0,sim:1", "sim:0", "sim:1", "host-pointer", "host-pointer", "import", 0, "4096"},
+    {"sim:0,sim:1", "sim:0", "sim:1", "", "", "staged", 2 * BYTES, NULL},
+    {"cpu,sim:1", "cpu", "sim:1", NULL, "host-pointer", "import", 0, NULL},
+    {"cpu,sim:1", "cpu", "sim:1", NULL, "", "copy", BYTES, NULL},
+    {"sim:0,cpu", "sim:0", "cpu", "", NULL, "copy", BYTES, NULL},
+    {"sim:0,cpu", "sim:0", "cpu", "host-pointer", NULL, "import", 0, NULL},
 };
 
 /* Bytes that the simulated devices of the set counted themselves. */
@@ -45,7 +47,7 @@ static uint64_t counted_bytes(world *w, const char *devices) {
 }
 
 static void check_case(const route_case *c) {
-    partita_option options[4];
+    partita_option options[3];
     const partita_pin pins[] = {{"first", c->first}, {"second", c->second}};
     partita_counters counters = {.size = sizeof(counters)};
     partita_edge_usage edge = {.size = sizeof(edge)};
@@ -56,6 +58,7 @@ static void check_case(const route_case *c) {
     world w;
     if (c->export) options[option_count++] = (partita_option){"sim:0.export", c->export};
     if (c->import) options[option_count++] = (partita_option){"sim:1.import", c->import};
+    if (c->alignment) options[option_count++] = (partita_option){"sim:1.import_alignment", c->alignment};
     pt_id x = world_begin(&w, COUNT), y = world_node(&w, "Abs", "first", x, PT_NONE);
     world_load(&w, world_node(&w, "Neg", "second", y, PT_NONE), c->devices, options, option_count, pins, 2);
     for (int r = 0; r < RUNS; r++) {
