@@ -74,6 +74,7 @@ static partita_status check_input(const pt_frame *frame, uint32_t index, const p
 void pt_slot_set(pt_frame *frame, uint32_t slot, partita_value *value) {
     pt_slot_state *state = &frame->slots[slot];
     partita_value_release(state->value);
+    partita_value_release(state->backing);
     *state = (pt_slot_state){.value = value};
     pt_value_to_tensor(value, &state->tensor);
 }
@@ -133,6 +134,7 @@ static void set_others(pt_frame *frame) {
         } else if (slot->kind == PT_SLOT_CAPTURE) {
             frame->slots[i] = frame->around->slots[slot->parent];
             partita_value_retain(frame->slots[i].value);
+            partita_value_retain(frame->slots[i].backing);
         }
     }
 }

@@ -129,6 +129,7 @@ static partita_status annotate(const pt_frame *frame, uint32_t s, partita_status
 /* This thread's message: a failure that a device reported later, by node and device. */
 static void name_failure(const pt_frame *frame, uint32_t s, partita_status status, const char *message) {
     const pt_device *device = frame->program->steps.data[s].device;
+    if (frame->steps[s].refusal[0]) message = frame->steps[s].refusal;
     pt_fail(status, "%s: %s", device ? device->name : "host", message && message[0] ? message : pt_status_text(status));
     annotate(frame, s, status);
 }

@@ -22,6 +22,13 @@ static partita_status make_steps(pt_frame *frame) {
         state->copies = pt_arena_array(&frame->arena, step->move_count + 1, sizeof(ptp_copy));
         state->waits = pt_arena_array(&frame->arena, step->queue_before_count + 1, sizeof(ptp_point));
         if (!state->inputs || !state->outputs || !state->copies || !state->waits) return PT_OUT_OF_MEMORY();
+        state->output_dims = pt_arena_array(&frame->arena, step->output_count + 1, sizeof(*state->output_dims));
+        if (!state->output_dims) return PT_OUT_OF_MEMORY();
+        for (uint32_t i = 0; i < step->output_count && step->part; i++) {
+            if (step->part->outputs[i].output != PTP_PORT_BOUNDED) continue;
+            state->output_dims[i] = pt_arena_array(&frame->arena, PT_OUTPUT_RANK, sizeof(int64_t));
+            if (!state->output_dims[i]) return PT_OUT_OF_MEMORY();
+        }
         bool may_pend = step->device && (step->device->info.flags & PTP_DEVICE_ASYNC);
         if (!may_pend) continue;
         PT_TRY(pt_timeline_init(&state->timeline, on_signal, &state->run));
@@ -34,8 +41,10 @@ static void destroy_frame(pt_frame *frame) {
     if (!frame) return;
     for (size_t s = 0; frame->steps && s < frame->program->steps.size; s++)
         if (frame->steps[s].has_timeline) pt_timeline_deinit(&frame->steps[s].timeline);
-    for (size_t i = 0; frame->slots && i < frame->program->slots.size; i++)
+    for (size_t i = 0; frame->slots && i < frame->program->slots.size; i++) {
         partita_value_release(frame->slots[i].value);
+        partita_value_release(frame->slots[i].backing);
+    }
     pt_memory_deinit(&frame->memory, frame->program->build);
     pt_arena_deinit(&frame->arena);
     pthread_cond_destroy(&frame->moved);
@@ -94,6 +103,7 @@ static void clear_frame(pt_frame *frame) {
     pt_program *program = frame->program;
     for (size_t i = 0; i < program->slots.size; i++) {
         partita_value_release(frame->slots[i].value);
+        partita_value_release(frame->slots[i].backing);
         frame->slots[i] = (pt_slot_state){0};
     }
     for (size_t s = 0; s < program->steps.size; s++) {
@@ -101,6 +111,7 @@ static void clear_frame(pt_frame *frame) {
         if (state->late) pt_part_release_instance(program->steps.data[s].part, state->late);
         state->late = NULL;
         state->issued = state->complete = false;
+        state->refusal[0] = 0;
     }
     pt_layout_release(program, frame->layout);
     frame->layout = NULL;

@@ -43,12 +43,35 @@ static uint32_t extra_size(const pt_part *part, const pt_port_shape *inputs) {
     return size;
 }
 
+/* An executable that was compiled for a range of shapes is asked for no other. */
+static partita_status check_range(const pt_part *part, uint32_t input, const ptp_shape *shape) {
+    const ptp_port *port = &part->inputs[input];
+    const pt_value *value = &part->model->values.data[part->input_values[input]];
+    for (int32_t d = 0; d < value->type.rank && shape->rank == value->type.rank; d++) {
+        int64_t least = port->min_dims ? port->min_dims[d] : 0, most = port->max_dims ? port->max_dims[d] : INT64_MAX;
+        if (shape->dims[d] < 0 || (shape->dims[d] >= least && shape->dims[d] <= most)) continue;
+        return pt_fail(PARTITA_CANNOT_COMPILE, "%s: dim %d of input '%.*s' is %lld, compiled for %lld to %lld",
+                       part->device->name, (int)d, PT_STR_ARG(value->name), (long long)shape->dims[d], (long long)least,
+                       (long long)most);
+    }
+    return PARTITA_OK;
+}
+
 static partita_status size_instance(pt_part *part, pt_instance *instance, const ptp_shape *shapes) {
     pt_device *device = part->device;
-    ptp_resize resize = {.size = sizeof(resize), .shape_count = part->block->data->values.count, .shapes = shapes};
+    ptp_resize resize = {.size = sizeof(resize),
+                         .shape_count = part->block->data->values.count,
+                         .shapes = shapes,
+                         .output_count = part->output_count,
+                         .bounds = instance->bounds};
+    for (uint32_t i = 0; i < part->input_count; i++) PT_TRY(check_range(part, i, &shapes[part->port_rows[i]]));
+    for (uint32_t i = 0; i < part->output_count; i++)
+        instance->bounds[i] = part->outputs[i].max_bytes ? part->outputs[i].max_bytes : PTP_NO_BOUND;
     PT_TRY(pt_device_call(device, device->executable.resize(part->executable, &resize, &instance->handle)));
     instance->scratch_bytes = resize.scratch_bytes;
     instance->scratch_alignment = PT_MAX(resize.scratch_alignment, 64);
+    for (uint32_t i = 0; i < part->output_count; i++)
+        if (part->outputs[i].output != PTP_PORT_BOUNDED) instance->bounds[i] = PTP_NO_BOUND;
     return PARTITA_OK;
 }
 
@@ -84,7 +107,7 @@ partita_status pt_part_acquire_instance(pt_part *part, const int64_t *symbol_val
     partita_status status = PARTITA_OK;
     uint32_t rows = part->block->data->values.count;
     uint32_t size = part->key_size + extra_size(part, inputs);
-    pt_instance *made = pt_calloc(1, sizeof(*made) + size * sizeof(int64_t));
+    pt_instance *made = pt_calloc(1, sizeof(*made) + (size + part->output_count) * sizeof(int64_t));
     ptp_shape fixed[128], *shapes = rows <= PT_COUNT_OF(fixed) ? fixed : pt_calloc(rows, sizeof(*shapes));
     *out_new = false;
     if (!made || !shapes) {
@@ -94,6 +117,7 @@ partita_status pt_part_acquire_instance(pt_part *part, const int64_t *symbol_val
     }
     made->key = (int64_t *)(made + 1);
     made->key_size = size;
+    made->bounds = (uint64_t *)(made->key + size);
     fill_key(part, symbol_values, inputs, made->key, shapes);
     uint64_t hash = pt_hash_bytes(made->key, size * sizeof(int64_t), size);
     pthread_mutex_lock(&part->lock);

@@ -1,61 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Launching parts: tensors of the ports, the instance for their shapes, memory for outputs and scratch, and what
- * plugins ask of a run.
+ * Launching parts: tensors of the ports, the instance for their shapes, scratch.
  */
 #include "run/run.h"
 #include <stdatomic.h>
-
-/* The bound output when the run can write into it as it is; NULL. */
-static partita_value *usable_bound(const pt_frame *frame, uint32_t slot, partita_dtype dtype, uint32_t rank,
-                                   const int64_t *dims) {
-    const pt_slot *s = &frame->program->slots.data[slot];
-    partita_value *bound = frame->bound && s->output != PT_NONE ? frame->bound[s->output] : NULL;
-    if (!bound || s->place != 0 || bound->storage == PT_STORAGE_DEVICE) return NULL;
-    if (bound->dtype != dtype || bound->rank != rank || memcmp(bound->dims, dims, rank * sizeof(int64_t)) != 0)
-        return NULL;
-    return (uintptr_t)bound->data % s->alignment == 0 ? bound : NULL;
-}
-
-/* The bound output, or memory of the slot's own. */
-static partita_status set_new_value(pt_frame *frame, uint32_t slot, partita_dtype dtype, uint32_t rank,
-                                    const int64_t *dims) {
-    const pt_slot *s = &frame->program->slots.data[slot];
-    const pt_place *place = &frame->program->build->places[s->place];
-    partita_value *value = usable_bound(frame, slot, dtype, rank, dims);
-    if (value)
-        partita_value_retain(value);
-    else
-        PT_TRY(
-            pt_value_create_in(place->device, s->place ? place->domain : PTP_DOMAIN_HOST, dtype, rank, dims, &value));
-    pt_slot_set(frame, slot, value);
-    return PARTITA_OK;
-}
-
-partita_status pt_slot_allocate(pt_frame *frame, uint32_t slot, uint32_t rank, const int64_t *dims) {
-    pt_program *program = frame->program;
-    const pt_slot *s = &program->slots.data[slot];
-    const pt_room *room = &frame->layout->rooms[slot];
-    const pt_place *place = &program->build->places[s->place];
-    const pt_type *type = &program->build->model->values.data[s->value].type;
-    pt_slot_state *state = &frame->slots[slot];
-    if (room->placed) {
-        pt_chunk *chunk = frame->memory.chunks.data[room->chunk];
-        *state = (pt_slot_state){.chunk = chunk, .chunk_offset = room->offset};
-        state->tensor = (ptp_tensor){.size = sizeof(ptp_tensor),
-                                     .kind = PARTITA_KIND_TENSOR,
-                                     .dtype = type->dtype,
-                                     .rank = rank,
-                                     .dims = room->dims,
-                                     .domain = s->place ? place->domain : PTP_DOMAIN_HOST,
-                                     .buffer = chunk->buffer,
-                                     .offset = s->place ? room->offset : 0,
-                                     .data = s->place ? NULL : (char *)chunk->data + room->offset,
-                                     .bytes = room->bytes};
-        return PARTITA_OK;
-    }
-    return set_new_value(frame, slot, type->dtype, rank, dims);
-}
 
 /*
  * The dims that are known by now, in a block of their own: the device must not be asked to resize under the frame's
@@ -93,35 +41,6 @@ static partita_status find_instance(pt_frame *frame, uint32_t s, pt_instance **o
     if (status != PARTITA_OK) return status;
     if (made) atomic_fetch_add(&frame->request->session->counters.resizes, 1);
     *out_instance = state->late;
-    return PARTITA_OK;
-}
-
-/* Memory for outputs whose shapes are known; the others are empty until the plugin allocates them. */
-static partita_status prepare_output(pt_frame *frame, uint32_t s, uint32_t index) {
-    const pt_step *step = &frame->program->steps.data[s];
-    pt_step_state *state = &frame->steps[s];
-    uint32_t slot = step->outputs[index];
-    const pt_value *value = &frame->program->build->model->values.data[step->part->output_values[index]];
-    const pt_room *room = &frame->layout->rooms[slot];
-    int64_t dims[64];
-    state->outputs[index] = (ptp_tensor){.size = sizeof(ptp_tensor),
-                                         .kind = value->type.kind,
-                                         .dtype = value->type.dtype,
-                                         .domain = step->part->outputs[index].domain};
-    bool dense = value->type.kind == PARTITA_KIND_TENSOR && pt_dtype_bits(value->type.dtype) != 0;
-    if (step->part->outputs[index].output != PTP_PORT_STATIC || !dense) return PARTITA_OK;
-    if (room->known) {
-        PT_TRY(pt_slot_allocate(frame, slot, (uint32_t)value->type.rank, room->dims));
-    } else {
-        if (value->type.rank > (int32_t)PT_COUNT_OF(dims)) return PARTITA_OK;
-        pthread_mutex_lock(&frame->lock);
-        bool known =
-            pt_value_dims(frame->program->build->model, step->part->output_values[index], frame->symbols, dims);
-        pthread_mutex_unlock(&frame->lock);
-        if (!known) return PARTITA_OK;
-        PT_TRY(pt_slot_allocate(frame, slot, (uint32_t)value->type.rank, dims));
-    }
-    state->outputs[index] = frame->slots[slot].tensor;
     return PARTITA_OK;
 }
 
@@ -167,14 +86,16 @@ partita_status pt_step_launch(pt_frame *frame, uint32_t s, bool *out_pending) {
                      .output_count = step->output_count,
                      .wait_count = step->queue_before_count,
                      .waits = state->waits};
-    for (uint32_t i = 0; i < step->output_count; i++) PT_TRY(prepare_output(frame, s, i));
+    for (uint32_t i = 0; i < step->output_count; i++) PT_TRY(pt_output_prepare(frame, s, i, instance));
     PT_TRY(prepare_scratch(frame, s, instance, &exec));
     for (uint32_t i = 0; i < step->queue_before_count; i++)
         state->waits[i] = (ptp_point){pt_timeline_handle(&frame->steps[step->queue_before[i]].timeline), frame->number};
     if (step->async) exec.done = (ptp_point){pt_timeline_handle(&state->timeline), frame->number};
-    PT_TRY(pt_device_call(device, device->executable.exec(step->part->executable, instance->handle, &exec)));
-    *out_pending = step->async;
-    return PARTITA_OK;
+    partita_status status =
+        pt_device_call(device, device->executable.exec(step->part->executable, instance->handle, &exec));
+    *out_pending = status == PARTITA_OK && step->async;
+    return status == PARTITA_OK || !state->refusal[0] ? status
+                                                      : pt_fail(status, "%s: %s", device->name, state->refusal);
 }
 
 partita_status pt_step_launched(pt_frame *frame, uint32_t s) {
@@ -183,6 +104,7 @@ partita_status pt_step_launched(pt_frame *frame, uint32_t s) {
     for (uint32_t i = 0; i < step->output_count; i++) {
         const pt_slot_state *slot = &frame->slots[step->outputs[i]];
         if (slot->tensor.kind == PARTITA_KIND_NONE) {
+            if (state->refusal[0]) return pt_fail(PARTITA_DEVICE_FAILED, "%s", state->refusal);
             partita_str name = frame->program->build->model->values.data[step->part->output_values[i]].name;
             return pt_fail(PARTITA_DEVICE_FAILED, "output '%.*s' was not given", PT_STR_ARG(name));
         }
@@ -196,41 +118,3 @@ partita_status pt_step_launched(pt_frame *frame, uint32_t s) {
 /* ---- services -------------------------------------------------------------------------------- */
 
 int32_t pt_run_stopped(ptp_run *run) { return pt_request_stopped(run->frame->request); }
-
-static partita_status output_slot(const ptp_run *run, uint32_t index, uint32_t *out_slot) {
-    const pt_step *step = &run->frame->program->steps.data[run->step];
-    if (index >= step->output_count)
-        return pt_fail(PARTITA_INVALID_ARGUMENT, "output %u of %u", index, step->output_count);
-    *out_slot = step->outputs[index];
-    return PARTITA_OK;
-}
-
-partita_status pt_run_alloc_output(ptp_run *run, uint32_t index, partita_dtype dtype, uint32_t rank,
-                                   const int64_t *dims, ptp_tensor *out) {
-    pt_frame *frame = run->frame;
-    const pt_program *program = frame->program;
-    uint32_t slot = PT_NONE;
-    PT_TRY(output_slot(run, index, &slot));
-    const pt_type *type = &program->build->model->values.data[program->slots.data[slot].value].type;
-    if (type->dtype != PARTITA_UNDEFINED && type->dtype != dtype)
-        return pt_fail(PARTITA_INVALID_ARGUMENT, "output %u: element type %s, expected %s", index, pt_dtype_name(dtype),
-                       pt_dtype_name(type->dtype));
-    PT_TRY(set_new_value(frame, slot, dtype, rank, dims));
-    *out = frame->slots[slot].tensor;
-    frame->steps[run->step].outputs[index].rank = rank;
-    return PARTITA_OK;
-}
-
-partita_status pt_run_set_output(ptp_run *run, uint32_t index, partita_value *value) {
-    const pt_program *program = run->frame->program;
-    uint32_t slot = PT_NONE;
-    PT_TRY(output_slot(run, index, &slot));
-    const pt_type *type = &program->build->model->values.data[program->slots.data[slot].value].type;
-    if (!value || (type->kind != PARTITA_KIND_NONE && value->kind != type->kind))
-        return pt_fail(PARTITA_INVALID_ARGUMENT, "output %u: a value of another kind than the model says", index);
-    if (program->slots.data[slot].place != 0)
-        return pt_fail(PARTITA_INVALID_ARGUMENT, "output %u: handles lie in host memory, its port does not", index);
-    partita_value_retain(value);
-    pt_slot_set(run->frame, slot, value);
-    return PARTITA_OK;
-}

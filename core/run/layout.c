@@ -63,6 +63,12 @@ static partita_status size_steps(pt_program *program, pt_layout *layout, const i
         pt_room *scratch = &layout->rooms[step->scratch];
         scratch->known = true;
         scratch->bytes = layout->instances[s]->scratch_bytes;
+        for (uint32_t i = 0; i < step->output_count; i++) {
+            uint64_t bound = layout->instances[s]->bounds[i];
+            if (bound == PTP_NO_BOUND) continue;
+            layout->rooms[step->outputs[i]].bounded = true;
+            layout->rooms[step->outputs[i]].bytes = bound;
+        }
     }
     return PARTITA_OK;
 }
@@ -79,13 +85,17 @@ static int compare_rows(const void *a, const void *b) {
     return x->slot < y->slot ? -1 : x->slot > y->slot;
 }
 
-static bool conflict(const pt_program *program, uint32_t a, uint32_t b) {
+/* Whether any of those at a's place conflicts with any of those at b's. */
+static bool conflict(const pt_program *program, const pt_layout *layout, uint32_t a, uint32_t b) {
     if (!program->conflicts) return true;
     size_t stride = program->slots.size / 64 + 1;
-    return program->conflicts[a * stride + b / 64] >> (b % 64) & 1;
+    for (uint32_t x = a; x != PT_NONE; x = layout->rooms[x].next)
+        for (uint32_t y = b; y != PT_NONE; y = layout->rooms[y].next)
+            if (program->conflicts[x * stride + y / 64] >> (y % 64) & 1) return true;
+    return false;
 }
 
-static uint64_t slot_alignment(const pt_program *program, const pt_layout *layout, uint32_t slot) {
+static uint64_t own_alignment(const pt_program *program, const pt_layout *layout, uint32_t slot) {
     const pt_slot *s = &program->slots.data[slot];
     const pt_place *place = &program->build->places[s->place];
     uint64_t alignment = PT_MAX(s->alignment, 64);
@@ -94,13 +104,38 @@ static uint64_t slot_alignment(const pt_program *program, const pt_layout *layou
     return alignment;
 }
 
+static uint64_t slot_alignment(const pt_program *program, const pt_layout *layout, uint32_t slot) {
+    uint64_t alignment = 1;
+    for (uint32_t i = slot; i != PT_NONE; i = layout->rooms[i].next)
+        alignment = PT_MAX(alignment, own_alignment(program, layout, i));
+    return alignment;
+}
+
+/* Outputs that take over the bytes of an input, as far as the sizes are equal, are placed with it. */
+static void join_aliases(const pt_program *program, pt_layout *layout) {
+    for (uint32_t i = 0; i < program->slots.size; i++) {
+        layout->rooms[i].leader = i;
+        layout->rooms[i].next = PT_NONE;
+    }
+    for (uint32_t i = 0; i < program->slots.size; i++) {
+        uint32_t from = program->slots.data[i].alias_of;
+        pt_room *room = &layout->rooms[i];
+        if (from == PT_NONE || !room->known || room->bounded || !layout->rooms[from].known) continue;
+        if (layout->rooms[from].bounded || layout->rooms[from].bytes != room->bytes) continue;
+        pt_room *leader = &layout->rooms[layout->rooms[from].leader];
+        room->leader = layout->rooms[from].leader;
+        room->next = leader->next;
+        leader->next = i;
+    }
+}
+
 /* Lowest offset in `chunk` where nothing placed before in this place conflicts. `placed` is sorted by offset. */
 static partita_status find_offset(const pt_program *program, const pt_layout *layout, const uint32_t *placed,
                                   uint32_t count, uint32_t slot, uint32_t chunk, uint64_t *out_offset) {
     uint64_t offset = 0, end, alignment = slot_alignment(program, layout, slot);
     for (uint32_t i = 0; i < count; i++) {
         const pt_room *other = &layout->rooms[placed[i]];
-        if (other->chunk != chunk || !conflict(program, slot, placed[i])) continue;
+        if (other->chunk != chunk || !conflict(program, layout, slot, placed[i])) continue;
         if (!pt_add_u64(offset, layout->rooms[slot].bytes, &end)) break;
         if (other->offset >= end) break;
         if (other->offset + other->bytes > offset && !pt_align_u64(other->offset + other->bytes, alignment, &offset))
@@ -140,6 +175,7 @@ static partita_status place_slot(const pt_program *program, pt_layout *layout, u
 
 static partita_status place_slots(pt_program *program, pt_layout *layout) {
     uint32_t count = 0;
+    join_aliases(program, layout);
     place_row *rows = pt_calloc(program->slots.size + 1, sizeof(*rows));
     uint32_t *placed = pt_calloc(program->slots.size + 1, sizeof(*placed));
     partita_status status = rows && placed ? PARTITA_OK : PT_OUT_OF_MEMORY();
@@ -150,7 +186,8 @@ static partita_status place_slots(pt_program *program, pt_layout *layout) {
             goto out;
         }
     for (uint32_t i = 0; i < program->slots.size; i++)
-        if (program->slots.data[i].arena && layout->rooms[i].known && layout->rooms[i].bytes)
+        if (program->slots.data[i].arena && (layout->rooms[i].known || layout->rooms[i].bounded) &&
+            layout->rooms[i].bytes && layout->rooms[i].leader == i)
             rows[count++] = (place_row){i, layout->rooms[i].bytes};
     qsort(rows, count, sizeof(*rows), compare_rows);
     for (uint32_t place = 0; place < program->build->place_count; place++) {
@@ -158,6 +195,12 @@ static partita_status place_slots(pt_program *program, pt_layout *layout) {
         for (uint32_t i = 0; i < count; i++)
             if (program->slots.data[rows[i].slot].place == place)
                 PT_CHECK(place_slot(program, layout, placed, &placed_count, rows[i].slot));
+    }
+    for (uint32_t i = 0; i < program->slots.size; i++) {
+        const pt_room *leader = &layout->rooms[layout->rooms[i].leader];
+        layout->rooms[i].placed = leader->placed;
+        layout->rooms[i].chunk = leader->chunk;
+        layout->rooms[i].offset = leader->offset;
     }
 out:
     pt_free(rows);

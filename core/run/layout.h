@@ -10,8 +10,11 @@
 
 /* Room of a slot in an arena. */
 typedef struct pt_room {
-    bool known;  /* dims and bytes are known beforehand */
-    bool placed; /* has a place in a chunk */
+    bool known;      /* dims and bytes are known beforehand */
+    bool bounded;    /* `bytes` are the most that it may have */
+    bool placed;     /* has a place in a chunk */
+    uint32_t leader; /* slot whose place it shares; its own number when it has one of its own */
+    uint32_t next;   /* another slot that shares the leader's place; PT_NONE */
     uint32_t chunk;
     uint64_t offset, bytes;
     const int64_t *dims;

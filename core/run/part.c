@@ -79,6 +79,16 @@ static partita_status check_port(const pt_part *part, ptp_port *port) {
     return PARTITA_OK;
 }
 
+static partita_status check_output(const pt_part *part, const ptp_port *port) {
+    if (port->output > PTP_PORT_DATA_DEPENDENT)
+        return pt_fail(PARTITA_INTERNAL, "%s: a port says that its output is %u, which is nothing", part->device->name,
+                       port->output);
+    if (port->alias != PARTITA_NONE && port->alias >= part->input_count)
+        return pt_fail(PARTITA_INTERNAL, "%s: an output may take over input %u of %u", part->device->name, port->alias,
+                       part->input_count);
+    return PARTITA_OK;
+}
+
 static partita_status ask_ports(pt_part *part) {
     pt_device *device = part->device;
     part->inputs = pt_calloc(part->input_count + 1, sizeof(ptp_port));
@@ -95,6 +105,7 @@ static partita_status ask_ports(pt_part *part) {
     for (uint32_t i = 0; i < part->input_count; i++) PT_TRY(check_port(part, &part->inputs[i]));
     for (uint32_t i = 0; i < part->output_count; i++) {
         PT_TRY(check_port(part, &part->outputs[i]));
+        PT_TRY(check_output(part, &part->outputs[i]));
         part->dynamic |= part->outputs[i].output != PTP_PORT_STATIC;
     }
     return PARTITA_OK;

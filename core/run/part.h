@@ -18,7 +18,8 @@ typedef struct pt_instance {
     uint64_t scratch_bytes;
     uint32_t scratch_alignment;
     uint32_t key_size;
-    int64_t *key; /* dims of the block's values, behind the struct */
+    int64_t *key;     /* dims of the block's values, behind the struct */
+    uint64_t *bounds; /* by output: bytes of a bounded one; PTP_NO_BOUND. Behind the key */
 } pt_instance;
 
 /* Looked through by hash: rows lie side by side, since a new size looks into every part. */

@@ -26,6 +26,7 @@ partita_status pt_program_add_slot(pt_program *program, const pt_slot *slot, uin
     pt_slot *added = &program->slots.data[index];
     added->next = PT_NONE;
     added->output = PT_NONE;
+    added->alias_of = PT_NONE;
     added->alignment = PT_MAX(added->alignment, 16);
     if (slot->value != PT_NONE) {
         added->next = program->slot_of[slot->value];
@@ -44,7 +45,7 @@ static partita_status add_made(pt_program *program, pt_id value, uint32_t place,
                     .producer = step,
                     .parent = PT_NONE,
                     .import_of = PT_NONE};
-    slot.arena = port && port->output == PTP_PORT_STATIC && type->kind == PARTITA_KIND_TENSOR &&
+    slot.arena = port && port->output != PTP_PORT_DATA_DEPENDENT && type->kind == PARTITA_KIND_TENSOR &&
                  type->dtype != PARTITA_STRING && type->rank >= 0;
     slot.alignment = port ? port->alignment : 0;
     return pt_program_add_slot(program, &slot, out_slot);

@@ -30,6 +30,7 @@ typedef struct pt_slot {
     uint32_t producer;  /* step; PT_NONE unless MADE */
     uint32_t parent;    /* CAPTURE: slot of the program around */
     uint32_t import_of; /* slot whose bytes this one sees from another device; PT_NONE */
+    uint32_t alias_of;  /* slot whose bytes its producer may take over for it, being the last to read them; PT_NONE */
     bool arena;         /* lies in the arena when its size is known beforehand */
     bool is_import_source;
     bool is_scratch;    /* of its producer: no value */

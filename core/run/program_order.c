@@ -237,6 +237,65 @@ static void fill_after(const pt_program *program, const bits *reach, bits *after
         memset(after->words + root_slot(program, program->outputs[i]) * after->stride, 0, after->stride * 8);
 }
 
+typedef struct reader_search {
+    const pt_program *program;
+    const bits *reach;
+    uint32_t slot, step; /* step that would write over the slot */
+    uint32_t reader;
+    bool later; /* somebody may read it then */
+} reader_search;
+
+static void note_later_reader(void *user, uint32_t slot) {
+    reader_search *s = user;
+    if (root_slot(s->program, slot) != s->slot || s->reader == s->step) return;
+    s->later |= !bit_at(s->reach, s->reader, s->step);
+}
+
+static bool is_read_later(const pt_program *program, const bits *reach, uint32_t slot, uint32_t step) {
+    reader_search search = {program, reach, slot, step, 0, false};
+    for (uint32_t r = 0; r < program->steps.size && !search.later; r++) {
+        const pt_step *reader = &program->steps.data[r];
+        search.reader = r;
+        each_read(reader, note_later_reader, &search);
+        for (uint32_t i = 0; reader->kind == PT_STEP_UNMAP && i < reader->move_count; i++)
+            note_later_reader(&search, reader->moves[i].to);
+    }
+    for (uint32_t i = 0; i < program->output_count; i++)
+        search.later |= root_slot(program, program->outputs[i]) == slot;
+    return search.later;
+}
+
+/* True for the first output of the step that asks for the input's bytes. */
+static bool is_first_alias(const pt_step *step, uint32_t output) {
+    for (uint32_t i = 0; i < output; i++)
+        if (step->part->outputs[i].alias != PARTITA_NONE &&
+            step->inputs[step->part->outputs[i].alias] == step->inputs[step->part->outputs[output].alias])
+            return false;
+    return true;
+}
+
+static bool is_input_twice(const pt_step *step, uint32_t input) {
+    for (uint32_t i = 0; i < step->input_count; i++)
+        if (i != input && step->inputs[i] == step->inputs[input]) return true;
+    return false;
+}
+
+/* Outputs that may lie where an input of their part lies, since nobody reads that any more. */
+static void find_aliases(pt_program *program, const bits *reach) {
+    for (uint32_t s = 0; s < program->steps.size; s++) {
+        const pt_step *step = &program->steps.data[s];
+        for (uint32_t o = 0; step->kind == PT_STEP_LAUNCH && o < step->output_count; o++) {
+            uint32_t input = step->part->outputs[o].alias;
+            if (input == PARTITA_NONE || !is_first_alias(step, o) || is_input_twice(step, input)) continue;
+            pt_slot *to = &program->slots.data[step->outputs[o]];
+            const pt_slot *from = &program->slots.data[step->inputs[input]];
+            if (from->kind != PT_SLOT_MADE || from->import_of != PT_NONE || from->place != to->place) continue;
+            if (!from->arena || !to->arena || is_read_later(program, reach, step->inputs[input], s)) continue;
+            to->alias_of = step->inputs[input];
+        }
+    }
+}
+
 /* Two slots of one place conflict unless every reader of one runs before the writer of the other. */
 static partita_status find_conflicts(pt_program *program) {
     size_t slots = program->slots.size, steps = program->steps.size;
@@ -264,6 +323,7 @@ static partita_status find_conflicts(pt_program *program) {
         }
     }
     program->conflicts = conflicts.words;
+    find_aliases(program, &reach);
 out:
     pt_free(reach.words);
     pt_free(after.words);

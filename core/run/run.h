@@ -10,6 +10,9 @@
 #include "run/session.h"
 #include "run/timeline.h"
 
+/* Largest rank that a run may tell of a bounded output. */
+enum { PT_OUTPUT_RANK = 16 };
+
 /* What all frames of one run share. */
 typedef struct pt_request {
     partita_session *session;
@@ -28,8 +31,11 @@ struct ptp_run {
 };
 
 typedef struct pt_slot_state {
-    partita_value *value; /* held; NULL: in the arena or a view */
-    pt_chunk *chunk;      /* of the arena that it lies in; NULL */
+    partita_value *value;   /* held; NULL: in the arena or a view */
+    partita_value *backing; /* held: memory of a bounded output that lies in no arena */
+    bool bounded;           /* memory of `bound` bytes is there; the tensor has no kind until the run tells its dims */
+    uint64_t bound;
+    pt_chunk *chunk; /* of the arena that it lies in; NULL */
     uint64_t chunk_offset;
     void *mapped; /* host view of a device's memory */
     ptp_tensor tensor;
@@ -45,6 +51,8 @@ typedef struct pt_step_state {
     bool has_timeline;
     struct ptp_run run;
     ptp_tensor *inputs, *outputs; /* of a launch */
+    int64_t **output_dims;        /* of its bounded outputs; NULL entries */
+    char refusal[256];            /* why the host did not take what the plugin gave; "" */
     pt_instance *late;            /* instance that was made for this launch; held */
     ptp_copy *copies;
     ptp_point *waits;
@@ -101,6 +109,8 @@ partita_status pt_step_move(pt_frame *frame, uint32_t step, bool *out_pending);
 partita_status pt_step_unmap(pt_frame *frame, uint32_t step, bool outputs_too);
 /* Memory for a slot: its room in the arena, the bound output, or a value of its own. Sets the tensor. */
 partita_status pt_slot_allocate(pt_frame *frame, uint32_t slot, uint32_t rank, const int64_t *dims);
+/* output.c: memory for an output whose size or bound is known; another is empty until the plugin allocates it. */
+partita_status pt_output_prepare(pt_frame *frame, uint32_t step, uint32_t index, const pt_instance *instance);
 /* Puts a value into a slot; takes over the reference. */
 void pt_slot_set(pt_frame *frame, uint32_t slot, partita_value *value);
 

@@ -16,6 +16,7 @@ struct ptp_executable {
     const ptp_block *block;
     double us; /* of one run, launch included */
     bool wrong;
+    int64_t dims_limit[CPU_MAX_RANK]; /* what every input port has for its largest dims */
 };
 
 /* What programs take for the run. */
@@ -178,6 +179,7 @@ partita_status sim_compile(ptp_device *device, ptp_compile *compile, ptp_executa
     }
     executable->device = device;
     executable->block = compile->block;
+    for (uint32_t i = 0; i < CPU_MAX_RANK; i++) executable->dims_limit[i] = device->config.max_dim;
     status = build(executable, compile, weights);
     cpu_free(device->host, weights);
     if (status != PARTITA_OK) {
@@ -189,7 +191,7 @@ partita_status sim_compile(ptp_device *device, ptp_compile *compile, ptp_executa
     return PARTITA_OK;
 }
 
-static void place_ports(const ptp_executable *executable, ptp_ref values, ptp_port *ports) {
+static void place_ports(const ptp_executable *executable, ptp_ref values, bool inputs, ptp_port *ports) {
     const ptp_device *device = executable->device;
     for (uint32_t i = 0; i < values.count; i++) {
         ptp_port *port = (ptp_port *)(void *)((char *)ports + (size_t)i * ports->size);
@@ -197,15 +199,33 @@ static void place_ports(const ptp_executable *executable, ptp_ref values, ptp_po
         bool dense = value.kind == PARTITA_KIND_TENSOR && value.dtype != PARTITA_STRING;
         port->domain = dense && device->info.domain_count ? 0 : PTP_DOMAIN_HOST;
         if (port->alignment < (uint32_t)device->config.alignment) port->alignment = (uint32_t)device->config.alignment;
+        bool has_range = port->size >= offsetof(ptp_port, max_dims) + sizeof(port->max_dims);
+        if (inputs && has_range && device->config.max_dim && value.rank >= 0 && value.rank <= CPU_MAX_RANK)
+            port->max_dims = executable->dims_limit;
     }
 }
 
 static partita_status executable_ports(ptp_executable *executable, ptp_port *inputs, ptp_port *outputs) {
     ptp_graph_row graph = ptp_graph_at(executable->block, 0);
     cpu_program_ports(executable->program, inputs, outputs);
-    if (graph.inputs.count) place_ports(executable, graph.inputs, inputs);
-    if (graph.outputs.count) place_ports(executable, graph.outputs, outputs);
+    if (graph.inputs.count) place_ports(executable, graph.inputs, true, inputs);
+    if (graph.outputs.count) place_ports(executable, graph.outputs, false, outputs);
     return PARTITA_OK;
+}
+
+/* Bounds that were described, right or not. */
+static void override_bounds(const ptp_executable *executable, ptp_resize *resize) {
+    const sim_config *config = &executable->device->config;
+    const ptp_block *block = executable->block;
+    ptp_graph_row graph = ptp_graph_at(block, 0);
+    bool told = resize->size >= offsetof(ptp_resize, bounds) + sizeof(resize->bounds) && resize->bounds;
+    for (uint32_t i = 0; told && config->bound[0] && i < graph.outputs.count && i < resize->output_count; i++) {
+        ptp_value_row value = ptp_value_at(block, ptp_ref_id(block, graph.outputs, i));
+        double bytes;
+        if (value.producer == PARTITA_NONE) continue;
+        ptp_node_row node = ptp_node_at(block, value.producer);
+        if (sim_list_number(config->bound, ptp_ref_str(block, node.op), &bytes)) resize->bounds[i] = (uint64_t)bytes;
+    }
 }
 
 static partita_status executable_resize(ptp_executable *executable, ptp_resize *resize, ptp_instance **out_instance) {
@@ -213,6 +233,7 @@ static partita_status executable_resize(ptp_executable *executable, ptp_resize *
     calling_host = executable->device->host;
     status = cpu_frame_create(executable->program, resize, (cpu_frame **)(void *)out_instance);
     calling_host = NULL;
+    if (status == PARTITA_OK) override_bounds(executable, resize);
     return status;
 }
 

@@ -23,9 +23,9 @@
 typedef struct sim_config {
     char name[64], resource[SIM_TEXT], memory[SIM_TEXT], ops[SIM_TEXT], not_ops[SIM_TEXT], us[SIM_TEXT];
     char import[SIM_TEXT], export[SIM_TEXT], fail_compile[SIM_TEXT], wrong[SIM_TEXT], trim[SIM_TEXT];
-    char decline[SIM_TEXT];
+    char decline[SIM_TEXT], bound[SIM_TEXT];
     double flops_per_us, bytes_per_us, launch_us, copy_us, copy_bytes_per_us, import_us, speed, slow, fuse;
-    int64_t memory_bytes, max_buffer, alignment, import_alignment, async, in_order, all_kinds;
+    int64_t memory_bytes, max_buffer, max_dim, alignment, import_alignment, async, in_order, all_kinds;
     int64_t fail_exec, fail_exec_count, fail_copy, fail_alloc, lost;
 } sim_config;
 

@@ -234,26 +234,4 @@ bool cpu_slot_is_static(const cpu_slot *slot) {
     return !slot->handle && slot->row.rank >= 0 && (slot->row.flags & PTP_VALUE_DATA_SHAPED) == 0;
 }
 
-/* The element's own alignment is enough for every kernel, so callers' memory is used where it lies. */
-static uint32_t alignment_of(const cpu_slot *slot) {
-    uint32_t bytes = cpu_dtype_bits(slot->row.dtype) / 8;
-    return bytes > 1 ? bytes : 1;
-}
-
-void cpu_program_ports(const cpu_program *program, ptp_port *inputs, ptp_port *outputs) {
-    for (uint32_t i = 0; i < program->in_port_count; i++) {
-        ptp_port *port = (ptp_port *)((char *)inputs + (size_t)i * inputs->size);
-        port->alignment = alignment_of(&program->slots[program->in_ports[i]]);
-        port->output = PTP_PORT_STATIC;
-        port->alias = PARTITA_NONE;
-    }
-    for (uint32_t i = 0; i < program->out_port_count; i++) {
-        const cpu_slot *slot = &program->slots[program->out_ports[i]];
-        ptp_port *port = (ptp_port *)((char *)outputs + (size_t)i * outputs->size);
-        port->alignment = alignment_of(slot);
-        port->output = cpu_slot_is_static(slot) ? PTP_PORT_STATIC : PTP_PORT_DATA_DEPENDENT;
-        port->alias = PARTITA_NONE;
-    }
-}
-
 uint64_t cpu_program_weight_bytes(const cpu_program *program) { return program->weight_bytes; }

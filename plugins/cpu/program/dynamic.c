@@ -61,7 +61,9 @@ partita_status cpu_dynamic_alloc(const cpu_call *call, uint32_t index, uint32_t 
         ptp_tensor *output = cpu_run_output(run, slot->out_port);
         partita_status status = host->run_alloc_output(host->self, run->exec->run, slot->out_port, tensor->dtype, rank,
                                                        dynamic->dims, output);
-        if (status != PARTITA_OK) return status;
+        if (status != PARTITA_OK)
+            return cpu_fail(host, status, "output %u: the host gives no memory for %llu bytes", index,
+                            (unsigned long long)tensor->bytes);
         tensor->data = output->data;
     } else {
         dynamic->owned = host->alloc(host->self, tensor->bytes > 0 ? tensor->bytes : 1, 64);

@@ -122,6 +122,9 @@ struct cpu_run {
 /* compile.c: the host allocates an output port of this value. */
 bool cpu_slot_is_static(const cpu_slot *slot);
 
+/* ports.c: the most bytes of outputs at the frame's shapes, into resize->bounds. */
+void cpu_frame_bounds(const cpu_frame *frame, ptp_resize *resize);
+
 /* dynamic.c: shapes, memory and arguments of step `index`; sets its items, 0 when it is done already. */
 void cpu_dynamic_prepare(cpu_run *run, uint32_t index, uint32_t workers);
 /* Frees what no later step reads. */

@@ -363,6 +363,7 @@ partita_status cpu_frame_create(cpu_program *program, ptp_resize *resize, cpu_fr
     }
     resize->scratch_bytes = frame->scratch_bytes;
     resize->scratch_alignment = ALIGNMENT;
+    cpu_frame_bounds(frame, resize);
     *out_frame = frame;
     return PARTITA_OK;
 }

@@ -30,7 +30,7 @@ void cpu_program_ports(const cpu_program *program, ptp_port *inputs, ptp_port *o
 /* Bytes of weights that prepared states hold beside the model's own are not counted: constants are. */
 uint64_t cpu_program_weight_bytes(const cpu_program *program);
 
-/* Reads resize->shapes, fills scratch_bytes and scratch_alignment. */
+/* Reads resize->shapes, fills scratch_bytes, scratch_alignment and bounds. */
 partita_status cpu_frame_create(cpu_program *program, ptp_resize *resize, cpu_frame **out_frame);
 void cpu_frame_destroy(cpu_frame *frame);
 /* Runs on the calling thread and the host's pool. All tensors and the scratch are at host addresses; waits and `done`
