@@ -48,73 +48,68 @@ partita_status cpu_norm_channels(const cpu_call *call, uint32_t first, uint32_t 
     return PARTITA_OK;
 }
 
-/* Mean and variance of elements x[at + i * stride], i < n. */
-static void moments(const double *x, uint64_t n, double *out_mean, double *out_variance) {
-    double sum = 0, squares = 0;
-    for (uint64_t i = 0; i < n; i++) sum += x[i];
-    *out_mean = n > 0 ? sum / (double)n : 0;
-    for (uint64_t i = 0; i < n; i++) squares += (x[i] - *out_mean) * (x[i] - *out_mean);
-    *out_variance = n > 0 ? squares / (double)n : 0;
+/* Elements that are normalised together: `runs` of `size` neighbours, `step` apart. */
+typedef struct set {
+    uint64_t runs, size, step;
+} set;
+
+static double mean_of(const double *x, set s) {
+    double sum = 0;
+    for (uint64_t r = 0; r < s.runs; r++)
+        for (uint64_t i = 0; i < s.size; i++) sum += x[r * s.step + i];
+    return s.runs * s.size > 0 ? sum / (double)(s.runs * s.size) : 0;
 }
 
-/* Statistics of each channel over images and positions, and the running ones moved towards them. */
-static void batch_train(const cpu_norm_state *state, const cpu_doubles *d, uint64_t images, uint64_t channels,
-                        uint64_t size, uint64_t c, double *out_mean, double *out_variance) {
-    double sum = 0, squares = 0, n = (double)(images * size);
-    for (uint64_t i = 0; i < images * size; i++) sum += d->in[0][(i / size * channels + c) * size + i % size];
-    *out_mean = sum / n;
-    for (uint64_t i = 0; i < images * size; i++) {
-        double off = d->in[0][(i / size * channels + c) * size + i % size] - *out_mean;
-        squares += off * off;
-    }
-    *out_variance = squares / n;
-    double keep = (double)state->momentum;
-    if (d->out[1] != NULL) d->out[1][c] = d->in[3][c] * keep + *out_mean * (1 - keep);
-    if (d->out[2] != NULL) d->out[2][c] = d->in[4][c] * keep + *out_variance * (1 - keep);
+/* Mean of the squares of the distances from `mean`. */
+static double spread_of(const double *x, set s, double mean) {
+    double squares = 0;
+    for (uint64_t r = 0; r < s.runs; r++)
+        for (uint64_t i = 0; i < s.size; i++) squares += (x[r * s.step + i] - mean) * (x[r * s.step + i] - mean);
+    return s.runs * s.size > 0 ? squares / (double)(s.runs * s.size) : 0;
 }
 
-static partita_status batch_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+static void set_scale(const double *x, double *y, set s, double mean, double scale, double shift) {
+    for (uint64_t r = 0; r < s.runs; r++)
+        for (uint64_t i = 0; i < s.size; i++) y[r * s.step + i] = (x[r * s.step + i] - mean) * scale + shift;
+}
+
+/* In training the statistics are those of the batch, and the running ones move towards them. */
+CPU_DOUBLES_KERNEL(batch_reference) {
     const cpu_norm_state *state = call->state;
     const cpu_tensor *x = &call->in[0];
-    cpu_doubles d;
-    (void)begin, (void)end, (void)worker;
-    uint64_t images = x->rank > 0 ? (uint64_t)x->dims[0] : 1, channels = x->rank > 1 ? (uint64_t)x->dims[1] : 1;
-    uint64_t size = cpu_extent(x->dims, 2, x->rank);
+    uint64_t channels = x->rank > 1 ? (uint64_t)x->dims[1] : 1, size = cpu_extent(x->dims, 2, x->rank);
+    set s = {.runs = x->rank > 0 ? (uint64_t)x->dims[0] : 1, .size = size, .step = channels * size};
     partita_status status = cpu_norm_channels(call, 1, 4, channels);
     if (status != PARTITA_OK) return status;
-    cpu_doubles_load(call, &d);
     for (uint64_t c = 0; c < channels; c++) {
-        double mean = d.in[3][c], variance = d.in[4][c];
-        if (state->training) batch_train(state, &d, images, channels, size, c, &mean, &variance);
-        double scale = d.in[1][c] / sqrt(variance + (double)state->epsilon);
-        for (uint64_t i = 0; i < images * size; i++) {
-            uint64_t at = (i / size * channels + c) * size + i % size;
-            d.out[0][at] = (d.in[0][at] - mean) * scale + d.in[2][c];
+        const double *from = d->in[0] + c * size;
+        double mean = d->in[3][c], variance = d->in[4][c], keep = (double)state->momentum;
+        if (state->training) {
+            mean = mean_of(from, s);
+            variance = spread_of(from, s, mean);
+            if (d->out[1] != NULL) d->out[1][c] = d->in[3][c] * keep + mean * (1 - keep);
+            if (d->out[2] != NULL) d->out[2][c] = d->in[4][c] * keep + variance * (1 - keep);
         }
+        set_scale(from, d->out[0] + c * size, s, mean, d->in[1][c] / sqrt(variance + (double)state->epsilon),
+                  d->in[2][c]);
     }
-    cpu_doubles_store(call, &d);
     return PARTITA_OK;
 }
 
-static partita_status instance_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+CPU_DOUBLES_KERNEL(instance_reference) {
     const cpu_norm_state *state = call->state;
     const cpu_tensor *x = &call->in[0];
-    cpu_doubles d;
-    (void)begin, (void)end, (void)worker;
     if (x->rank < 2) return cpu_fail(call->host, PARTITA_BAD_INPUT, "rank %u has no channels", x->rank);
     uint64_t planes = (uint64_t)(x->dims[0] * x->dims[1]), channels = (uint64_t)x->dims[1];
-    uint64_t size = cpu_extent(x->dims, 2, x->rank);
+    set s = {.runs = 1, .size = cpu_extent(x->dims, 2, x->rank)};
     partita_status status = cpu_norm_channels(call, 1, 2, channels);
     if (status != PARTITA_OK) return status;
-    cpu_doubles_load(call, &d);
     for (uint64_t p = 0; p < planes; p++) {
-        double mean, variance;
-        moments(d.in[0] + p * size, size, &mean, &variance);
-        double scale = d.in[1][p % channels] / sqrt(variance + (double)state->epsilon);
-        for (uint64_t i = 0; i < size; i++)
-            d.out[0][p * size + i] = (d.in[0][p * size + i] - mean) * scale + d.in[2][p % channels];
+        const double *from = d->in[0] + p * s.size;
+        double mean = mean_of(from, s), variance = spread_of(from, s, mean);
+        set_scale(from, d->out[0] + p * s.size, s, mean,
+                  d->in[1][p % channels] / sqrt(variance + (double)state->epsilon), d->in[2][p % channels]);
     }
-    cpu_doubles_store(call, &d);
     return PARTITA_OK;
 }
 
@@ -132,16 +127,12 @@ partita_status cpu_norm_rows(const cpu_call *call, uint64_t *out_rows, uint64_t 
     return PARTITA_OK;
 }
 
-/* Scale and bias may be broadcast over the normalised dims: offset of the element `i` of a row. */
-static partita_status broadcast_walk(const cpu_call *call, uint32_t input, cpu_walk *walk) {
-    const cpu_tensor *in[1] = {&call->in[input]};
-    return cpu_walk_init(call, &call->out[0], in, 1, NULL, walk);
-}
-
+/* Scale and bias may be broadcast over the normalised dims. */
 static partita_status broadcast_apply(const cpu_call *call, uint32_t input, const double *values, double *y, bool add) {
+    const cpu_tensor *in[1] = {&call->in[input]};
     cpu_walk walk;
     if (!cpu_has_input(call, input)) return PARTITA_OK;
-    partita_status status = broadcast_walk(call, input, &walk);
+    partita_status status = cpu_walk_init(call, &call->out[0], in, 1, NULL, &walk);
     if (status != PARTITA_OK) return status;
     cpu_walk_seek(&walk, 0);
     for (uint64_t at = 0; at < call->out[0].count;) {
@@ -158,46 +149,27 @@ static partita_status broadcast_apply(const cpu_call *call, uint32_t input, cons
     return PARTITA_OK;
 }
 
-static partita_status layer_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+/* Rows around their mean or, for RMSNormalization, around 0. */
+static partita_status rows_scale(const cpu_call *call, const cpu_doubles *d, bool centred) {
     const cpu_norm_state *state = call->state;
     uint64_t rows, size;
-    cpu_doubles d;
-    (void)begin, (void)end, (void)worker;
     partita_status status = cpu_norm_rows(call, &rows, &size);
     if (status != PARTITA_OK) return status;
-    cpu_doubles_load(call, &d);
+    set s = {.runs = 1, .size = size};
     for (uint64_t r = 0; r < rows; r++) {
-        double mean, variance;
-        moments(d.in[0] + r * size, size, &mean, &variance);
-        double inverse = 1 / sqrt(variance + (double)state->epsilon);
-        for (uint64_t i = 0; i < size; i++) d.out[0][r * size + i] = (d.in[0][r * size + i] - mean) * inverse;
-        if (d.out[1] != NULL) d.out[1][r] = mean;
-        if (d.out[2] != NULL) d.out[2][r] = inverse;
+        const double *from = d->in[0] + r * size;
+        double mean = centred ? mean_of(from, s) : 0;
+        double inverse = 1 / sqrt(spread_of(from, s, mean) + (double)state->epsilon);
+        set_scale(from, d->out[0] + r * size, s, mean, inverse, 0);
+        if (d->out[1] != NULL) d->out[1][r] = mean;
+        if (d->out[2] != NULL) d->out[2][r] = inverse;
     }
-    status = broadcast_apply(call, 1, d.in[1], d.out[0], false);
-    if (status == PARTITA_OK) status = broadcast_apply(call, 2, d.in[2], d.out[0], true);
-    if (status == PARTITA_OK) cpu_doubles_store(call, &d);
-    return status;
+    status = broadcast_apply(call, 1, d->in[1], d->out[0], false);
+    return status == PARTITA_OK ? broadcast_apply(call, 2, d->in[2], d->out[0], true) : status;
 }
 
-static partita_status rms_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
-    const cpu_norm_state *state = call->state;
-    uint64_t rows, size;
-    cpu_doubles d;
-    (void)begin, (void)end, (void)worker;
-    partita_status status = cpu_norm_rows(call, &rows, &size);
-    if (status != PARTITA_OK) return status;
-    cpu_doubles_load(call, &d);
-    for (uint64_t r = 0; r < rows; r++) {
-        double squares = 0;
-        for (uint64_t i = 0; i < size; i++) squares += d.in[0][r * size + i] * d.in[0][r * size + i];
-        double inverse = 1 / sqrt(squares / (double)size + (double)state->epsilon);
-        for (uint64_t i = 0; i < size; i++) d.out[0][r * size + i] = d.in[0][r * size + i] * inverse;
-    }
-    status = broadcast_apply(call, 1, d.in[1], d.out[0], false);
-    if (status == PARTITA_OK) cpu_doubles_store(call, &d);
-    return status;
-}
+CPU_DOUBLES_KERNEL(layer_reference) { return rows_scale(call, d, true); }
+CPU_DOUBLES_KERNEL(rms_reference) { return rows_scale(call, d, false); }
 
 partita_status cpu_norm_groups(const cpu_call *call, uint64_t *out_channels, uint64_t *out_size) {
     const cpu_norm_state *state = call->state;
@@ -211,37 +183,31 @@ partita_status cpu_norm_groups(const cpu_call *call, uint64_t *out_channels, uin
     return cpu_norm_channels(call, 1, 2, *out_channels);
 }
 
-static partita_status group_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+CPU_DOUBLES_KERNEL(group_reference) {
     const cpu_norm_state *state = call->state;
     uint64_t channels, size, groups = (uint64_t)state->groups;
-    cpu_doubles d;
-    (void)begin, (void)end, (void)worker;
     partita_status status = cpu_norm_groups(call, &channels, &size);
     if (status != PARTITA_OK) return status;
     uint64_t each = channels / groups;
     bool by_group = call->in[1].count == groups;
-    cpu_doubles_load(call, &d);
+    set group = {.runs = 1, .size = each * size}, plane = {.runs = 1, .size = size};
     for (uint64_t g = 0; g < (uint64_t)call->in[0].dims[0] * groups; g++) {
-        double mean, variance;
-        moments(d.in[0] + g * each * size, each * size, &mean, &variance);
-        for (uint64_t i = 0; i < each * size; i++) {
-            uint64_t channel = g % groups * each + i / size, at = by_group ? channel / each : channel;
-            double off = d.in[0][g * each * size + i] - mean;
-            d.out[0][g * each * size + i] = off / sqrt(variance + (double)state->epsilon) * d.in[1][at] + d.in[2][at];
+        const double *from = d->in[0] + g * group.size;
+        double mean = mean_of(from, group), inverse = 1 / sqrt(spread_of(from, group, mean) + (double)state->epsilon);
+        for (uint64_t c = 0; c < each; c++) {
+            uint64_t at = by_group ? g % groups : g % groups * each + c;
+            set_scale(from + c * size, d->out[0] + g * group.size + c * size, plane, mean, inverse * d->in[1][at],
+                      d->in[2][at]);
         }
     }
-    cpu_doubles_store(call, &d);
     return PARTITA_OK;
 }
 
-static partita_status lrn_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+CPU_DOUBLES_KERNEL(lrn_reference) {
     const cpu_norm_state *state = call->state;
     const cpu_tensor *x = &call->in[0];
-    cpu_doubles d;
-    (void)begin, (void)end, (void)worker;
     if (x->rank < 2) return cpu_fail(call->host, PARTITA_BAD_INPUT, "rank %u has no channels", x->rank);
     int64_t channels = x->dims[1], size = (int64_t)cpu_extent(x->dims, 2, x->rank);
-    cpu_doubles_load(call, &d);
     for (int64_t n = 0; n < x->dims[0]; n++) {
         for (int64_t c = 0; c < channels; c++) {
             int64_t low = c - (state->size - 1) / 2, high = c + state->size / 2;
@@ -250,16 +216,15 @@ static partita_status lrn_reference(const cpu_call *call, uint64_t begin, uint64
             for (int64_t i = 0; i < size; i++) {
                 double squares = 0;
                 for (int64_t k = low; k <= high; k++) {
-                    double value = d.in[0][(n * channels + k) * size + i];
+                    double value = d->in[0][(n * channels + k) * size + i];
                     squares += value * value;
                 }
                 double base = (double)state->bias + (double)state->alpha / (double)state->size * squares;
                 int64_t at = (n * channels + c) * size + i;
-                d.out[0][at] = d.in[0][at] / pow(base, (double)state->beta);
+                d->out[0][at] = d->in[0][at] / pow(base, (double)state->beta);
             }
         }
     }
-    cpu_doubles_store(call, &d);
     return PARTITA_OK;
 }
 
@@ -281,12 +246,10 @@ static uint64_t variance_scratch(const cpu_call *call) {
     return cpu_doubles_scratch(call) + 2 * call->in[0].count * sizeof(double);
 }
 
-static partita_status variance_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+CPU_DOUBLES_KERNEL(variance_reference) {
     const cpu_norm_state *state = call->state;
     const cpu_tensor *x = &call->in[0];
     uint32_t mask = 0, axis;
-    cpu_doubles d;
-    (void)begin, (void)end, (void)worker;
     static const int64_t usual[] = {0, 2, 3};
     uint32_t count = state->axes.given ? state->axes.count : 3;
     for (uint32_t i = 0; i < count; i++) {
@@ -294,70 +257,54 @@ static partita_status variance_reference(const cpu_call *call, uint64_t begin, u
         if (status != PARTITA_OK) return status;
         mask |= 1u << axis;
     }
-    cpu_doubles_load(call, &d);
-    double *sums = d.out[0] + x->count, *squares = sums + x->count;
+    double *sums = d->out[0] + x->count, *squares = sums + x->count;
     memset(sums, 0, 2 * x->count * sizeof(double));
     uint64_t each = 1;
     for (uint32_t i = 0; i < x->rank; i++)
         if ((mask >> i & 1) != 0) each *= (uint64_t)x->dims[i];
-    for (uint64_t i = 0; i < x->count; i++) sums[reduced_index(x, mask, i)] += d.in[0][i] / (double)each;
+    for (uint64_t i = 0; i < x->count; i++) sums[reduced_index(x, mask, i)] += d->in[0][i] / (double)each;
     for (uint64_t i = 0; i < x->count; i++) {
         uint64_t at = reduced_index(x, mask, i);
-        squares[at] += (d.in[0][i] - sums[at]) * (d.in[0][i] - sums[at]) / (double)each;
+        squares[at] += (d->in[0][i] - sums[at]) * (d->in[0][i] - sums[at]) / (double)each;
     }
     for (uint64_t i = 0; i < x->count; i++) {
         uint64_t at = reduced_index(x, mask, i);
-        d.out[0][i] = (d.in[0][i] - sums[at]) / (sqrt(squares[at]) + 1e-9);
+        d->out[0][i] = (d->in[0][i] - sums[at]) / (sqrt(squares[at]) + 1e-9);
     }
-    cpu_doubles_store(call, &d);
     return PARTITA_OK;
 }
 
-static partita_status lp_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+CPU_DOUBLES_KERNEL(lp_reference) {
     const cpu_norm_state *state = call->state;
     const cpu_tensor *x = &call->in[0];
     uint32_t axis;
-    cpu_doubles d;
-    (void)begin, (void)end, (void)worker;
     partita_status status = cpu_axis(call, state->axis, x->rank, &axis);
     if (status != PARTITA_OK) return status;
     uint64_t n = (uint64_t)x->dims[axis], inner = cpu_extent(x->dims, axis + 1, x->rank);
-    cpu_doubles_load(call, &d);
+    set s = {.runs = n, .size = 1, .step = inner};
     for (uint64_t o = 0; n > 0 && o < x->count / n; o++) {
-        const double *from = d.in[0] + o / inner * n * inner + o % inner;
-        double *to = d.out[0] + (from - d.in[0]), norm = 0;
-        for (uint64_t i = 0; i < n; i++)
-            norm += state->p == 1 ? fabs(from[i * inner]) : from[i * inner] * from[i * inner];
-        if (state->p != 1) norm = sqrt(norm);
-        for (uint64_t i = 0; i < n; i++) to[i * inner] = norm == 0 ? 0 : from[i * inner] / norm;
+        uint64_t at = o / inner * n * inner + o % inner;
+        double norm = 0;
+        for (uint64_t i = 0; state->p == 1 && i < n; i++) norm += fabs(d->in[0][at + i * inner]);
+        if (state->p != 1) norm = sqrt(spread_of(d->in[0] + at, s, 0) * (double)n);
+        set_scale(d->in[0] + at, d->out[0] + at, s, 0, norm == 0 ? 0 : 1 / norm, 0);
     }
-    cpu_doubles_store(call, &d);
     return PARTITA_OK;
 }
 
-#define ROW(operator, first, function, claimed)                                                                        \
+#define ROW(operator, first, function, room, claimed)                                                                  \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = first, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,     \
-        .prepare = cpu_norm_prepare, .release = cpu_norm_release, .scratch = cpu_doubles_scratch, .run = function,     \
-        .claim = claimed                                                                                               \
+        .prepare = cpu_norm_prepare, .release = cpu_norm_release, .scratch = room, .run = function, .claim = claimed   \
     }
 const cpu_kernel cpu_kernels_norm[] = {
-    ROW("BatchNormalization", 1, batch_reference, cpu_norm_batch_claim),
-    ROW("InstanceNormalization", 1, instance_reference, NULL),
-    ROW("LayerNormalization", 17, layer_reference, NULL),
-    ROW("RMSNormalization", 23, rms_reference, NULL),
-    ROW("GroupNormalization", 18, group_reference, NULL),
-    ROW("LRN", 1, lrn_reference, NULL),
-    ROW("LpNormalization", 1, lp_reference, NULL),
-    {.op = "MeanVarianceNormalization",
-     .domain = "",
-     .since = 9,
-     .until = CPU_NEWEST,
-     .types = CPU_FLOATS,
-     .reference = true,
-     .prepare = cpu_norm_prepare,
-     .release = cpu_norm_release,
-     .scratch = variance_scratch,
-     .run = variance_reference},
+    ROW("BatchNormalization", 1, batch_reference, cpu_doubles_scratch, cpu_norm_batch_claim),
+    ROW("InstanceNormalization", 1, instance_reference, cpu_doubles_scratch, NULL),
+    ROW("LayerNormalization", 17, layer_reference, cpu_doubles_scratch, NULL),
+    ROW("RMSNormalization", 23, rms_reference, cpu_doubles_scratch, NULL),
+    ROW("GroupNormalization", 18, group_reference, cpu_doubles_scratch, NULL),
+    ROW("LRN", 1, lrn_reference, cpu_doubles_scratch, NULL),
+    ROW("LpNormalization", 1, lp_reference, cpu_doubles_scratch, NULL),
+    ROW("MeanVarianceNormalization", 9, variance_reference, variance_scratch, NULL),
 };
 const uint32_t cpu_kernels_norm_count = sizeof(cpu_kernels_norm) / sizeof(cpu_kernels_norm[0]);

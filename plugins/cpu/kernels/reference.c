@@ -38,3 +38,11 @@ void cpu_doubles_store(const cpu_call *call, const cpu_doubles *doubles) {
         if (doubles->out[i] != NULL) cpu_store_doubles(tensor->dtype, tensor->data, 0, tensor->count, doubles->out[i]);
     }
 }
+
+partita_status cpu_doubles_run(const cpu_call *call, cpu_doubles_fn body) {
+    cpu_doubles doubles;
+    cpu_doubles_load(call, &doubles);
+    partita_status status = body(call, &doubles);
+    if (status == PARTITA_OK) cpu_doubles_store(call, &doubles);
+    return status;
+}

@@ -20,6 +20,18 @@ uint64_t cpu_doubles_scratch(const cpu_call *call);
 void cpu_doubles_load(const cpu_call *call, cpu_doubles *doubles);
 void cpu_doubles_store(const cpu_call *call, const cpu_doubles *doubles);
 
+/* The whole of such a kernel: loads, calls `body`, stores what it computed when it says OK. */
+typedef partita_status (*cpu_doubles_fn)(const cpu_call *call, const cpu_doubles *doubles);
+partita_status cpu_doubles_run(const cpu_call *call, cpu_doubles_fn body);
+/* Stands in front of the body of a kernel's `run`, which sees `call` and `d`. */
+#define CPU_DOUBLES_KERNEL(name)                                                                                       \
+    static partita_status name##_body(const cpu_call *call, const cpu_doubles *d);                                     \
+    static partita_status name(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {                  \
+        (void)begin, (void)end, (void)worker;                                                                          \
+        return cpu_doubles_run(call, name##_body);                                                                     \
+    }                                                                                                                  \
+    static partita_status name##_body(const cpu_call *call, const cpu_doubles *d)
+
 /* For operators that ONNX defines as a function of others: what one of those would have stored in this type. */
 static inline double cpu_rounded(partita_dtype dtype, double value) {
     if (dtype == PARTITA_FLOAT16) return (double)cpu_float_from_half(cpu_half_from_float(cpu_float_odd(value)));
