@@ -29,20 +29,16 @@ static double determinant(double *matrix, int64_t n) {
     return product;
 }
 
-static partita_status det_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+CPU_DOUBLES_KERNEL(det_run) {
     const cpu_tensor *x = &call->in[0];
-    cpu_doubles d;
-    (void)begin, (void)end, (void)worker;
     if (x->rank < 2 || x->dims[x->rank - 1] != x->dims[x->rank - 2])
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "an input of rank %u holds no square matrices", x->rank);
     partita_status status = cpu_expect(call, 0, x->rank - 2, x->dims);
     if (status != PARTITA_OK) return status;
-    cpu_doubles_load(call, &d);
     int64_t n = x->dims[x->rank - 1];
     /* The doubles of the input are this call's own. */
     double *matrices = call->scratch;
-    for (uint64_t i = 0; i < call->out[0].count; i++) d.out[0][i] = determinant(matrices + (int64_t)i * n * n, n);
-    cpu_doubles_store(call, &d);
+    for (uint64_t i = 0; i < call->out[0].count; i++) d->out[0][i] = determinant(matrices + (int64_t)i * n * n, n);
     return PARTITA_OK;
 }
 
@@ -64,13 +60,11 @@ static double grid_place(bool aligned, int64_t i, int64_t n) {
     return -1 + (2 * (double)i + 1) / (double)n;
 }
 
-static partita_status grid_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+CPU_DOUBLES_KERNEL(grid_run) {
     const bool *aligned = call->state;
     const cpu_tensor *theta = &call->in[0];
-    cpu_doubles d;
     cpu_ints size;
     int64_t dims[5], at[3] = {0};
-    (void)begin, (void)end, (void)worker;
     partita_status status = cpu_ints_input(call, 1, &size);
     if (status != PARTITA_OK) return status;
     uint32_t axes = size.count - 2;
@@ -82,10 +76,9 @@ static partita_status grid_run(const cpu_call *call, uint64_t begin, uint64_t en
     dims[axes + 1] = axes;
     status = cpu_expect(call, 0, axes + 2, dims);
     if (status != PARTITA_OK) return status;
-    cpu_doubles_load(call, &d);
     int64_t places = (int64_t)cpu_extent(dims, 1, axes + 1);
     for (int64_t i = 0; i < dims[0] * places; i++) {
-        const double *matrix = d.in[0] + i / places * axes * (axes + 1);
+        const double *matrix = d->in[0] + i / places * axes * (axes + 1);
         int64_t rest = i % places;
         for (uint32_t axis = axes; axis-- > 0; rest /= dims[axis + 1]) at[axis] = rest % dims[axis + 1];
         /* Coordinates count from the last axis: x, y and z. */
@@ -93,10 +86,9 @@ static partita_status grid_run(const cpu_call *call, uint64_t begin, uint64_t en
             double sum = matrix[axes];
             for (uint32_t c = 0; c < axes; c++)
                 sum += matrix[c] * grid_place(*aligned, at[axes - 1 - c], dims[axes - c]);
-            d.out[0][i * axes + row] = sum;
+            d->out[0][i * axes + row] = sum;
         }
     }
-    cpu_doubles_store(call, &d);
     return PARTITA_OK;
 }
 

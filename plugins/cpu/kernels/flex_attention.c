@@ -66,36 +66,32 @@ static void product(const flex *f, partita_dtype step, double scale, const doubl
     }
 }
 
-static partita_status product_run(const cpu_call *call, const flex *f, partita_dtype step, double scale) {
-    cpu_doubles d;
-    cpu_doubles_load(call, &d);
+static void heads_run(const flex *f, const cpu_doubles *d, partita_dtype step, double scale) {
     int64_t group = f->heads / f->kv_heads;
     for (int64_t i = 0; i < f->batch * f->heads; i++) {
         int64_t head = i / f->heads * f->kv_heads + i % f->heads / group;
-        product(f, step, scale, d.in[0] + i * f->rows * f->inner, d.in[1] + head * f->inner * f->columns,
-                d.out[0] + i * f->rows * f->columns);
+        product(f, step, scale, d->in[0] + i * f->rows * f->inner, d->in[1] + head * f->inner * f->columns,
+                d->out[0] + i * f->rows * f->columns);
     }
-    cpu_doubles_store(call, &d);
-    return PARTITA_OK;
 }
 
 /* Both operands times the root of the scale, stored in their own type. */
-static partita_status scores_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+CPU_DOUBLES_KERNEL(scores_run) {
     const flex_state *state = call->state;
     partita_dtype step = cpu_step_dtype(call->in[0].dtype);
     flex f;
-    (void)begin, (void)end, (void)worker;
     partita_status status = flex_of(call, false, &f);
     if (status != PARTITA_OK) return status;
     float scale = state->scaled ? state->scale : 1 / sqrtf((float)f.inner);
-    return product_run(call, &f, step, cpu_rounded(step, (double)sqrtf(scale)));
+    heads_run(&f, d, step, cpu_rounded(step, (double)sqrtf(scale)));
+    return PARTITA_OK;
 }
 
-static partita_status values_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+CPU_DOUBLES_KERNEL(values_run) {
     flex f;
-    (void)begin, (void)end, (void)worker;
     partita_status status = flex_of(call, true, &f);
-    return status == PARTITA_OK ? product_run(call, &f, PARTITA_FLOAT64, 1) : status;
+    if (status == PARTITA_OK) heads_run(&f, d, PARTITA_FLOAT64, 1);
+    return status;
 }
 
 #define ROW(operator, runs)                                                                                            \

@@ -4,6 +4,7 @@
  * classes. Scores are [batch, classes, places...], targets [batch, places...].
  */
 #include "cpu/kernels/reference.h"
+#include "cpu/kernels/softmax.h"
 
 enum { REDUCE_NONE, REDUCE_SUM, REDUCE_MEAN };
 
@@ -48,9 +49,9 @@ static partita_status loss_check(const cpu_call *call) {
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "%llu weights for %lld classes",
                         (unsigned long long)call->in[2].count, (long long)x->dims[1]);
     for (uint64_t i = 0; i < target->count; i++) {
-        int64_t class = cpu_index(target, i);
-        if ((class < 0 || class >= x->dims[1]) && !(state->ignores && class == state->ignored))
-            return cpu_fail(call->host, PARTITA_BAD_INPUT, "target %lld of %lld classes", (long long)class,
+        int64_t label = cpu_index(target, i);
+        if ((label < 0 || label >= x->dims[1]) && !(state->ignores && label == state->ignored))
+            return cpu_fail(call->host, PARTITA_BAD_INPUT, "target %lld of %lld classes", (long long)label,
                             (long long)x->dims[1]);
     }
     if (cpu_has_output(call, 1)) {
@@ -60,50 +61,39 @@ static partita_status loss_check(const cpu_call *call) {
     return state->reduction == REDUCE_NONE ? cpu_expect_like(call, 0, target) : cpu_expect(call, 0, 0, NULL);
 }
 
-static void log_softmax(const double *x, double *y, uint64_t classes, uint64_t stride) {
-    double most = -INFINITY, sum = 0;
-    for (uint64_t c = 0; c < classes; c++) most = fmax(most, x[c * stride]);
-    for (uint64_t c = 0; c < classes; c++) sum += exp(x[c * stride] - most);
-    for (uint64_t c = 0; c < classes; c++) y[c * stride] = x[c * stride] - most - log(sum);
-}
-
 /* The scratch has room for the logarithms behind the operands. */
 static uint64_t loss_scratch(const cpu_call *call) {
     return cpu_doubles_scratch(call) + call->in[0].count * sizeof(double);
 }
 
-static partita_status loss_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+CPU_DOUBLES_KERNEL(loss_run) {
     const loss_state *state = call->state;
     const cpu_tensor *x = &call->in[0], *target = &call->in[1];
     double sum = 0, weights = 0;
-    cpu_doubles d;
-    (void)begin, (void)end, (void)worker;
     partita_status status = loss_check(call);
     if (status != PARTITA_OK) return status;
     uint64_t classes = (uint64_t)x->dims[1], places = cpu_extent(x->dims, 2, x->rank);
-    cpu_doubles_load(call, &d);
-    const double *likely = d.in[0];
+    const double *likely = d->in[0];
     if (state->softmax) {
         double *logarithms = (double *)call->scratch + cpu_doubles_scratch(call) / sizeof(double);
         for (uint64_t i = 0; i < target->count; i++) {
             uint64_t at = i / places * classes * places + i % places;
-            log_softmax(d.in[0] + at, logarithms + at, classes, places);
+            cpu_softmax_row(CPU_LOG_SOFTMAX, PARTITA_FLOAT64, d->in[0] + at, logarithms + at, classes, places);
         }
         likely = logarithms;
-        if (d.out[1] != NULL) memcpy(d.out[1], logarithms, x->count * sizeof(double));
+        if (d->out[1] != NULL) memcpy(d->out[1], logarithms, x->count * sizeof(double));
     }
     for (uint64_t i = 0; i < target->count; i++) {
-        int64_t class = cpu_index(target, i);
-        bool counts = !(state->ignores && class == state->ignored);
-        double weight = !counts ? 0 : d.in[2] != NULL ? d.in[2][class] : 1;
-        double loss = counts ? -likely[(i / places * classes + (uint64_t) class) * places + i % places] * weight : 0;
-        if (state->reduction == REDUCE_NONE) d.out[0][i] = loss;
+        int64_t label = cpu_index(target, i);
+        bool counts = !(state->ignores && label == state->ignored);
+        double weight = !counts ? 0 : d->in[2] != NULL ? d->in[2][label] : 1;
+        double loss = counts ? -likely[(i / places * classes + (uint64_t)label) * places + i % places] * weight : 0;
+        if (state->reduction == REDUCE_NONE) d->out[0][i] = loss;
         sum += loss;
         weights += weight;
     }
-    if (state->reduction == REDUCE_SUM) d.out[0][0] = sum;
-    if (state->reduction == REDUCE_MEAN) d.out[0][0] = sum / weights;
-    cpu_doubles_store(call, &d);
+    if (state->reduction == REDUCE_SUM) d->out[0][0] = sum;
+    if (state->reduction == REDUCE_MEAN) d->out[0][0] = sum / weights;
     return PARTITA_OK;
 }
 

@@ -125,28 +125,24 @@ static uint64_t linear_scratch(const cpu_call *call) {
     return cpu_doubles_scratch(call) + own;
 }
 
-static partita_status linear_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+CPU_DOUBLES_KERNEL(linear_run) {
     const linear_state *state = call->state;
     linear l;
-    cpu_doubles d;
-    (void)begin, (void)end, (void)worker;
     partita_status status = linear_of(call, &l);
     if (status != PARTITA_OK) return status;
-    cpu_doubles_load(call, &d);
     double *taken = (double *)call->scratch + cpu_doubles_scratch(call) / sizeof(double);
     double scale = state->scale != 0 ? state->scale : 1 / sqrt((double)l.keys);
     int64_t group = l.q_heads / l.kv_heads;
-    for (uint64_t i = 0; i < call->out[1].count; i++) d.out[1][i] = d.in[3] != NULL ? d.in[3][i] : 0;
+    for (uint64_t i = 0; i < call->out[1].count; i++) d->out[1][i] = d->in[3] != NULL ? d->in[3][i] : 0;
     for (int64_t i = 0; i < l.batch * l.length * l.kv_heads; i++) {
         int64_t place = i / l.kv_heads, head = i % l.kv_heads;
-        double *kept = d.out[1] + (place / l.length * l.kv_heads + head) * l.keys * l.values;
-        state_update(&l, &d, place, head, kept, taken);
+        double *kept = d->out[1] + (place / l.length * l.kv_heads + head) * l.keys * l.values;
+        state_update(&l, d, place, head, kept, taken);
         for (int64_t g = 0; g < group; g++) {
             int64_t row = place * l.q_heads + head * group + g;
-            state_read(&l, scale, d.in[0] + row * l.keys, kept, d.out[0] + row * l.values);
+            state_read(&l, scale, d->in[0] + row * l.keys, kept, d->out[0] + row * l.values);
         }
     }
-    cpu_doubles_store(call, &d);
     return PARTITA_OK;
 }
 
@@ -186,31 +182,27 @@ static double joined_at(const double *past, int64_t kept, const double *x, int64
     return at >= kept ? x[at - kept] : past != NULL ? past[at] : 0;
 }
 
-static partita_status causal_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+CPU_DOUBLES_KERNEL(causal_run) {
     const bool *swish = call->state;
     const cpu_tensor *x = &call->in[0];
     partita_dtype step = cpu_step_dtype(x->dtype);
-    cpu_doubles d;
-    (void)begin, (void)end, (void)worker;
     partita_status status = causal_check(call);
     if (status != PARTITA_OK) return status;
-    cpu_doubles_load(call, &d);
     int64_t channels = x->dims[1], length = x->dims[2], width = call->in[1].dims[2], kept = width - 1;
     for (int64_t row = 0; row < x->dims[0] * channels; row++) {
-        const double *from = d.in[0] + row * length, *w = d.in[1] + row % channels * width;
-        const double *past = d.in[3] != NULL ? d.in[3] + row * kept : NULL;
+        const double *from = d->in[0] + row * length, *w = d->in[1] + row % channels * width;
+        const double *past = d->in[3] != NULL ? d->in[3] + row * kept : NULL;
         for (int64_t i = 0; i < length; i++) {
-            double sum = d.in[2] != NULL ? d.in[2][row % channels] : 0;
+            double sum = d->in[2] != NULL ? d->in[2][row % channels] : 0;
             for (int64_t k = 0; k < width; k++) sum += w[k] * joined_at(past, kept, from, i + k);
             if (*swish) {
                 sum = cpu_rounded(step, sum);
                 sum /= 1 + exp(-sum);
             }
-            d.out[0][row * length + i] = sum;
+            d->out[0][row * length + i] = sum;
         }
-        for (int64_t i = 0; i < kept; i++) d.out[1][row * kept + i] = joined_at(past, kept, from, length + i);
+        for (int64_t i = 0; i < kept; i++) d->out[1][row * kept + i] = joined_at(past, kept, from, length + i);
     }
-    cpu_doubles_store(call, &d);
     return PARTITA_OK;
 }
 

@@ -92,16 +92,13 @@ static void row_turn(const rotary *r, bool interleaved, partita_dtype step, cons
     for (int64_t i = r->turned; i < r->width; i++) y[i] = x[i];
 }
 
-static partita_status rotary_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+CPU_DOUBLES_KERNEL(rotary_run) {
     const rotary_state *state = call->state;
     partita_dtype step = cpu_step_dtype(call->in[0].dtype);
     rotary r;
-    cpu_doubles d;
-    (void)begin, (void)end, (void)worker;
     partita_status status = input_of(call, &r);
     if (status == PARTITA_OK) status = caches_check(call, &r);
     if (status != PARTITA_OK) return status;
-    cpu_doubles_load(call, &d);
     for (int64_t i = 0; i < r.batch * r.length; i++) {
         int64_t angle = i;
         if (cpu_has_input(call, 3)) angle = cpu_index(&call->in[3], (uint64_t)i);
@@ -109,10 +106,9 @@ static partita_status rotary_run(const cpu_call *call, uint64_t begin, uint64_t 
         angle *= r.turned / 2;
         for (int64_t head = 0; head < r.heads; head++) {
             int64_t at = i / r.length * r.batch_step + head * r.head_step + i % r.length * r.row_step;
-            row_turn(&r, state->interleaved, step, d.in[0] + at, d.in[1] + angle, d.in[2] + angle, d.out[0] + at);
+            row_turn(&r, state->interleaved, step, d->in[0] + at, d->in[1] + angle, d->in[2] + angle, d->out[0] + at);
         }
     }
-    cpu_doubles_store(call, &d);
     return PARTITA_OK;
 }
 
