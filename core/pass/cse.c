@@ -3,6 +3,7 @@
  * Common subexpressions: small constants of equal bytes first, then nodes of one graph that do the same with the same
  * inputs. Keys are texts in an arena, so equal keys are equal computations, never a hash that happens to agree.
  */
+#include "pass/quant.h"
 #include "pass/rewrite.h"
 
 #include <partita/plugin.h>
@@ -99,6 +100,8 @@ static bool add_attribute(pt_text *key, const pt_attribute *a) {
 static bool node_key(pt_text *key, const pt_node *node) {
     if (!node->schema || !(node->schema->flags & PT_OP_PURE) || (node->schema->flags & PT_OP_CONTROL_FLOW))
         return false;
+    /* Readers that quantise their result have one each (quant.c). */
+    if (pt_quant_role_of(node) == PT_QUANT_DEQUANTIZE) return false;
     key->size = 0;
     add_bytes(key, &node->graph, sizeof node->graph);
     add_bytes(key, &node->schema, sizeof node->schema);

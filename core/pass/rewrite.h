@@ -15,6 +15,7 @@ partita_status pt_pass_identity(pt_pass_run *run);
 partita_status pt_pass_cast(pt_pass_run *run);
 partita_status pt_pass_cse(pt_pass_run *run);
 partita_status pt_pass_conv_bn(pt_pass_run *run);
+partita_status pt_pass_quant(pt_pass_run *run);
 partita_status pt_pass_dead(pt_pass_run *run);
 
 /* Calls `visit` for each live node of each graph, bodies included. The visit may remove nodes. */

@@ -8,7 +8,7 @@ enum { MAX_ROUNDS = 8, DEFAULT_GROWTH = 1 << 20, DEFAULT_TOTAL = 64 << 20 };
 
 static const pt_pass rows[] = {
     {"shape", pt_pass_shape}, {"fold", pt_pass_fold},       {"identity", pt_pass_identity}, {"cast", pt_pass_cast},
-    {"cse", pt_pass_cse},     {"conv_bn", pt_pass_conv_bn}, {"dead", pt_pass_dead},
+    {"cse", pt_pass_cse},     {"conv_bn", pt_pass_conv_bn}, {"quant", pt_pass_quant},       {"dead", pt_pass_dead},
 };
 
 const pt_pass *pt_pass_rows(uint32_t *out_count) {

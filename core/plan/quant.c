@@ -5,18 +5,9 @@
  * group leaves behind its last operator, the anchor, and all that enters is computed before it: so a group may be taken
  * for one node at the place of its anchor, and no set of groups makes a cycle.
  */
+#include "pass/quant.h"
 #include "plan/build.h"
 #include <stdlib.h>
-
-/* Operators of a chain, the anchor too. */
-#define LONGEST_CHAIN 8
-
-/* Operators that do in integers what they do in floats, behind one that computes. */
-static const char *const followers[] = {
-    "Clip",         "Concat",  "DepthToSpace", "Expand", "Flatten",   "Gather",    "Identity",
-    "LeakyRelu",    "MaxPool", "Pad",          "Relu",   "Reshape",   "Resize",    "Slice",
-    "SpaceToDepth", "Split",   "Squeeze",      "Tile",   "Transpose", "Unsqueeze",
-};
 
 typedef struct finding {
     const pt_plan *plan;
@@ -28,20 +19,9 @@ typedef struct finding {
     PT_ARRAY(uint32_t) first;
 } finding;
 
-static bool is_op(const pt_node *node, const char *op) {
-    bool domain = node->domain.size == 0 || pt_str_is(node->domain, "com.microsoft");
-    return domain && pt_str_is(node->op, op);
-}
+static pt_quant_role role_of(const finding *f, pt_id node) { return pt_quant_role_of(&f->model->nodes.data[node]); }
 
-static bool is_follower(const pt_node *node) {
-    for (size_t i = 0; i < PT_COUNT_OF(followers); i++)
-        if (node->domain.size == 0 && pt_str_is(node->op, followers[i])) return true;
-    return false;
-}
-
-static bool is_border(const pt_node *node) {
-    return is_op(node, "DequantizeLinear") || is_op(node, "QuantizeLinear") || is_op(node, "DynamicQuantizeLinear");
-}
+static bool is_border(const finding *f, pt_id node) { return role_of(f, node) > PT_QUANT_FOLLOWER; }
 
 static bool has_bodies(const pt_node *node) {
     for (uint32_t i = 0; i < node->attribute_count; i++)
@@ -52,7 +32,7 @@ static bool has_bodies(const pt_node *node) {
 /* A QuantizeLinear of this use whose scale and zero point are constants, and so are computed by nobody. */
 static bool quantises(const finding *f, const pt_use *use) {
     const pt_node *node = &f->model->nodes.data[use->node];
-    if (!is_op(node, "QuantizeLinear") || use->input != 0 || f->out.of[use->node] != PT_NONE) return false;
+    if (role_of(f, use->node) != PT_QUANT_QUANTIZE || use->input != 0 || f->out.of[use->node] != PT_NONE) return false;
     for (uint32_t i = 1; i < node->input_count; i++)
         if (node->inputs[i] != PT_NONE && !f->model->values.data[node->inputs[i]].constant) return false;
     return true;
@@ -101,7 +81,7 @@ static partita_status take_dequantisers(finding *f, pt_id id, uint32_t *count) {
     const pt_node *node = &f->model->nodes.data[id];
     for (uint32_t k = 0; k < node->input_count; k++) {
         pt_id producer = exclusive_producer(f, node->inputs[k], id);
-        if (producer == PT_NONE || !is_op(&f->model->nodes.data[producer], "DequantizeLinear")) continue;
+        if (producer == PT_NONE || role_of(f, producer) != PT_QUANT_DEQUANTIZE) continue;
         PT_TRY(take(f, producer));
         ++*count;
     }
@@ -122,11 +102,10 @@ static partita_status take_quantisers(finding *f, pt_id id) {
 static partita_status take_chain(finding *f, pt_id anchor, uint32_t *dequantisers) {
     pt_id at = anchor;
     PT_TRY(take_dequantisers(f, at, dequantisers));
-    for (int length = 1; length < LONGEST_CHAIN && is_follower(&f->model->nodes.data[at]); length++) {
+    for (int length = 1; length < PT_QUANT_LONGEST && role_of(f, at) == PT_QUANT_FOLLOWER; length++) {
         const pt_node *node = &f->model->nodes.data[at];
         pt_id before = node->input_count ? exclusive_producer(f, node->inputs[0], at) : PT_NONE;
-        if (before == PT_NONE || is_border(&f->model->nodes.data[before]) || has_bodies(&f->model->nodes.data[before]))
-            break;
+        if (before == PT_NONE || is_border(f, before) || has_bodies(&f->model->nodes.data[before])) break;
         PT_TRY(take(f, before));
         PT_TRY(take_dequantisers(f, before, dequantisers));
         at = before;
@@ -157,9 +136,10 @@ static partita_status try_anchor(finding *f, pt_id id) {
     const pt_node *node = &f->model->nodes.data[id];
     size_t begin = f->members.size;
     uint32_t dequantisers = 0;
-    if (f->out.of[id] != PT_NONE || is_border(node) || has_bodies(node)) return PARTITA_OK;
+    if (f->out.of[id] != PT_NONE || is_border(f, id) || has_bodies(node)) return PARTITA_OK;
     bool quantised = is_quantised(f, id);
-    if (!quantised && is_follower(node)) return PARTITA_OK; /* what only moves floats is no quantised computation */
+    if (!quantised && role_of(f, id) == PT_QUANT_FOLLOWER)
+        return PARTITA_OK; /* what only moves floats is no quantised computation */
     PT_TRY(take(f, id));
     PT_TRY(quantised ? take_chain(f, id, &dequantisers) : take_dequantisers(f, id, &dequantisers));
     if (dequantisers == 0) {
@@ -182,7 +162,7 @@ static partita_status find_in_graph(finding *f, pt_id graph) {
 
 static bool has_dequantisers(const pt_model *model) {
     for (size_t i = 0; i < model->nodes.size; i++)
-        if (!model->nodes.data[i].dead && is_op(&model->nodes.data[i], "DequantizeLinear")) return true;
+        if (!model->nodes.data[i].dead && pt_quant_role_of(&model->nodes.data[i]) == PT_QUANT_DEQUANTIZE) return true;
     return false;
 }
 

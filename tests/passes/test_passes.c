@@ -339,6 +339,44 @@ static void common_subexpressions(void **state) {
           0);
 }
 
+static void quantised_readers(void **state) {
+    PT_UNUSED(state);
+    check("who quantises its result dequantises by itself", "all",
+          "graph \"g\"\n"
+          "  input x: uint8[2,2]\n"
+          "  constant s: float32[] = {0.5}\n"
+          "  d = DequantizeLinear(x, s)\n"
+          "  a = Neg(d)\n"
+          "  p = QuantizeLinear(a, s)\n"
+          "  b = Abs(d)\n"
+          "  c = Transpose(b) {perm=[1,0]}\n"
+          "  q = QuantizeLinear(c, s)\n"
+          "  e = Exp(d)\n" /* stays with the first one, as does a second reader in floats */
+          "  f = Sqrt(d)\n"
+          "  output p\n"
+          "  output q\n"
+          "  output e\n"
+          "  output f\n",
+          "graph \"g\"\n"
+          "  input x: uint8[2,2]\n"
+          "  constant s: float32[] = {0.5}\n"
+          "  d: float32[2,2] = DequantizeLinear(x, s) {axis=1} <- \"#0:DequantizeLinear\"\n"
+          "  %11: float32[2,2] = DequantizeLinear(x, s) {axis=1} <- \"#0:DequantizeLinear\"\n"
+          "  a: float32[2,2] = Neg(%11) <- \"#1:Neg\"\n"
+          "  p: uint8[2,2] = QuantizeLinear(a, s) {axis=1} <- \"#2:QuantizeLinear\"\n"
+          "  %10: float32[2,2] = DequantizeLinear(x, s) {axis=1} <- \"#0:DequantizeLinear\"\n"
+          "  b: float32[2,2] = Abs(%10) <- \"#3:Abs\"\n"
+          "  c: float32[2,2] = Transpose(b) {perm=[1,0]} <- \"#4:Transpose\"\n"
+          "  q: uint8[2,2] = QuantizeLinear(c, s) {axis=1} <- \"#5:QuantizeLinear\"\n"
+          "  e: float32[2,2] = Exp(d) <- \"#6:Exp\"\n"
+          "  f: float32[2,2] = Sqrt(d) <- \"#7:Sqrt\"\n"
+          "  output p\n"
+          "  output q\n"
+          "  output e\n"
+          "  output f\n",
+          0);
+}
+
 static void bodies(void **state) {
     PT_UNUSED(state);
     check("passes go into bodies, and dead ones go whole", "identity dead",
@@ -436,6 +474,7 @@ static void every_allocation_may_fail(void **state) {
                                  "  constant w: float32[2,2,1,1] = {1,2,3,4}\n"
                                  "  constant s: float32[2] = {2,4}\n"
                                  "  constant i: int64[1] = {0}\n"
+                                 "  constant z: float32[] = {0.5}\n"
                                  "  c = Conv(x, w)\n"
                                  "  n = BatchNormalization(c, s, s, s, s)\n"
                                  "  a = Identity(n)\n"
@@ -445,6 +484,14 @@ static void every_allocation_may_fail(void **state) {
                                  "  e = Relu(a)\n"
                                  "  f = Relu(a)\n"
                                  "  y = Sum(e, f)\n"
+                                 "  k = QuantizeLinear(y, z)\n"
+                                 "  l = DequantizeLinear(k, z)\n"
+                                 "  m = Neg(l)\n"
+                                 "  r = QuantizeLinear(m, z)\n"
+                                 "  o = Abs(l)\n"
+                                 "  p = QuantizeLinear(o, z)\n"
+                                 "  output r\n"
+                                 "  output p\n"
                                  "  output y\n"
                                  "  output b\n"
                                  "  output d\n";
@@ -473,6 +520,7 @@ int main(void) {
         cmocka_unit_test(shapes),
         cmocka_unit_test(folding),
         cmocka_unit_test(common_subexpressions),
+        cmocka_unit_test(quantised_readers),
         cmocka_unit_test(bodies),
         cmocka_unit_test(conv_with_batch_normalization),
         cmocka_unit_test(every_allocation_may_fail),
