@@ -42,6 +42,8 @@ const char *pt_last_message(void);
 partita_status pt_fail_copy(partita_status code, const char *message);
 void pt_clear_message(void);
 const char *pt_status_text(partita_status code);
+/* False for a number from a plugin that is no row of PARTITA_STATUS_ROWS. */
+bool pt_status_is_valid(partita_status code);
 /* Exit code of the command for a status. */
 int pt_status_exit_code(partita_status code);
 #define PT_OUT_OF_MEMORY() pt_fail(PARTITA_OUT_OF_MEMORY, "out of memory")
@@ -104,6 +106,8 @@ void pt_free(void *block);
 void pt_alloc_fail_after(int64_t k, bool once);
 /* Allocations asked for since the last pt_alloc_fail_after. */
 uint64_t pt_alloc_count(void);
+/* Allocations of the process that failed so far: tells the host's own want of memory from that of a device. */
+uint64_t pt_alloc_failures(void);
 
 /*
  * Arena: bump allocation, freed as a whole. Not thread-safe. {0} is an empty arena.
@@ -170,9 +174,17 @@ uint32_t pt_map_get(const pt_map *map, partita_str key);
 /* ---- log, time ------------------------------------------------------------------------------- */
 
 typedef void (*pt_log_fn)(void *user, int32_t level, const char *message);
-/* NULL: warnings and errors to stderr (PARTITA_LOG=debug|info|warning|error|off). Thread-safe. */
+/* Where the messages of one context go. Constant, and outlives whoever logs through it. */
+typedef struct pt_log_sink {
+    pt_log_fn fn; /* NULL: where those of the process go */
+    void *user;
+} pt_log_sink;
+/* Messages of the process, which belong to no context. NULL: warnings and errors to stderr
+ * (PARTITA_LOG=debug|info|warning|error|off). Thread-safe. */
 void pt_log_set(pt_log_fn fn, void *user);
 void pt_log(int32_t level, const char *format, ...) PT_PRINTF(2, 3);
+/* Where a context is known. sink NULL: as pt_log. The callback may be in several calls at once. Thread-safe. */
+void pt_log_to(const pt_log_sink *sink, int32_t level, const char *format, ...) PT_PRINTF(3, 4);
 /* Monotonic nanoseconds. */
 uint64_t pt_now_ns(void);
 /* Nanoseconds that this thread computed: what a piece of work costs, however busy the machine is. */

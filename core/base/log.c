@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Log, clock and environment. A read lock is held while the callback runs, so that once pt_log_set returns the old
- * callback isn't running any more; a callback may log, but not call pt_log_set.
+ * Log, clock and environment. A context's messages go to its own sink. For the process's a read lock is held while the
+ * callback runs, so that once pt_log_set returns the old callback isn't running any more; a callback may log, but not
+ * call pt_log_set.
  */
 #include "base/base.h"
 
@@ -51,12 +52,13 @@ void pt_log_set(pt_log_fn fn, void *user) {
     pthread_rwlock_unlock(&lock);
 }
 
-void pt_log(int32_t level, const char *format, ...) {
+static void log_message(const pt_log_sink *sink, int32_t level, const char *format, va_list arguments) {
     char message[1024];
-    va_list arguments;
-    va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
-    va_end(arguments);
+    if (sink && sink->fn) {
+        sink->fn(sink->user, level, message);
+        return;
+    }
     pthread_rwlock_rdlock(&lock);
     if (log_fn) {
         log_fn(log_user, level, message);
@@ -64,6 +66,20 @@ void pt_log(int32_t level, const char *format, ...) {
         log_to_stderr(level, message);
     }
     pthread_rwlock_unlock(&lock);
+}
+
+void pt_log(int32_t level, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    log_message(NULL, level, format, arguments);
+    va_end(arguments);
+}
+
+void pt_log_to(const pt_log_sink *sink, int32_t level, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    log_message(sink, level, format, arguments);
+    va_end(arguments);
 }
 
 uint64_t pt_now_ns(void) {

@@ -9,7 +9,7 @@
 
 static _Atomic int64_t allowed = -1; /* allocations until the failure; < 0: none fails */
 static atomic_bool only_once;
-static _Atomic uint64_t asked;
+static _Atomic uint64_t asked, failures;
 
 void pt_alloc_fail_after(int64_t k, bool once) {
     atomic_store(&only_once, once);
@@ -18,6 +18,7 @@ void pt_alloc_fail_after(int64_t k, bool once) {
 }
 
 uint64_t pt_alloc_count(void) { return atomic_load(&asked); }
+uint64_t pt_alloc_failures(void) { return atomic_load_explicit(&failures, memory_order_relaxed); }
 
 /* A single block of more is a size that came from bad input; sanitizers abort on it instead of returning NULL. */
 #define MOST_BYTES (SIZE_MAX / 2 < (UINT64_C(1) << 39) ? SIZE_MAX / 2 : (size_t)(UINT64_C(1) << 39))
@@ -36,24 +37,30 @@ static bool may_allocate(size_t bytes) {
 /* A block of zero bytes is still a block: NULL means that memory is out. */
 static size_t at_least_one(size_t bytes) { return bytes ? bytes : 1; }
 
-void *pt_malloc(size_t bytes) { return may_allocate(bytes) ? malloc(at_least_one(bytes)) : NULL; }
+static void *counted(void *block) {
+    if (!block) atomic_fetch_add_explicit(&failures, 1, memory_order_relaxed);
+    return block;
+}
+
+void *pt_malloc(size_t bytes) { return counted(may_allocate(bytes) ? malloc(at_least_one(bytes)) : NULL); }
 
 void *pt_calloc(size_t count, size_t bytes) {
     size_t size;
-    if (!pt_mul_size(count, bytes, &size)) return NULL;
-    return may_allocate(size) ? calloc(1, at_least_one(size)) : NULL;
+    if (!pt_mul_size(count, bytes, &size)) return counted(NULL);
+    return counted(may_allocate(size) ? calloc(1, at_least_one(size)) : NULL);
 }
 
 void *pt_realloc_array(void *old, size_t count, size_t bytes) {
     size_t size;
-    if (!pt_mul_size(count, bytes, &size)) return NULL;
-    return may_allocate(size) ? realloc(old, at_least_one(size)) : NULL;
+    if (!pt_mul_size(count, bytes, &size)) return counted(NULL);
+    return counted(may_allocate(size) ? realloc(old, at_least_one(size)) : NULL);
 }
 
 void *pt_malloc_aligned(size_t bytes, size_t alignment) {
     void *block = NULL;
-    if (!may_allocate(bytes)) return NULL;
-    return posix_memalign(&block, PT_MAX(alignment, sizeof(void *)), at_least_one(bytes)) == 0 ? block : NULL;
+    bool made =
+        may_allocate(bytes) && posix_memalign(&block, PT_MAX(alignment, sizeof(void *)), at_least_one(bytes)) == 0;
+    return counted(made ? block : NULL);
 }
 
 void pt_free(void *block) { free(block); }

@@ -55,12 +55,15 @@ const char *pt_last_message(void) { return last_message; }
 
 void pt_clear_message(void) { last_message[0] = '\0'; }
 
+bool pt_status_is_valid(partita_status code) {
+    return code >= 0 && (size_t)code < PT_COUNT_OF(status_rows) && status_rows[code].text;
+}
+
 const char *pt_status_text(partita_status code) {
-    if (code < 0 || (size_t)code >= PT_COUNT_OF(status_rows)) return "unknown status";
-    return status_rows[code].text;
+    return pt_status_is_valid(code) ? status_rows[code].text : "unknown status";
 }
 
 int pt_status_exit_code(partita_status code) {
-    if (code < 0 || (size_t)code >= PT_COUNT_OF(status_rows)) return status_rows[PARTITA_INTERNAL].exit_code;
+    if (!pt_status_is_valid(code)) return status_rows[PARTITA_INTERNAL].exit_code;
     return status_rows[code].exit_code;
 }

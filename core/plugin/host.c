@@ -28,7 +28,7 @@ static void host_fail(void *self, partita_status code, const char *message) {
 
 static void host_log(void *self, int32_t level, const char *message) {
     pt_plugin *plugin = self;
-    pt_log(level, "%s: %s", plugin->name, message ? message : "");
+    pt_log_to(&plugin->registry->log, level, "%s: %s", plugin->name, message ? message : "");
 }
 
 static void *host_alloc(void *self, uint64_t bytes, uint64_t alignment) {
@@ -114,20 +114,14 @@ void pt_stray_destroy(pt_stray *stray) {
 
 /* ---- the bracket ----------------------------------------------------------------------------- */
 
-static bool is_status(partita_status code) {
-    switch (code) {
-#define X(name, value, exit_code, text) case value:
-        PARTITA_STATUS_ROWS(X)
-#undef X
-        return true;
-    default: return false;
-    }
-}
-
 void pt_plugin_begin(pt_plugin *plugin) {
     PT_UNUSED(plugin);
     call_depth++;
     call_failed = false;
+}
+
+void pt_plugin_keep_message(void) {
+    if (call_depth) call_failed = true;
 }
 
 /* A plugin that failed on another thread of its own left the text aside. */
@@ -146,7 +140,7 @@ partita_status pt_plugin_finish(pt_plugin *plugin, const char *what, partita_sta
     call_depth--;
     call_failed = false;
     if (status == PARTITA_OK) return PARTITA_OK;
-    if (!is_status(status)) {
+    if (!pt_status_is_valid(status)) {
         pt_fail(PARTITA_INTERNAL, "returned %d, which is no status", (int)status);
         status = PARTITA_INTERNAL;
     } else if (!told && !take_stray(plugin, status)) {

@@ -34,6 +34,7 @@ struct pt_registry {
     pthread_mutex_t lock;
     pt_arena arena; /* manifests and options */
     pt_pool *pool;
+    pt_log_sink log;
     ptp_host services;
     PT_ARRAY(pt_plugin *) plugins;         /* by name */
     PT_ARRAY(pt_plugin *) started;         /* in the order of starting */

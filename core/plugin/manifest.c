@@ -210,7 +210,8 @@ static partita_status scan_environment(pt_registry *registry) {
             if (folder[0] == '/')
                 PT_TRY(scan_folder(registry, folder));
             else
-                pt_log(PARTITA_LOG_WARNING, "plugin-path: \"%s\" is passed over: it is no absolute path", folder);
+                pt_log_to(&registry->log, PARTITA_LOG_WARNING,
+                          "plugin-path: \"%s\" is passed over: it is no absolute path", folder);
         }
         rest += size + (rest[size] == ':');
     }

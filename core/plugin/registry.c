@@ -41,12 +41,14 @@ partita_status pt_registry_create(const pt_registry_options *options, pt_registr
     pthread_mutex_init(&registry->lock, &attributes);
     pthread_mutexattr_destroy(&attributes);
     registry->pool = options->pool;
+    registry->log = options->log;
     if (options->services) pt_table_copy(&registry->services, sizeof(registry->services), options->services);
     status = copy_options(registry, options);
     if (status == PARTITA_OK) status = pt_registry_scan(registry, options);
     if (status == PARTITA_OK) status = check_options(registry);
     if (pt_env("PARTITA_LAYERS"))
-        pt_log(PARTITA_LOG_WARNING, "layers: PARTITA_LAYERS is set, but layers are not in this version: none is active");
+        pt_log_to(&registry->log, PARTITA_LOG_WARNING,
+                  "layers: PARTITA_LAYERS is set, but layers are not in this version: none is active");
     if (status != PARTITA_OK) {
         pt_registry_destroy(registry);
         return status;
@@ -62,7 +64,8 @@ static void plugin_stop(pt_plugin *plugin) {
     pt_plugin_begin(plugin);
     status = plugin->vtable.stop(plugin->handle);
     status = pt_plugin_finish(plugin, what, status);
-    if (status != PARTITA_OK) pt_log(PARTITA_LOG_WARNING, "plugin-stop: %s", pt_last_message());
+    if (status != PARTITA_OK)
+        pt_log_to(&plugin->registry->log, PARTITA_LOG_WARNING, "plugin-stop: %s", pt_last_message());
     plugin->handle = NULL;
 }
 

@@ -24,6 +24,8 @@ typedef struct pt_device {
     ptp_executable_vtable executable;
     ptp_memory_vtable memory; /* zeroed without device memory */
     bool has_memory;
+    _Atomic uint32_t stuck;    /* runs whose deadline passed while a call or work of this device has not come back */
+    _Atomic uint64_t stuck_ns; /* since when there is one */
 } pt_device;
 
 /* What a plugin turned out to be. */
@@ -66,6 +68,7 @@ typedef struct pt_registry_options {
     const ptp_host *services;  /* rows above this room; copied */
     const ptp_option *options; /* "DEVICE.KEY" rows; copied */
     uint32_t option_count;
+    pt_log_sink log;
 } pt_registry_options;
 
 /* Reads manifests; opens nothing. The first manifest of a name wins. */
@@ -90,6 +93,9 @@ bool pt_plugin_option_row(pt_plugin *plugin, uint32_t device, uint32_t index, pt
 /* The device with the role FALLBACK; NULL when no plugin has one. */
 pt_device *pt_registry_fallback(pt_registry *registry);
 
+/* For services of the host that failed inside a plugin's call: their message, which is this thread's, is the call's
+ * unless the plugin gives one of its own. */
+void pt_plugin_keep_message(void);
 /*
  * Calls of a device. They serialise where the device is not CONCURRENT, turn a failure's text (ptp_host.fail) into this
  * thread's message with the device's name in front, and turn codes that are no status into INTERNAL.

@@ -156,12 +156,55 @@ static void count_resize(pt_session_counters *counters, uint64_t ns) {
     while (ns > most && !atomic_compare_exchange_weak(&counters->resize_ns_max, &most, ns)) {}
 }
 
+static uint64_t bytes_in(const pt_frame *frame, const uint32_t *slots, uint32_t count, uint32_t place) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (frame->program->slots.data[slots[i]].place == place)
+            bytes = PT_MAX(bytes, frame->layout->rooms[slots[i]].bytes);
+    return bytes;
+}
+
+/* The part whose tensors and scratch take most of a device's memory. */
+static const pt_part *largest_in(const pt_frame *frame, uint32_t place) {
+    const pt_program *program = frame->program;
+    const pt_part *largest = NULL;
+    uint64_t most = 0;
+    for (size_t s = 0; s < program->steps.size; s++) {
+        const pt_step *step = &program->steps.data[s];
+        if (step->kind != PT_STEP_LAUNCH || step->device != program->build->places[place].device) continue;
+        uint64_t bytes = PT_MAX(bytes_in(frame, step->inputs, step->input_count, place),
+                                bytes_in(frame, step->outputs, step->output_count, place));
+        bytes = PT_MAX(bytes, bytes_in(frame, &step->scratch, 1, place));
+        if (largest && bytes <= most) continue;
+        most = bytes;
+        largest = step->part;
+    }
+    return largest;
+}
+
+/* Layout and memory for the dims that are known by now. A part that stands in the way is the request's failed one. */
+static partita_status find_room(pt_frame *frame) {
+    pt_program *program = frame->program;
+    const pt_part *part;
+    uint64_t resize_ns;
+    uint32_t place = 0;
+    partita_status status = pt_layout_acquire(program, frame->symbols, &frame->layout, &resize_ns, &part);
+    if (status == PARTITA_OK) {
+        if (resize_ns) count_resize(&frame->request->session->counters, resize_ns);
+        status = pt_memory_fit(&frame->memory, program->build, frame->layout, &place);
+        if (status != PARTITA_OK && place) part = largest_in(frame, place);
+    }
+    if (status == PARTITA_OK || status == PARTITA_BAD_INPUT || !part) return status;
+    frame->request->failed_cluster = part->cluster;
+    return pt_part_annotate(part, status);
+}
+
 partita_status pt_frame_bind(pt_frame *frame, partita_value *const *inputs, uint32_t input_count) {
     pt_program *program = frame->program;
     const pt_model *model = program->build->model;
-    uint64_t resize_ns;
     if (input_count != program->input_count)
         return pt_fail(PARTITA_BAD_INPUT, "%u inputs, expected %u", input_count, program->input_count);
+    frame->inputs = inputs;
     start_symbols(frame);
     for (int pass = 0; pass < 2; pass++) { /* the second compares dims that others decide */
         for (uint32_t i = 0; i < input_count; i++) {
@@ -176,9 +219,7 @@ partita_status pt_frame_bind(pt_frame *frame, partita_value *const *inputs, uint
     }
     for (uint32_t i = 0; i < input_count; i++) PT_TRY(set_given(frame, i, inputs[i]));
     set_others(frame);
-    PT_TRY(pt_layout_acquire(program, frame->symbols, &frame->layout, &resize_ns));
-    if (resize_ns) count_resize(&frame->request->session->counters, resize_ns);
-    return pt_memory_fit(&frame->memory, program->build, frame->layout);
+    return find_room(frame);
 }
 
 partita_status pt_frame_bind_data(pt_frame *frame, pt_id value, uint32_t rank, const int64_t *dims) {
@@ -215,6 +256,23 @@ partita_status pt_frame_check_bound(const pt_frame *frame) {
     return PARTITA_OK;
 }
 
+/* True when two values may share bytes. Containers are not looked into: outputs that are bound are dense. */
+static bool overlap(const partita_value *a, const partita_value *b) {
+    if (a->storage == PT_STORAGE_DEVICE || b->storage == PT_STORAGE_DEVICE) return a == b;
+    uintptr_t x = (uintptr_t)a->data, y = (uintptr_t)b->data;
+    return x < y + b->bytes && y < x + a->bytes;
+}
+
+partita_value *pt_frame_bound(const pt_frame *frame, uint32_t slot) {
+    const pt_program *program = frame->program;
+    uint32_t output = program->slots.data[slot].output;
+    partita_value *bound = frame->bound && output != PT_NONE ? frame->bound[output] : NULL;
+    if (bound && frame->request->apart && bound->storage != PT_STORAGE_DEVICE) return NULL;
+    for (uint32_t i = 0; bound && i < program->input_count; i++)
+        if (overlap(frame->inputs[i], bound)) return NULL;
+    return bound;
+}
+
 partita_status pt_frame_value(pt_frame *frame, uint32_t slot, partita_value **out_value) {
     const pt_slot_state *state = &frame->slots[slot];
     const ptp_tensor *tensor = &state->tensor;
@@ -226,13 +284,18 @@ partita_status pt_frame_value(pt_frame *frame, uint32_t slot, partita_value **ou
     return pt_value_create_over(tensor->dtype, tensor->rank, tensor->dims, tensor->data, NULL, out_value);
 }
 
-static partita_status fill_bound(pt_frame *frame, uint32_t index, partita_value *bound) {
+static partita_status check_filling(const pt_frame *frame, uint32_t index, const partita_value *bound) {
     const pt_program *program = frame->program;
     const ptp_tensor *tensor = &frame->slots[program->outputs[index]].tensor;
     pt_id id = program->slots.data[program->outputs[index]].value;
     if (tensor->dtype != bound->dtype || tensor->rank != bound->rank || tensor->value ||
         memcmp(tensor->dims, bound->dims, bound->rank * sizeof(int64_t)) != 0)
         return fail_shape(frame, PARTITA_INVALID_ARGUMENT, "bound output", id, bound->rank, bound->dims);
+    return PARTITA_OK;
+}
+
+static partita_status fill_bound(pt_frame *frame, uint32_t index, partita_value *bound) {
+    const ptp_tensor *tensor = &frame->slots[frame->program->outputs[index]].tensor;
     if (bound->storage == PT_STORAGE_DEVICE) {
         pt_session_counters *counters = &frame->request->session->counters;
         atomic_fetch_add(&counters->copies, 1);
@@ -258,7 +321,8 @@ partita_status pt_frame_outputs(pt_frame *frame, partita_value **outputs) {
         pt_slot_state *state = &frame->slots[program->outputs[i]];
         const ptp_tensor *tensor = &state->tensor;
         partita_value *bound = frame->bound ? frame->bound[i] : NULL;
-        if (bound) {
+        if (bound && state->value != bound) PT_TRY(check_filling(frame, i, bound));
+        if (bound && !(frame->request->apart && bound->storage != PT_STORAGE_DEVICE)) {
             if (state->value != bound) PT_TRY(fill_bound(frame, i, bound));
             partita_value_retain(bound);
             outputs[i] = bound;

@@ -59,20 +59,39 @@ static void destroy_build(pt_build *build) {
     pt_free(build);
 }
 
-static bool may_go_elsewhere(partita_status status) {
-    return status == PARTITA_CANNOT_COMPILE || status == PARTITA_DEVICE_FAILED || status == PARTITA_DEVICE_LOST ||
-           status == PARTITA_DECLINED || status == PARTITA_UNSUPPORTED || status == PARTITA_OUT_OF_MEMORY;
+bool pt_is_device_fault(partita_status status, uint64_t alloc_failures) {
+    switch (status) {
+    case PARTITA_INVALID_ARGUMENT:
+    case PARTITA_DEVICE_ABSENT:
+    case PARTITA_DEVICE_FAILED:
+    case PARTITA_DEVICE_LOST:
+    case PARTITA_CANNOT_COMPILE:
+    case PARTITA_OVER_BUDGET:
+    case PARTITA_UNSUPPORTED:
+    case PARTITA_NOT_IN_VERSION:
+    case PARTITA_BUSY:
+    case PARTITA_DECLINED:
+    case PARTITA_INTERNAL: return true;
+    case PARTITA_OUT_OF_MEMORY: return pt_alloc_failures() == alloc_failures;
+    default: return false;
+    }
 }
 
-/* Plans again without the claim of `cluster`. The failure's message is this thread's. */
-static partita_status replan(pt_build *build, uint32_t cluster, uint32_t reason, partita_status failure,
-                             pt_plan **out_plan) {
-    partita_session *session = build->session;
-    const pt_plan *plan = build->plan;
+/* What the caller is told when a device's failure is the end: its codes for the host mean other things to a caller. */
+static partita_status final_status(partita_status failure) {
+    bool own = failure == PARTITA_INVALID_ARGUMENT || failure == PARTITA_UNSUPPORTED ||
+               failure == PARTITA_NOT_IN_VERSION || failure == PARTITA_BUSY || failure == PARTITA_OVER_BUDGET;
+    return own ? PARTITA_DEVICE_FAILED : failure;
+}
+
+/* Plans again without the claim of a cluster of `plan`, whose device failed. The failure's message is this thread's. */
+static partita_status replan(partita_session *session, const pt_plan *plan, uint32_t cluster, uint32_t reason,
+                             partita_status failure, pt_plan **out_plan) {
     pt_plan_request request = session->plan->request;
     char cause[512];
     snprintf(cause, sizeof(cause), "%s", pt_last_message());
-    if (session->strict || !may_go_elsewhere(failure)) return failure;
+    failure = final_status(failure);
+    if (session->strict) return failure;
     request.previous = plan;
     request.demoted = cluster;
     request.demoted_reason = reason;
@@ -81,12 +100,42 @@ static partita_status replan(pt_build *build, uint32_t cluster, uint32_t reason,
         return pt_fail_copy(failure, cause); /* nobody is left: the device's failure is the cause */
     atomic_fetch_add(&session->counters.plans, 1);
     const pt_plan_demotion *row = &(*out_plan)->demotions.data[(*out_plan)->demotions.size - 1];
-    pt_log(PARTITA_LOG_WARNING, "demoted: %s goes from %s to another device: %s", row->cluster,
-           plan->devices[plan->clusters[cluster].device]->name, cause);
+    pt_log_to(session->log, PARTITA_LOG_WARNING, "demoted: %s goes from %s to another device: %s", row->cluster,
+              plan->devices[plan->clusters[cluster].device]->name, cause);
     return PARTITA_OK;
 }
 
-/* Compiles every cluster; *out_failed names the one that failed. */
+/* A cluster whose device hangs; PT_NONE. */
+static uint32_t hanging_cluster(const pt_plan *plan) {
+    for (uint32_t i = 0; i < plan->cluster_count; i++)
+        if (pt_device_hangs(plan->devices[plan->clusters[i].device])) return i;
+    return PT_NONE;
+}
+
+bool pt_build_hangs(const pt_build *build) { return hanging_cluster(build->plan) != PT_NONE; }
+
+/* Withdraws the claim of `cluster`, if there is one, and then all of devices that hang: nothing compiles for those. */
+static partita_status replan_all(partita_session *session, const pt_plan *plan, uint32_t cluster,
+                                 partita_status failure, pt_plan **out_plan) {
+    pt_plan *own = NULL;
+    if (cluster == PT_NONE) cluster = hanging_cluster(plan);
+    for (; cluster != PT_NONE; cluster = hanging_cluster(own)) {
+        const pt_plan *at = own ? own : plan;
+        const pt_device *device = at->devices[at->clusters[cluster].device];
+        pt_plan *next = NULL;
+        if (pt_device_hangs(device))
+            failure =
+                pt_fail(PARTITA_DEVICE_FAILED, "%s: hangs: a run has not come back since its deadline", device->name);
+        partita_status status = replan(session, at, cluster, PARTITA_REASON_FAILED, failure, &next);
+        pt_plan_destroy(own);
+        own = next;
+        if (status != PARTITA_OK) return status;
+    }
+    *out_plan = own;
+    return PARTITA_OK;
+}
+
+/* Compiles every cluster; *out_failed names the one whose device failed, if that was it. */
 static partita_status compile_parts(pt_build *build, uint32_t *out_failed) {
     partita_session *session = build->session;
     uint32_t count = build->plan->cluster_count;
@@ -95,10 +144,11 @@ static partita_status compile_parts(pt_build *build, uint32_t *out_failed) {
     if (!build->parts) return PT_OUT_OF_MEMORY();
     for (uint32_t i = 0; i < count; i++) {
         partita_str name = pt_node_name(build->model, build->plan->clusters[i].nodes[0]);
+        uint64_t alloc_failures = pt_alloc_failures();
         PT_TRY(pt_job_progress(&session->job, (float)i / (float)count, name.data));
         partita_status status = pt_part_create(build->plan, i, &session->job, &build->parts[i]);
         if (status != PARTITA_OK) {
-            *out_failed = i;
+            if (pt_is_device_fault(status, alloc_failures)) *out_failed = i;
             return pt_annotate(status, "node '%.*s'", PT_STR_ARG(name));
         }
         atomic_fetch_add(&session->counters.compiles, 1);
@@ -137,7 +187,7 @@ partita_status pt_build_create(partita_session *session, pt_plan *plan, bool own
             *out_build = build;
             return PARTITA_OK;
         }
-        if (failed != PT_NONE) status = replan(build, failed, PARTITA_REASON_COMPILE, status, &next);
+        if (failed != PT_NONE) status = replan(session, build->plan, failed, PARTITA_REASON_COMPILE, status, &next);
         destroy_build(build);
         if (!next) return status;
         plan = next;
@@ -161,20 +211,19 @@ void pt_build_release(pt_build *build) {
 partita_status pt_session_demote(partita_session *session, pt_build *build, uint32_t cluster, partita_status failure) {
     pt_plan *plan = NULL;
     pt_build *next = NULL;
-    if (cluster == PT_NONE || failure == PARTITA_OUT_OF_MEMORY || failure == PARTITA_UNSUPPORTED) return failure;
     pthread_mutex_lock(&session->lock);
     while (session->replacing) pthread_cond_wait(&session->idle, &session->lock);
     bool replaced = session->build != build; /* another run failed there first */
     session->replacing = !replaced;
     pthread_mutex_unlock(&session->lock);
     if (replaced) return PARTITA_OK;
-    partita_status status = replan(build, cluster, PARTITA_REASON_FAILED, failure, &plan);
-    if (status == PARTITA_OK) status = pt_build_create(session, plan, true, &next);
+    partita_status status = replan_all(session, build->plan, cluster, failure, &plan);
+    if (status == PARTITA_OK && plan) status = pt_build_create(session, plan, true, &next);
     pthread_mutex_lock(&session->lock);
-    if (status == PARTITA_OK) session->build = next;
+    if (next) session->build = next;
     session->replacing = false;
     pthread_cond_broadcast(&session->idle);
     pthread_mutex_unlock(&session->lock);
-    if (status == PARTITA_OK) pt_build_release(build);
+    if (next) pt_build_release(build);
     return status;
 }

@@ -18,7 +18,7 @@ void pt_context_retain(partita_context *context) {
 }
 
 static partita_status open_registry(partita_context *context, const partita_context_options *options) {
-    pt_registry_options registry = {.pool = context->pool, .services = pt_run_services()};
+    pt_registry_options registry = {.pool = context->pool, .services = pt_run_services(), .log = context->log};
     partita_status status = PARTITA_OK;
     PT_ARRAY(ptp_option) rows = {0};
     registry.paths = PT_OPTION(options, partita_context_options, plugin_paths);
@@ -47,10 +47,8 @@ partita_status partita_context_create(const partita_context_options *options, pa
     if (!context) return PT_OUT_OF_MEMORY();
     atomic_init(&context->references, 1);
     pthread_mutex_init(&context->lock, NULL);
-    if (PT_OPTION(options, partita_context_options, log)) {
-        pt_log_set(options->log, PT_OPTION(options, partita_context_options, log_user));
-        context->has_log = true;
-    }
+    context->log = (pt_log_sink){PT_OPTION(options, partita_context_options, log),
+                                 PT_OPTION(options, partita_context_options, log_user)};
     if (threads)
         PT_CHECK(pt_pool_create_over(threads->workers, threads->run, threads->user, &context->pool));
     else
@@ -67,7 +65,6 @@ void partita_context_destroy(partita_context *context) {
     if (!context || atomic_fetch_sub_explicit(&context->references, 1, memory_order_acq_rel) != 1) return;
     pt_registry_destroy(context->registry);
     pt_pool_destroy(context->pool);
-    if (context->has_log) pt_log_set(NULL, NULL);
     pt_array_deinit(&context->plugins);
     pt_array_deinit(&context->devices);
     pt_array_deinit(&context->options);

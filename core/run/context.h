@@ -16,7 +16,7 @@ struct partita_context {
     _Atomic uint32_t references;
     pt_pool *pool;
     pt_registry *registry;
-    bool has_log;
+    pt_log_sink log;      /* constant */
     pthread_mutex_t lock; /* guards the lists below */
     pt_arena arena;
     PT_ARRAY(partita_plugin_info) plugins;

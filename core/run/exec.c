@@ -46,7 +46,7 @@ static bool among(const uint32_t *slots, uint32_t count, uint32_t slot) {
 static uint32_t cluster_at_fault(const pt_program *program, uint32_t s) {
     const pt_step *step = &program->steps.data[s];
     if (step->part) return step->part->cluster;
-    for (uint32_t i = 0; i < program->steps.size && step->kind == PT_STEP_MOVE; i++) {
+    for (uint32_t i = 0; i < program->steps.size && step->move_count; i++) {
         const pt_step *other = &program->steps.data[i];
         if (!other->part || other->device != step->device) continue;
         for (uint32_t k = 0; k < step->move_count; k++)
@@ -117,13 +117,10 @@ static void complete_step(pt_frame *frame, uint32_t s, partita_status status, co
 static partita_status annotate(const pt_frame *frame, uint32_t s, partita_status status) {
     const pt_step *step = &frame->program->steps.data[s];
     const pt_model *model = frame->program->build->model;
-    pt_id node = step->part ? step->part->block->nodes[0] : step->node;
-    if (node == PT_NONE || status == PARTITA_CANCELLED || status == PARTITA_DEADLINE) return status;
-    partita_str name = pt_node_name(model, node);
-    if (step->part && step->part->block->data->nodes.count > 1)
-        return pt_annotate(status, "node '%.*s' and %u more", PT_STR_ARG(name),
-                           step->part->block->data->nodes.count - 1);
-    return pt_annotate(status, "node '%.*s'", PT_STR_ARG(name));
+    if (status == PARTITA_CANCELLED || status == PARTITA_DEADLINE) return status;
+    if (step->part) return pt_part_annotate(step->part, status);
+    if (step->node == PT_NONE) return status;
+    return pt_annotate(status, "node '%.*s'", PT_STR_ARG(pt_node_name(model, step->node)));
 }
 
 /* This thread's message: a failure that a device reported later, by node and device. */
@@ -159,6 +156,7 @@ static void pump(pt_frame *frame) {
     while (frame->status == PARTITA_OK && (s = pop_ready(frame->ready_async, &frame->ready_async_count)) != PT_NONE) {
         bool pending;
         frame->in_flight++;
+        frame->steps[s].started = true;
         pthread_mutex_unlock(&frame->lock);
         issuing = true;
         partita_status status = start_step(frame, s, &pending);
@@ -262,6 +260,7 @@ partita_status pt_frame_run(pt_frame *frame) {
         }
         bool pending;
         frame->in_flight++;
+        frame->steps[s].started = true;
         pthread_mutex_unlock(&frame->lock);
         partita_status status = start_step(frame, s, &pending);
         if (frame->program->steps.data[s].kind == PT_STEP_NODE) set_waiting(frame, frame);

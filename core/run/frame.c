@@ -110,11 +110,12 @@ static void clear_frame(pt_frame *frame) {
         pt_step_state *state = &frame->steps[s];
         if (state->late) pt_part_release_instance(program->steps.data[s].part, state->late);
         state->late = NULL;
-        state->issued = state->complete = false;
+        state->started = state->issued = state->complete = false;
         state->refusal[0] = 0;
     }
     pt_layout_release(program, frame->layout);
     frame->layout = NULL;
+    frame->inputs = NULL;
     frame->bound = NULL;
     frame->around = NULL;
     frame->request = NULL;

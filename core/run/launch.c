@@ -35,7 +35,8 @@ static partita_status find_instance(pt_frame *frame, uint32_t s, pt_instance **o
         shapes[i] = (pt_port_shape){tensor_like ? (int32_t)tensor->rank : -1, tensor->dims};
     }
     int64_t *symbols = copy_symbols(frame);
-    status = symbols ? pt_part_acquire_instance(step->part, symbols, shapes, &state->late, &made) : PT_OUT_OF_MEMORY();
+    status = symbols ? pt_part_check_shapes(step->part, symbols, shapes) : PT_OUT_OF_MEMORY();
+    if (status == PARTITA_OK) status = pt_part_acquire_instance(step->part, symbols, shapes, &state->late, &made);
     pt_free(symbols);
     if (shapes != fixed) pt_free(shapes);
     if (status != PARTITA_OK) return status;

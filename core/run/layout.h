@@ -37,9 +37,10 @@ typedef struct pt_layout {
     pt_arena arena;
 } pt_layout;
 
-/* The layout for evaluated symbols; *out_ns: time taken to make it, 0 when it was there. */
+/* The layout for evaluated symbols; *out_ns: time taken to make it, 0 when it was there. *out_part is set when it
+ * fails: the part that its device did not size, or NULL. */
 partita_status pt_layout_acquire(pt_program *program, const int64_t *symbol_values, pt_layout **out_layout,
-                                 uint64_t *out_ns);
+                                 uint64_t *out_ns, const pt_part **out_part);
 void pt_layout_release(pt_program *program, pt_layout *layout);
 /* Dims of a dense tensor under the symbols into dims[rank]; false when one is not known or it is no dense tensor. */
 bool pt_value_dims(const pt_model *model, pt_id value, const int64_t *symbol_values, int64_t *dims);

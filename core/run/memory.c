@@ -53,7 +53,7 @@ out:
     return status;
 }
 
-partita_status pt_memory_fit(pt_memory *memory, pt_build *build, const pt_layout *layout) {
+partita_status pt_memory_fit(pt_memory *memory, pt_build *build, const pt_layout *layout, uint32_t *out_place) {
     for (size_t i = 0; i < layout->chunks.size; i++) {
         pt_chunk_size need = layout->chunks.data[i];
         if (i == memory->chunks.size && !pt_array_push(&memory->chunks, NULL)) return PT_OUT_OF_MEMORY();
@@ -61,6 +61,7 @@ partita_status pt_memory_fit(pt_memory *memory, pt_build *build, const pt_layout
         if (need.bytes == 0 || (*chunk && (*chunk)->place == need.place && (*chunk)->capacity >= need.bytes)) continue;
         destroy_chunk(build, *chunk);
         *chunk = NULL;
+        *out_place = need.place;
         PT_TRY(create_chunk(build, need.place, need.bytes, chunk));
     }
     return PARTITA_OK;
@@ -97,8 +98,8 @@ ptp_buffer *pt_chunk_import(pt_build *build, pt_chunk *chunk, uint32_t place, ui
         atomic_fetch_add(&build->session->counters.imports, 1);
     } else {
         buffer = NULL;
-        pt_log(PARTITA_LOG_WARNING, "memory could not be imported by %s, values are copied: %s",
-               build->places[place].device->name, pt_last_message());
+        pt_log_to(build->session->log, PARTITA_LOG_WARNING, "memory could not be imported by %s, values are copied: %s",
+                  build->places[place].device->name, pt_last_message());
     }
     if (!pt_array_push(&chunk->imports, (pt_import){place, buffer})) {
         free_buffer(build->places[place].device, buffer);

@@ -26,8 +26,8 @@ typedef struct pt_memory {
     PT_ARRAY(pt_chunk *) chunks;
 } pt_memory;
 
-/* Makes room for a layout; what is large enough already stays, with its imports. */
-partita_status pt_memory_fit(pt_memory *memory, pt_build *build, const pt_layout *layout);
+/* Makes room for a layout; what is large enough already stays, with its imports. *out_place: where it failed. */
+partita_status pt_memory_fit(pt_memory *memory, pt_build *build, const pt_layout *layout, uint32_t *out_place);
 void pt_memory_deinit(pt_memory *memory, pt_build *build);
 /* The chunk's buffer on the device of `place`, imported on first use; NULL when the device cannot after all. */
 ptp_buffer *pt_chunk_import(pt_build *build, pt_chunk *chunk, uint32_t place, uint32_t handle_kind);

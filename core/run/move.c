@@ -57,7 +57,7 @@ static partita_status allocate_target(pt_frame *frame, const pt_move *move) {
     const pt_slot *to = &frame->program->slots.data[move->to];
     const ptp_tensor *source = &frame->slots[move->from].tensor;
     const pt_place *from = &frame->program->build->places[frame->program->slots.data[move->from].place];
-    partita_value *bound = frame->bound && to->output != PT_NONE ? frame->bound[to->output] : NULL;
+    partita_value *bound = pt_frame_bound(frame, move->to);
     if (bound && bound->storage == PT_STORAGE_DEVICE && to->only_output && from->device == bound->device &&
         bound->rank == source->rank && memcmp(bound->dims, source->dims, source->rank * sizeof(int64_t)) == 0) {
         partita_value_retain(bound);

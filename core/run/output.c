@@ -10,7 +10,7 @@
 static partita_value *usable_bound(const pt_frame *frame, uint32_t slot, partita_dtype dtype, uint32_t rank,
                                    const int64_t *dims) {
     const pt_slot *s = &frame->program->slots.data[slot];
-    partita_value *bound = frame->bound && s->output != PT_NONE ? frame->bound[s->output] : NULL;
+    partita_value *bound = pt_frame_bound(frame, slot);
     if (!bound || s->place != 0 || bound->storage == PT_STORAGE_DEVICE) return NULL;
     if (bound->dtype != dtype || bound->rank != rank || memcmp(bound->dims, dims, rank * sizeof(int64_t)) != 0)
         return NULL;

@@ -170,6 +170,13 @@ void pt_part_destroy(pt_part *part) {
     pt_free(part);
 }
 
+partita_status pt_part_annotate(const pt_part *part, partita_status status) {
+    uint32_t count = part->block->data->nodes.count;
+    partita_str name = pt_node_name(part->model, part->block->nodes[0]);
+    if (count == 1) return pt_annotate(status, "node '%.*s'", PT_STR_ARG(name));
+    return pt_annotate(status, "node '%.*s' and %u more", PT_STR_ARG(name), count - 1);
+}
+
 partita_status pt_part_infer(ptp_infer *infer, uint32_t node, const ptp_tensor *inputs, uint32_t count,
                              ptp_shape *out_shapes, int64_t *dims, uint32_t output_count) {
     pt_shaped in_fixed[16], out_fixed[16];

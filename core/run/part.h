@@ -68,12 +68,16 @@ typedef struct pt_port_shape {
 /* CANNOT_COMPILE and other failures of the device with its name in front. */
 partita_status pt_part_create(const pt_plan *plan, uint32_t cluster, ptp_job *job, pt_part **out_part);
 void pt_part_destroy(pt_part *part);
+/* Puts the part's first node in front of this thread's message: "node 'x' and 3 more: ". */
+partita_status pt_part_annotate(const pt_part *part, partita_status status);
 /*
  * The instance for these shapes of the input ports, the rest by the symbols. *out_new: made by this call. Given back by
  * pt_part_release_instance.
  */
 partita_status pt_part_acquire_instance(pt_part *part, const int64_t *symbol_values, const pt_port_shape *inputs,
                                         pt_instance **out_instance, bool *out_new);
+/* shapes.c: BAD_INPUT naming node and cause when these shapes fit no output. Before an instance is made. */
+partita_status pt_part_check_shapes(const pt_part *part, const int64_t *symbol_values, const pt_port_shape *inputs);
 void pt_part_release_instance(pt_part *part, pt_instance *instance);
 /* The service ptp_host.infer. */
 partita_status pt_part_infer(ptp_infer *infer, uint32_t node, const ptp_tensor *inputs, uint32_t count,

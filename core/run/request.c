@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs in the background: a thread per request, with its deadline and cancellation.
+ * Runs in the background: a thread per request, with its deadline and cancellation. A caller with a deadline leaves
+ * when it has passed; what the run needs lives on until a device that hangs is back.
  */
 #include "run/runner.h"
+#include "run/value_parts.h"
 #include <stdatomic.h>
 
+/* From the deadline until the caller leaves: devices that listen are back by then. */
+#define PATIENCE_NS UINT64_C(5000000)
+
 struct partita_request {
+    _Atomic uint32_t references; /* the caller's and the thread's */
     pt_request run;
     partita_value **inputs, **bound, **outputs; /* held */
     uint32_t input_count, output_count;
     pthread_t thread;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t ended;
-    bool done;
+    bool done;     /* for the caller: it has come back, or was left at its deadline */
+    bool finished; /* the thread has come back */
     partita_status status;
     char *message;
 };
@@ -35,28 +42,13 @@ static char *copy_message(void) {
     return copy;
 }
 
-static void *run_request(void *user) {
-    partita_request *request = user;
-    partita_session *session = request->run.session;
-    partita_status status = pt_request_run(&request->run, request->inputs, request->input_count, request->bound,
-                                           request->outputs, request->output_count);
-    char *message = status == PARTITA_OK ? NULL : copy_message();
-    pt_session_leave(session);
-    pthread_mutex_lock(&request->lock);
-    request->status = status;
-    request->message = message;
-    request->done = true;
-    pthread_cond_broadcast(&request->ended);
-    pthread_mutex_unlock(&request->lock);
-    return NULL;
-}
-
 static void free_values(partita_value **values, uint32_t count) {
     for (uint32_t i = 0; values && i < count; i++) partita_value_release(values[i]);
     pt_free(values);
 }
 
-static void free_request(partita_request *request) {
+static void release_request(partita_request *request) {
+    if (atomic_fetch_sub(&request->references, 1) != 1) return;
     free_values(request->inputs, request->input_count);
     free_values(request->bound, request->output_count);
     free_values(request->outputs, request->output_count);
@@ -67,14 +59,77 @@ static void free_request(partita_request *request) {
     pt_free(request);
 }
 
-static partita_status hold_values(partita_value *const *values, uint32_t count, partita_value ***out_values) {
-    partita_value **held = pt_calloc(count + 1, sizeof(*held));
+/* What was computed apart goes where the caller wants it. Under the lock: the caller is still there. */
+static partita_status deliver(partita_request *request) {
+    for (uint32_t i = 0; i < request->output_count; i++) {
+        partita_value *bound = request->bound[i], *made = request->outputs[i];
+        if (!bound || bound == made) continue;
+        PT_TRY(partita_value_write(bound, made->data, made->bytes));
+        partita_value_retain(bound);
+        partita_value_release(made);
+        request->outputs[i] = bound;
+    }
+    return PARTITA_OK;
+}
+
+static void *run_request(void *user) {
+    partita_request *request = user;
+    partita_session *session = request->run.session;
+    partita_status status = pt_request_run(&request->run, request->inputs, request->input_count, request->bound,
+                                           request->outputs, request->output_count);
+    pthread_mutex_lock(&request->lock);
+    bool stranded = request->done;
+    if (!stranded) {
+        if (status == PARTITA_OK) status = deliver(request);
+        request->status = status;
+        request->message = status == PARTITA_OK ? NULL : copy_message();
+        request->done = true;
+    }
+    request->finished = true;
+    pthread_cond_broadcast(&request->ended);
+    pthread_mutex_unlock(&request->lock);
+    if (stranded) pt_request_unmark_stuck(&request->run);
+    pt_session_leave(session, stranded);
+    release_request(request);
+    return NULL;
+}
+
+/* Its deadline is over and it has not come back: nobody waits for it any more. Under the lock. */
+static void strand(partita_request *request) {
+    pt_request_mark_stuck(&request->run);
+    if (request->run.stuck_count)
+        pt_fail(PARTITA_DEADLINE, "deadline exceeded, and %s has not come back", request->run.stuck[0]->name);
+    else
+        pt_fail(PARTITA_DEADLINE, "deadline exceeded");
+    request->status = PARTITA_DEADLINE;
+    request->message = copy_message();
+    request->done = true;
+    pt_session_strand(request->run.session);
+}
+
+/* Waits for the end until `until_ns` (0: for ever), but not beyond the run's deadline. */
+static void await(partita_request *request, uint64_t until_ns) {
+    uint64_t leave = 0;
+    if (request->run.deadline_ns && !pt_add_u64(request->run.deadline_ns, PATIENCE_NS, &leave)) leave = 0;
+    bool leaves = leave && (!until_ns || leave <= until_ns), in_time = true;
+    while (!request->done && in_time)
+        in_time = pt_cond_wait_until(&request->ended, &request->lock, leaves ? leave : until_ns);
+    if (!request->done && leaves) strand(request);
+}
+
+/* `apart`: values that share no memory with the caller. */
+static partita_status hold_values(partita_value *const *values, uint32_t count, bool apart,
+                                  partita_value ***out_values) {
+    partita_value **held = *out_values = pt_calloc(count + 1, sizeof(*held));
     if (!held) return PT_OUT_OF_MEMORY();
     for (uint32_t i = 0; values && i < count; i++) {
+        if (apart && values[i]) {
+            PT_TRY(pt_value_own(values[i], &held[i]));
+            continue;
+        }
         partita_value_retain(values[i]);
         held[i] = values[i];
     }
-    *out_values = held;
     return PARTITA_OK;
 }
 
@@ -86,7 +141,9 @@ partita_status partita_request_start(partita_session *session, const partita_run
         return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
     partita_request *request = pt_calloc(1, sizeof(*request));
     if (!request) return PT_OUT_OF_MEMORY();
+    atomic_init(&request->references, 1);
     pt_request_init(&request->run, session, options);
+    request->run.apart = request->run.deadline_ns != 0;
     pthread_mutex_init(&request->lock, NULL);
     request->input_count = input_count;
     request->output_count = output_count;
@@ -97,36 +154,37 @@ partita_status partita_request_start(partita_session *session, const partita_run
         pt_free(request);
         return status;
     }
-    PT_CHECK(hold_values(inputs, input_count, &request->inputs));
-    PT_CHECK(hold_values(bound, output_count, &request->bound));
-    PT_CHECK(hold_values(NULL, output_count, &request->outputs));
+    PT_CHECK(hold_values(inputs, input_count, request->run.apart, &request->inputs));
+    PT_CHECK(hold_values(bound, output_count, false, &request->bound));
+    PT_CHECK(hold_values(NULL, output_count, false, &request->outputs));
     pt_session_enter(session);
+    atomic_fetch_add(&request->references, 1);
     if (pthread_create(&request->thread, NULL, run_request, request)) {
-        pt_session_leave(session);
+        pt_session_leave(session, false);
+        atomic_fetch_sub(&request->references, 1);
         status = pt_fail(PARTITA_OUT_OF_MEMORY, "no thread could be started");
         goto out;
     }
     *out_request = request;
     request = NULL;
 out:
-    if (request) free_request(request);
+    if (request) release_request(request);
     return status;
 }
 
 partita_status partita_request_wait(partita_request *request, uint64_t timeout_ms) {
-    uint64_t ns, deadline = 0;
+    uint64_t ns, until = 0;
     partita_status status;
-    if (timeout_ms != UINT64_MAX && pt_mul_u64(timeout_ms, 1000000, &ns) && !pt_add_u64(pt_now_ns(), ns, &deadline))
-        deadline = 0;
+    if (timeout_ms != UINT64_MAX && pt_mul_u64(timeout_ms, 1000000, &ns) && !pt_add_u64(pt_now_ns(), ns, &until))
+        until = 0;
     pthread_mutex_lock(&request->lock);
-    bool in_time = true;
-    while (!request->done && in_time) in_time = pt_cond_wait_until(&request->ended, &request->lock, deadline);
+    await(request, until);
     if (!request->done)
         status = pt_fail(PARTITA_DEADLINE, "still running");
     else if (request->status == PARTITA_OK)
         status = PARTITA_OK;
     else
-        status = pt_fail_copy(request->status, request->message ? request->message : "");
+        status = pt_fail_copy(request->status, request->message ? request->message : pt_status_text(request->status));
     pthread_mutex_unlock(&request->lock);
     return status;
 }
@@ -145,6 +203,28 @@ partita_value *partita_request_output(partita_request *request, uint32_t index) 
 void partita_request_destroy(partita_request *request) {
     if (!request) return;
     pt_request_stop(&request->run);
-    pthread_join(request->thread, NULL);
-    free_request(request);
+    pthread_mutex_lock(&request->lock);
+    await(request, 0);
+    bool stranded = !request->finished;
+    pthread_mutex_unlock(&request->lock);
+    if (stranded)
+        pthread_detach(request->thread);
+    else
+        pthread_join(request->thread, NULL);
+    release_request(request);
+}
+
+partita_status pt_request_run_apart(partita_session *session, const partita_run_options *options,
+                                    partita_value *const *inputs, uint32_t input_count, partita_value **outputs,
+                                    uint32_t output_count) {
+    partita_request *request;
+    PT_TRY(partita_request_start(session, options, inputs, input_count, outputs, output_count, &request));
+    partita_status status = partita_request_wait(request, UINT64_MAX);
+    for (uint32_t i = 0; status == PARTITA_OK && i < output_count; i++) {
+        if (outputs[i]) continue; /* bound: filled */
+        outputs[i] = request->outputs[i];
+        request->outputs[i] = NULL;
+    }
+    partita_request_destroy(request);
+    return status;
 }

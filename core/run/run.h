@@ -19,8 +19,11 @@ typedef struct pt_request {
     pt_build *build;      /* held */
     uint64_t deadline_ns; /* monotonic; 0: none */
     _Atomic bool cancelled;
-    pthread_mutex_t lock;            /* guards `waiting` */
-    struct pt_frame *waiting;        /* frame whose thread sleeps: cancelling wakes it */
+    pthread_mutex_t lock;     /* guards `waiting` */
+    struct pt_frame *waiting; /* frame whose thread sleeps: cancelling wakes it */
+    bool apart; /* the caller does not wait beyond the deadline: no memory of its own is touched while it runs */
+    pt_device *stuck[8]; /* devices that had not come back when the caller left */
+    uint32_t stuck_count;
     _Atomic uint32_t failed_cluster; /* cluster whose device failed; PT_NONE. Frames set it under their own locks */
 } pt_request;
 
@@ -43,7 +46,7 @@ typedef struct pt_slot_state {
 
 typedef struct pt_step_state {
     uint32_t unmet; /* predecessors that must still be issued or complete */
-    bool issued, complete;
+    bool started, issued, complete;
     bool signalled; /* complete before the issuing thread came back: what it is told then */
     partita_status signal_status;
     char signal_message[256];
@@ -70,9 +73,10 @@ typedef struct pt_frame {
     int64_t *symbols;
     pt_slot_state *slots;
     pt_step_state *steps;
-    partita_value *const *bound; /* by output: where the caller wants it; NULL entries */
-    uint64_t number;             /* of the run: what the steps' timelines are signalled with */
-    pthread_mutex_t lock;        /* guards what follows, the steps' states and slots that are not ready */
+    partita_value *const *inputs; /* as given; while it runs */
+    partita_value *const *bound;  /* by output: where the caller wants it; NULL entries */
+    uint64_t number;              /* of the run: what the steps' timelines are signalled with */
+    pthread_mutex_t lock;         /* guards what follows, the steps' states and slots that are not ready */
     pthread_cond_t moved;
     uint32_t *ready_async, *ready_sync; /* steps that may start */
     uint32_t ready_async_count, ready_sync_count;
@@ -92,7 +96,11 @@ partita_status pt_frame_bind(pt_frame *frame, partita_value *const *inputs, uint
 partita_status pt_frame_bind_data(pt_frame *frame, pt_id value, uint32_t rank, const int64_t *dims);
 /* INVALID_ARGUMENT when a bound output cannot take what the run will give, as far as that is known. */
 partita_status pt_frame_check_bound(const pt_frame *frame);
-/* Outputs as values of the caller's, after a run: of bound entries the bound value. */
+/* What is bound to the slot's output and may be written before the run ends: not where an input lies, which a run that
+ * starts again reads again. NULL. */
+partita_value *pt_frame_bound(const pt_frame *frame, uint32_t slot);
+/* Outputs as values of the caller's, after a run: of bound entries the bound value, unless the request runs apart and
+ * it lies in host memory. */
 partita_status pt_frame_outputs(pt_frame *frame, partita_value **outputs);
 /* A value of a ready slot in host memory that lives as long as the frame; the caller's reference. */
 partita_status pt_frame_value(pt_frame *frame, uint32_t slot, partita_value **out_value);

@@ -8,10 +8,29 @@
 #include "run/run.h"
 #include "run/timeline.h"
 #include "run/value.h"
+#include <stdio.h>
+
+/* This thread's message is that of a service which failed. */
+static PT_THREAD_LOCAL bool service_failed;
+
+static partita_status service_status(partita_status status) {
+    if (status != PARTITA_OK) pt_plugin_keep_message();
+    service_failed = status != PARTITA_OK;
+    return status;
+}
 
 static void timeline_signal(void *self, ptp_timeline *timeline, uint64_t value, partita_status code,
                             const char *message) {
     PT_UNUSED(self);
+    char text[64];
+    if (!pt_status_is_valid(code)) {
+        snprintf(text, sizeof(text), "signalled %d, which is no status", (int)code);
+        message = text;
+        code = PARTITA_INTERNAL;
+    }
+    /* work that failed on a thread of the plugin's, for a reason that only the host knew */
+    if (code != PARTITA_OK && service_failed && !(message && message[0])) message = pt_last_message();
+    service_failed = false;
     if (timeline) pt_timeline_signal((pt_timeline *)timeline, value, code, message);
 }
 
@@ -28,7 +47,7 @@ static int32_t run_stopped(void *self, ptp_run *run) {
 static partita_status run_alloc_output(void *self, ptp_run *run, uint32_t index, partita_dtype dtype, uint32_t rank,
                                        const int64_t *dims, ptp_tensor *out) {
     PT_UNUSED(self);
-    return pt_run_alloc_output(run, index, dtype, rank, dims, out);
+    return service_status(pt_run_alloc_output(run, index, dtype, rank, dims, out));
 }
 
 static partita_status run_set_output(void *self, ptp_run *run, uint32_t index, ptp_value *value) {
@@ -120,7 +139,7 @@ static void value_release(void *self, ptp_value *value) {
 static partita_status infer(void *self, ptp_infer *handle, uint32_t node, const ptp_tensor *inputs, uint32_t n,
                             ptp_shape *out_shapes, int64_t *dims, uint32_t m) {
     PT_UNUSED(self);
-    return pt_part_infer(handle, node, inputs, n, out_shapes, dims, m);
+    return service_status(pt_part_infer(handle, node, inputs, n, out_shapes, dims, m));
 }
 
 static partita_status job_progress(void *self, ptp_job *job, float done, const char *what) {

@@ -13,10 +13,12 @@ partita_status partita_session_create(partita_plan *plan, const partita_session_
     if (!plan || !out_session) return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
     partita_session *session = pt_calloc(1, sizeof(*session));
     if (!session) return PT_OUT_OF_MEMORY();
+    atomic_init(&session->references, 1);
     pthread_mutex_init(&session->lock, NULL);
     pthread_cond_init(&session->idle, NULL);
     pt_plan_retain(plan);
     session->plan = plan;
+    session->log = &plan->model->context->log;
     session->strict = plan->strict;
     session->measure = PT_OPTION(options, partita_session_options, measure) != 0;
     session->max_shapes_bytes = PT_OPTION(options, partita_session_options, max_shapes_bytes);
@@ -33,11 +35,8 @@ out:
     return status;
 }
 
-void partita_session_destroy(partita_session *session) {
-    if (!session) return;
-    pthread_mutex_lock(&session->lock);
-    while (session->active || session->replacing) pthread_cond_wait(&session->idle, &session->lock);
-    pthread_mutex_unlock(&session->lock);
+static void release_session(partita_session *session) {
+    if (atomic_fetch_sub(&session->references, 1) != 1) return;
     pt_build_release(session->build);
     partita_plan_destroy(session->plan);
     pthread_cond_destroy(&session->idle);
@@ -45,17 +44,35 @@ void partita_session_destroy(partita_session *session) {
     pt_free(session);
 }
 
+void partita_session_destroy(partita_session *session) {
+    if (!session) return;
+    pthread_mutex_lock(&session->lock);
+    while (session->active > session->stuck) pthread_cond_wait(&session->idle, &session->lock);
+    pthread_mutex_unlock(&session->lock);
+    release_session(session);
+}
+
 void pt_session_enter(partita_session *session) {
+    atomic_fetch_add(&session->references, 1);
     pthread_mutex_lock(&session->lock);
     session->active++;
     pthread_mutex_unlock(&session->lock);
 }
 
-void pt_session_leave(partita_session *session) {
+void pt_session_strand(partita_session *session) {
     pthread_mutex_lock(&session->lock);
-    session->active--;
+    session->stuck++;
     pthread_cond_broadcast(&session->idle);
     pthread_mutex_unlock(&session->lock);
+}
+
+void pt_session_leave(partita_session *session, bool stranded) {
+    pthread_mutex_lock(&session->lock);
+    session->active--;
+    if (stranded) session->stuck--;
+    pthread_cond_broadcast(&session->idle);
+    pthread_mutex_unlock(&session->lock);
+    release_session(session);
 }
 
 /* One attempt on the build that the request holds. */
@@ -87,9 +104,17 @@ partita_status pt_request_run(pt_request *request, partita_value *const *inputs,
     partita_status status;
     for (;;) {
         request->build = pt_session_hold_build(session);
+        if (pt_build_hangs(request->build)) {
+            status = pt_session_demote(session, request->build, PT_NONE, PARTITA_OK);
+            pt_build_release(request->build);
+            request->build = NULL;
+            if (status != PARTITA_OK) break;
+            continue;
+        }
         request->failed_cluster = PT_NONE;
+        uint64_t alloc_failures = pt_alloc_failures();
         status = run_once(request, inputs, input_count, bound, outputs, output_count);
-        bool device = status == PARTITA_DEVICE_FAILED || status == PARTITA_DEVICE_LOST || status == PARTITA_INTERNAL;
+        bool device = request->failed_cluster != PT_NONE && pt_is_device_fault(status, alloc_failures);
         bool again = false, stopped = pt_request_stopped(request);
         if (device && stopped && !session->strict) {
             status = pt_request_fail_stopped(request); /* with more time another device would have answered */
@@ -127,6 +152,8 @@ partita_status partita_session_run(partita_session *session, const partita_run_o
     pt_request request;
     if (!session) return pt_fail(PARTITA_INVALID_ARGUMENT, "no session");
     PT_TRY(check_arrays(inputs, input_count, outputs, output_count));
+    if (PT_OPTION(options, partita_run_options, deadline_ms))
+        return pt_request_run_apart(session, options, inputs, input_count, outputs, output_count);
     partita_value **results = pt_calloc(output_count + 1, sizeof(*results));
     if (!results) return PT_OUT_OF_MEMORY();
     pt_session_enter(session);
@@ -139,7 +166,7 @@ partita_status partita_session_run(partita_session *session, const partita_run_o
             outputs[i] = results[i];
     }
     pt_request_deinit(&request);
-    pt_session_leave(session);
+    pt_session_leave(session, false);
     pt_free(results);
     return status;
 }
@@ -156,6 +183,9 @@ void partita_session_counters(const partita_session *session, partita_counters *
                           .imports = atomic_load(&s->counters.imports),
                           .host_waits = atomic_load(&s->counters.host_waits)};
     pt_build *build = pt_session_hold_build(s);
+    pthread_mutex_lock(&s->lock);
+    c.stuck = s->stuck;
+    pthread_mutex_unlock(&s->lock);
     c.parts = build->plan->cluster_count;
     c.demotions = build->plan->demotions.size;
     pt_build_release(build);

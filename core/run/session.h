@@ -18,7 +18,9 @@ typedef struct pt_measure {
 } pt_measure;
 
 struct partita_session {
-    partita_plan *plan; /* held */
+    _Atomic uint32_t references; /* the application's, and one of each run */
+    partita_plan *plan;          /* held */
+    const pt_log_sink *log;      /* of the context */
     bool measure, strict;
     uint64_t max_shapes_bytes;
     ptp_job job;
@@ -26,17 +28,29 @@ struct partita_session {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t idle;
     uint32_t active; /* runs and requests under way */
+    uint32_t stuck;  /* of these: left by their callers at the deadline */
     pt_build *build; /* the current one, held */
     bool replacing;  /* somebody makes the next one */
 };
 
+/* stuck.c: true while runs that nobody waits for any more have not heard from the device for long. */
+bool pt_device_hangs(const pt_device *device);
 /* build.c. An owned plan is taken over, when this fails too. */
 partita_status pt_build_create(partita_session *session, pt_plan *plan, bool owns_plan, pt_build **out_build);
+/*
+ * True when a failure inside a device's step or compilation is the device's own, so that another device may do better:
+ * not the model's, the inputs' or the caller's, nor the host's want of memory since pt_alloc_failures() gave
+ * `alloc_failures`.
+ */
+bool pt_is_device_fault(partita_status status, uint64_t alloc_failures);
 pt_build *pt_session_hold_build(partita_session *session);
 void pt_build_release(pt_build *build);
+/* True when a device that hangs has a part of it. */
+bool pt_build_hangs(const pt_build *build);
 /*
- * After a part of `build` failed at run time: its claim is withdrawn and another build takes over. OK when the run may
- * start again; the failure's status when nobody is left or the session is strict.
+ * After a part of `build` failed at run time (cluster PT_NONE: none did), or a device of it hangs: such claims are
+ * withdrawn and another build takes over. OK when the run may start again; the failure's status when nobody is left or
+ * the session is strict.
  */
 partita_status pt_session_demote(partita_session *session, pt_build *build, uint32_t cluster, partita_status failure);
 

@@ -104,7 +104,7 @@ partita_status partita_value_read(const partita_value *value, void *data, uint64
 partita_status partita_value_write(partita_value *value, const void *data, uint64_t bytes) {
     PT_TRY(check_dense(value, bytes));
     if (value->storage == PT_STORAGE_DEVICE) return pt_value_copy_device(value, (void *)data, true);
-    if (bytes) memcpy(value->data, data, (size_t)bytes);
+    if (bytes) memmove(value->data, data, (size_t)bytes); /* an output bound over an input */
     return PARTITA_OK;
 }
 

@@ -127,12 +127,35 @@ partita_status pt_value_stack(partita_value *const *items, uint64_t count, uint6
     return status;
 }
 
+static bool has_borrowed(const partita_value *value) {
+    if (pt_value_is_dense(value)) return value->storage == PT_STORAGE_BORROWED;
+    for (uint64_t i = 0; i < value->item_count; i++)
+        if (has_borrowed(value->items[i])) return true;
+    return false;
+}
+
+/* A sequence, map, optional or sparse tensor with items of its own. */
+static partita_status own_items(const partita_value *value, partita_value **out_value) {
+    partita_value **items = pt_calloc((size_t)value->item_count + 1, sizeof(*items));
+    partita_status status = items ? PARTITA_OK : PT_OUT_OF_MEMORY();
+    for (uint64_t i = 0; status == PARTITA_OK && i < value->item_count; i++)
+        status = pt_value_own(value->items[i], &items[i]);
+    if (status == PARTITA_OK && value->kind == PARTITA_KIND_SPARSE)
+        status = pt_value_create_sparse(value->rank, value->dims, items[0], items[1], out_value);
+    else if (status == PARTITA_OK)
+        status = pt_value_create_container(value->kind, value->dtype, items, value->item_count, out_value);
+    for (uint64_t i = 0; items && i < value->item_count; i++) partita_value_release(items[i]);
+    pt_free(items);
+    return status;
+}
+
 partita_status pt_value_own(partita_value *value, partita_value **out_value) {
-    if (!pt_value_is_dense(value) || value->storage != PT_STORAGE_BORROWED) {
+    if (!has_borrowed(value)) {
         partita_value_retain(value);
         *out_value = value;
         return PARTITA_OK;
     }
+    if (!pt_value_is_dense(value)) return own_items(value, out_value);
     PT_TRY(pt_value_create_dense(value->dtype, value->rank, value->dims, out_value));
     if (value->bytes) memcpy((*out_value)->data, value->data, (size_t)value->bytes);
     return PARTITA_OK;

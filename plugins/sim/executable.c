@@ -134,8 +134,8 @@ static partita_status look(ptp_executable *executable) {
         ptp_node_row node = ptp_node_at(executable->block, graph.first_node + i);
         partita_str op = ptp_ref_str(executable->block, node.op);
         if (sim_list_has(config->fail_compile, op)) {
-            return cpu_fail(executable->device->host, PARTITA_CANNOT_COMPILE, "%.*s does not compile as described",
-                            (int)op.size, op.data);
+            return cpu_fail(executable->device->host, sim_fail_status(config, PARTITA_CANNOT_COMPILE),
+                            "%.*s does not compile as described", (int)op.size, op.data);
         }
         if (sim_list_has(config->wrong, op)) executable->wrong = true;
         us += sim_node_us(config, executable->block, &node);
@@ -213,6 +213,19 @@ static partita_status executable_ports(ptp_executable *executable, ptp_port *inp
     return PARTITA_OK;
 }
 
+static uint64_t most_elements(const ptp_resize *resize) {
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < resize->shape_count; i++) {
+        uint64_t count = 1;
+        for (int32_t d = 0; d < resize->shapes[i].rank; d++) {
+            int64_t dim = resize->shapes[i].dims[d];
+            count *= dim > 0 ? (uint64_t)dim : 1;
+        }
+        if (count > most) most = count;
+    }
+    return most;
+}
+
 /* Bounds that were described, right or not. */
 static void override_bounds(const ptp_executable *executable, ptp_resize *resize) {
     const sim_config *config = &executable->device->config;
@@ -229,8 +242,20 @@ static void override_bounds(const ptp_executable *executable, ptp_resize *resize
 }
 
 static partita_status executable_resize(ptp_executable *executable, ptp_resize *resize, ptp_instance **out_instance) {
+    ptp_device *device = executable->device;
+    const sim_config *config = &device->config;
+    uint64_t number = atomic_fetch_add(&device->counters.resizes, 1) + 1;
     partita_status status;
-    calling_host = executable->device->host;
+    if (sim_is_among(number, config->fail_resize, config->fail_resize_count)) {
+        return cpu_fail(device->host, sim_fail_status(config, PARTITA_UNSUPPORTED), "sizing %llu fails as described",
+                        (unsigned long long)number);
+    }
+    if (config->most_elements && most_elements(resize) > (uint64_t)config->most_elements) {
+        return cpu_fail(device->host, sim_fail_status(config, PARTITA_UNSUPPORTED),
+                        "a value of %llu elements, the device takes %lld", (unsigned long long)most_elements(resize),
+                        (long long)config->most_elements);
+    }
+    calling_host = device->host;
     status = cpu_frame_create(executable->program, resize, (cpu_frame **)(void *)out_instance);
     calling_host = NULL;
     if (status == PARTITA_OK) override_bounds(executable, resize);
@@ -252,7 +277,7 @@ typedef struct exec_work {
     ptp_exec exec;
     ptp_tensor *tensors; /* inputs, then outputs */
     int64_t *dims;
-    bool fails;
+    bool fails, hangs;
 } exec_work;
 
 static void exec_destroy(sim_work *work) {
@@ -280,9 +305,10 @@ static partita_status exec_run(sim_work *work, char *message, size_t size) {
     exec_work *e = (exec_work *)work;
     partita_status status;
     atomic_fetch_add(&work->device->counters.launches, 1);
+    if (e->hangs) sim_sleep_until(sim_now_ns() + (uint64_t)(work->device->config.hang_us * 1e3));
     if (e->fails) {
         snprintf(message, size, "the run fails as described");
-        return PARTITA_DEVICE_FAILED;
+        return sim_fail_status(&work->device->config, PARTITA_DEVICE_FAILED);
     }
     lane_message = message;
     lane_message_size = size;
@@ -346,13 +372,9 @@ static partita_status exec_take(exec_work *e, const ptp_exec *exec) {
     return PARTITA_OK;
 }
 
-static bool run_fails(const sim_config *config, uint64_t number) {
-    uint64_t first = (uint64_t)config->fail_exec, count = (uint64_t)config->fail_exec_count;
-    return first && number >= first && (count == 0 || number - first < count);
-}
-
 static partita_status executable_exec(ptp_executable *executable, ptp_instance *instance, const ptp_exec *exec) {
     ptp_device *device = executable->device;
+    const sim_config *config = &device->config;
     uint64_t number = atomic_fetch_add(&device->counters.execs, 1) + 1;
     partita_status status;
     exec_work *e;
@@ -363,7 +385,8 @@ static partita_status executable_exec(ptp_executable *executable, ptp_instance *
         .device = device, .run = exec_run, .destroy = exec_destroy, .us = executable->us, .done = exec->done};
     e->executable = executable;
     e->frame = (const cpu_frame *)(const void *)instance;
-    e->fails = run_fails(&device->config, number);
+    e->fails = sim_is_among(number, config->fail_exec, config->fail_exec_count);
+    e->hangs = sim_is_among(number, config->hang_exec, 1);
     status = exec_take(e, exec);
     if (status != PARTITA_OK) {
         exec_destroy(&e->work);

@@ -45,6 +45,12 @@ enum { KEY_TEXT, KEY_NUMBER, KEY_INT };
     X(fail_compile, TEXT, "string", "", "operators that it takes and cannot compile")                                  \
     X(fail_exec, INT, "int", "0", "number of the run that fails; 0: none")                                             \
     X(fail_exec_count, INT, "int", "1", "how many runs fail from there; 0: all")                                       \
+    X(fail_resize, INT, "int", "0", "number of the sizing of a part that fails; 0: none")                              \
+    X(fail_resize_count, INT, "int", "1", "how many fail from there; 0: all")                                          \
+    X(fail_code, TEXT, "own|unsupported|out-of-memory|internal|none", "own", "status of the failures above")           \
+    X(most_elements, INT, "int", "0", "elements of a value from which parts can't be sized; 0: no limit")              \
+    X(hang_exec, INT, "int", "0", "number of the run that hangs; 0: none")                                             \
+    X(hang_us, NUMBER, "float", "1e6", "how long it hangs")                                                            \
     X(fail_copy, INT, "int", "0", "number of the copy call that fails")                                                \
     X(fail_alloc, INT, "int", "0", "number of the allocation that fails")                                              \
     X(lost, INT, "int", "0", "number of the run from which the device is lost")                                        \
@@ -98,6 +104,24 @@ bool sim_config_set(sim_config *config, const char *key, const char *value, char
     }
     snprintf(problem, size, "there is no key \"%.60s\"", key);
     return false;
+}
+
+partita_status sim_fail_status(const sim_config *config, partita_status own) {
+    static const struct {
+        const char *text;
+        partita_status status;
+    } rows[] = {{"unsupported", PARTITA_UNSUPPORTED},
+                {"out-of-memory", PARTITA_OUT_OF_MEMORY},
+                {"internal", PARTITA_INTERNAL},
+                {"none", 12345}}; /* a number that is no status */
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (strcmp(config->fail_code, rows[i].text) == 0) return rows[i].status;
+    }
+    return own;
+}
+
+bool sim_is_among(uint64_t number, int64_t first, int64_t count) {
+    return first && number >= (uint64_t)first && (count == 0 || number - (uint64_t)first < (uint64_t)count);
 }
 
 void sim_config_init(sim_config *config) {

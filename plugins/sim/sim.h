@@ -23,16 +23,21 @@
 typedef struct sim_config {
     char name[64], resource[SIM_TEXT], memory[SIM_TEXT], ops[SIM_TEXT], not_ops[SIM_TEXT], us[SIM_TEXT];
     char import[SIM_TEXT], export[SIM_TEXT], fail_compile[SIM_TEXT], wrong[SIM_TEXT], trim[SIM_TEXT];
-    char decline[SIM_TEXT], bound[SIM_TEXT];
-    double flops_per_us, bytes_per_us, launch_us, copy_us, copy_bytes_per_us, import_us, speed, slow, fuse;
+    char decline[SIM_TEXT], bound[SIM_TEXT], fail_code[32];
+    double flops_per_us, bytes_per_us, launch_us, copy_us, copy_bytes_per_us, import_us, speed, slow, fuse, hang_us;
     int64_t memory_bytes, max_buffer, max_dim, alignment, import_alignment, async, in_order, all_kinds;
-    int64_t fail_exec, fail_exec_count, fail_copy, fail_alloc, lost;
+    int64_t fail_exec, fail_exec_count, fail_resize, fail_resize_count, most_elements, hang_exec, fail_copy, fail_alloc;
+    int64_t lost;
 } sim_config;
 
 /* Defaults. */
 void sim_config_init(sim_config *config);
 /* False when there is no such key or the value isn't of its type; `problem` of `size` bytes gets the text. */
 bool sim_config_set(sim_config *config, const char *key, const char *value, char *problem, size_t size);
+/* The status that failures of this device have; `own` where it is told nothing else. */
+partita_status sim_fail_status(const sim_config *config, partita_status own);
+/* True when the call of this number is among `count` (0: all) from the `first` (0: none). */
+bool sim_is_among(uint64_t number, int64_t first, int64_t count);
 const ptp_option_row *sim_option_rows(uint32_t *out_count);
 /* The machine of PARTITA_SIM_MACHINE, else two devices with defaults. */
 partita_status sim_machine_read(const ptp_host *host, sim_config *configs, uint32_t *out_count);
@@ -104,7 +109,7 @@ typedef struct sim_lane {
 typedef struct sim_device_counters {
     atomic_uint programs;
     atomic_uint_fast64_t weight_bytes, buffer_bytes, copies, copied_bytes, launches, busy_ns;
-    atomic_uint_fast64_t execs, copy_calls, allocs; /* for failures that count */
+    atomic_uint_fast64_t execs, resizes, copy_calls, allocs; /* for failures that count */
 } sim_device_counters;
 
 struct ptp_device {

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 static const char *const cases[] = {"branches", "branch", "branch_else", "loop",    "loop_none", "nested",
-                                    "scan",     "scan8",  "data",        "through", "sequence"};
+                                    "scan",     "scan8",  "data",        "through", "sequence",  "window"};
 #define CASE_COUNT (sizeof(cases) / sizeof(cases[0]))
 
 /* Twice each: the second run uses the frames of the first. */

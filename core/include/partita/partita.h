@@ -77,7 +77,9 @@ typedef struct partita_context_options {
     uint32_t option_count;
     const partita_option *options;   /* an unknown device or key is an error when the device is opened */
     const partita_thread_pool *pool; /* used instead of own threads; outlives the context */
-    void (*log)(void *user, int32_t level, const char *message); /* NULL: warnings and errors to stderr */
+    /** Hears of this context and of what was made from it, from any thread, several at once; no longer once the last
+     *  of these objects is destroyed. NULL: warnings and errors to stderr. */
+    void (*log)(void *user, int32_t level, const char *message);
     void *log_user;
 } partita_context_options;
 
@@ -308,13 +310,17 @@ typedef struct partita_session_options {
  *  and an entry in `demotions`, unless strict. Thread-safe. */
 PARTITA_API partita_status partita_session_create(partita_plan *plan, const partita_session_options *options,
                                                   partita_session **out_session);
-/** Waits for requests that are under way. */
+/** Waits for requests that are under way, but for none that was left at its deadline: until that is back it holds what
+ *  it needs, up to the context and the application's thread pool. */
 PARTITA_API void partita_session_destroy(partita_session *session);
 
 typedef struct partita_run_options {
     uint32_t size;
     uint32_t reserved;
-    uint64_t deadline_ms; /* from now; 0: none */
+    /** From now; 0: none. The call returns DEADLINE when it has passed, also when a device hangs: the run then lives on
+     *  until the device is back (partita_counters.stuck), on copies of what the caller lent, and a second later the
+     *  device counts as failed for further requests. */
+    uint64_t deadline_ms;
 } partita_run_options;
 
 /**
@@ -337,7 +343,7 @@ PARTITA_API partita_status partita_request_wait(partita_request *request, uint64
 PARTITA_API void partita_request_cancel(partita_request *request);
 /** Output of a request that ended well; borrowed. */
 PARTITA_API partita_value *partita_request_output(partita_request *request, uint32_t index);
-/** Cancels when still running, and waits. */
+/** Cancels when still running, and waits, at most until its deadline. */
 PARTITA_API void partita_request_destroy(partita_request *request);
 
 /** What a session did so far. */
@@ -354,6 +360,7 @@ typedef struct partita_counters {
     uint64_t imports;    /* buffers imported */
     uint64_t host_waits; /* times the host waited between two devices for want of a common handle */
     uint64_t demotions;
+    uint64_t stuck; /* runs that were left at their deadline and are still held by a device */
 } partita_counters;
 PARTITA_API void partita_session_counters(const partita_session *session, partita_counters *out_counters);
 /** The plan with measured times, bytes moved and copies, of the runs so far (needs options.measure): as `partita

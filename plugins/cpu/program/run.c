@@ -30,7 +30,7 @@ void cpu_run_fail(cpu_run *run, uint32_t step, partita_status code, const char *
     const cpu_program *program = run->frame->program;
     int expected = 0;
     if (!atomic_compare_exchange_strong(&run->claimed, &expected, 1)) return;
-    if (text != NULL) {
+    if (text != NULL && text[0] != '\0') { /* without one the host knows the reason */
         ptp_node_row row = ptp_node_at(program->block, program->steps[step].node);
         partita_str name = ptp_ref_str(program->block, row.name), op = ptp_ref_str(program->block, row.op);
         snprintf(run->message, sizeof(run->message), "node %.*s (%.*s): %s", (int)name.size, name.data, (int)op.size,

@@ -66,6 +66,14 @@ MODELS = {
 }
 
 
+# Made with numbers of their own, so that a new one changes no other.
+LATER = {
+    # A window that short inputs do not fill.
+    'window': ("""agraph (float[N, 1, L] x) => (float[N, 2, K] y) <float[2, 1, 5] w = {%s}> {
+        a = Relu(x)  c = Conv(a, w)  y = Exp(c) }""", {'x': (1, 1, 9)}, (10,)),
+}
+
+
 def scan8():
     f = onnx.TensorProto.FLOAT
     info = onnx.helper.make_tensor_value_info
@@ -103,6 +111,13 @@ def write(folder, name, model, feed):
             f.write(line('output', output.name, array))
 
 
+def later(folder):
+    for name, (text, shapes, counts) in LATER.items():
+        rng = np.random.default_rng(11)
+        model = onnx.parser.parse_model(HEAD + text % tuple(numbers(rng, n) for n in counts))
+        write(folder, name, model, {key: rng.uniform(-1, 1, shape).astype(np.float32) for key, shape in shapes.items()})
+
+
 def main(folder):
     rng = np.random.default_rng(7)
     for name, (text, shapes) in MODELS.items():
@@ -121,6 +136,7 @@ def main(folder):
         if 'c' in feed:
             feed['c'] = np.array(False)
             write(folder, name + '_else', model, feed)
+    later(folder)
     write(folder, 'scan8', scan8(), {'n': np.array([4, 2], np.int64), 's': rng.uniform(-1, 1, (2, 2)).astype(np.float32),
                                      'x': rng.uniform(-1, 1, (2, 4, 2)).astype(np.float32)})
 

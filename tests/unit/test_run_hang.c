@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A device that hangs: callers with a deadline get away, later requests go elsewhere, nothing of theirs is touched. */
+#include "run_case.h"
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define HANG_US "2000000" /* of the device; it counts as hanging a second after the deadline */
+
+static uint64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void sleep_ms(uint64_t ms) {
+    struct timespec time = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+    nanosleep(&time, NULL);
+}
+
+static partita_counters counters_of(partita_session *session) {
+    partita_counters counters = {.size = sizeof(counters)};
+    partita_session_counters(session, &counters);
+    return counters;
+}
+
+/* Inputs and a bound output in memory that is freed as soon as the call is back. */
+static partita_status run_lent(partita_session *session, const run_case *c, uint64_t deadline_ms, uint64_t *out_ms) {
+    const partita_run_options options = {.size = sizeof(options), .deadline_ms = deadline_ms};
+    partita_value_view x, y;
+    partita_value *input = NULL, *outputs[2] = {NULL};
+    RUN_CHECK(partita_value_view_of(c->inputs[0], &x));
+    RUN_CHECK(partita_value_view_of(c->outputs[0], &y));
+    void *in = malloc(x.bytes), *out = malloc(y.bytes);
+    memcpy(in, x.data, x.bytes);
+    memset(out, 0x5a, y.bytes);
+    RUN_CHECK(partita_value_create_borrowed(x.dtype, x.rank, x.dims, in, x.bytes, &input));
+    RUN_CHECK(partita_value_create_borrowed(y.dtype, y.rank, y.dims, out, y.bytes, &outputs[0]));
+    uint64_t begin = now_ms();
+    partita_status status = partita_session_run(session, &options, &input, 1, outputs, 2);
+    *out_ms = now_ms() - begin;
+    if (status == PARTITA_OK) {
+        assert_true(run_case_equal(c, outputs));
+    } else {
+        for (uint64_t i = 0; i < y.bytes; i++) assert_int_equal(((unsigned char *)out)[i], 0x5a);
+        assert_null(outputs[1]);
+    }
+    for (int i = 0; i < 2; i++) partita_value_release(outputs[i]);
+    partita_value_release(input);
+    memset(in, 0, x.bytes);
+    free(in);
+    free(out);
+    return status;
+}
+
+static void check(const char *async) {
+    partita_context *context =
+        run_context("sim:0.hang_exec", "1", "sim:0.hang_us", HANG_US, "sim:0.async", async, NULL);
+    run_case c;
+    uint64_t ms;
+    run_case_load("branches", &c);
+    partita_session *spread = run_session(context, c.path, "cpu,sim:0", 2);
+    partita_session *alone = run_session(context, c.path, "sim:0", 0);
+    uint64_t begin = now_ms();
+    assert_int_equal(run_lent(spread, &c, 60, &ms), PARTITA_DEADLINE);
+    assert_non_null(strstr(partita_last_error(), "deadline"));
+    assert_non_null(strstr(partita_last_error(), "sim:0"));
+    assert_in_range(ms, 55, 600);
+    assert_int_equal(counters_of(spread).stuck, 1);
+    sleep_ms(1200 - (now_ms() - begin));
+    /* the device hangs: who can goes elsewhere, who cannot is told so, and neither waits for it */
+    uint64_t later = now_ms();
+    run_once_equal(spread, &c);
+    assert_true(counters_of(spread).demotions > 0);
+    partita_value *outputs[2] = {NULL};
+    assert_int_equal(partita_session_run(alone, NULL, c.inputs, 1, outputs, 2), PARTITA_DEVICE_FAILED);
+    assert_non_null(strstr(partita_last_error(), "sim:0: hangs"));
+    partita_session_destroy(spread);
+    partita_context_destroy(context);
+    assert_true(now_ms() - later < 700);
+    while (now_ms() - begin < 2300) sleep_ms(20);
+    run_once_equal(alone, &c); /* it is back */
+    partita_session_destroy(alone);
+    run_case_free(&c);
+}
+
+static void test_async(void **state) {
+    (void)state;
+    check("1");
+}
+
+static void test_sync(void **state) {
+    (void)state;
+    check("0");
+}
+
+/* In the background: wait and destroy leave at the deadline too, also from inside a body. */
+static void test_requests(void **state) {
+    (void)state;
+    static const char *const names[] = {"branches", "nested"};
+    for (int i = 0; i < 2; i++) {
+        partita_context *context = run_context("sim:0.hang_exec", "2", "sim:0.hang_us", "700000", NULL);
+        const partita_run_options options = {.size = sizeof(options), .deadline_ms = 80};
+        partita_request *first, *second;
+        run_case c;
+        run_case_load(names[i], &c);
+        partita_session *session = run_session(context, c.path, "sim:0,cpu", i == 0 ? 3 : 1);
+        uint64_t begin = now_ms();
+        RUN_CHECK(partita_request_start(session, &options, c.inputs, c.input_count, NULL, c.output_count, &first));
+        RUN_CHECK(partita_request_start(session, &options, c.inputs, c.input_count, NULL, c.output_count, &second));
+        partita_status status = partita_request_wait(first, UINT64_MAX);
+        assert_true(status == PARTITA_DEADLINE || status == PARTITA_OK);
+        partita_request_destroy(first);
+        partita_request_destroy(second);
+        assert_in_range(now_ms() - begin, 40, 500);
+        assert_true(counters_of(session).stuck > 0);
+        while (counters_of(session).stuck && now_ms() - begin < 5000) sleep_ms(10);
+        assert_int_equal(counters_of(session).stuck, 0);
+        run_once_equal(session, &c);
+        assert_int_equal(counters_of(session).demotions, 0);
+        partita_session_destroy(session);
+        run_case_free(&c);
+        partita_context_destroy(context);
+    }
+}
+
+/* A deadline that is met costs nothing but the copies. */
+static void test_in_time(void **state) {
+    (void)state;
+    static const char *const sets[] = {"cpu", "cpu,sim:0", "sim:0"};
+    partita_context *context = run_context(NULL);
+    run_case c;
+    uint64_t ms;
+    run_case_load("branches", &c);
+    for (uint32_t i = 0; i < 3; i++) {
+        partita_session *session = run_session(context, c.path, sets[i], i == 1);
+        RUN_CHECK(run_lent(session, &c, 60000, &ms));
+        RUN_CHECK(run_lent(session, &c, 60000, &ms));
+        assert_int_equal(counters_of(session).stuck, 0);
+        partita_session_destroy(session);
+    }
+    run_case_free(&c);
+    partita_context_destroy(context);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_in_time), cmocka_unit_test(test_async),
+                                       cmocka_unit_test(test_sync), cmocka_unit_test(test_requests)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
