@@ -4,10 +4,13 @@
  */
 #include "op/infer.h"
 
-static bool has_strings(const pt_infer *infer, const char *name) {
+/* Entries of a list; 0 when there is none. */
+static uint32_t entries(const pt_infer *infer, const char *name) {
     const pt_attribute *attribute = pt_node_attribute(infer->node, name);
-    return attribute && attribute->count > 0;
+    return attribute ? attribute->count : 0;
 }
+
+static bool has_strings(const pt_infer *infer, const char *name) { return entries(infer, name) > 0; }
 
 partita_status pt_op_infer_same_as_float(pt_infer *infer) {
     pt_infer_tensor(infer, 0, PARTITA_FLOAT32);
@@ -35,7 +38,11 @@ partita_status pt_op_infer_cast_map(pt_infer *infer) {
     bool text = pt_infer_string_is(infer, "cast_to", "TO_STRING"),
          whole = pt_infer_string_is(infer, "cast_to", "TO_INT64");
     pt_infer_tensor(infer, 0, text ? PARTITA_STRING : whole ? PARTITA_INT64 : PARTITA_FLOAT32);
-    pt_infer_rank(infer, 0, 2)[0] = 1;
+    pt_dim *dims = pt_infer_rank(infer, 0, 2);
+    dims[0] = 1;
+    if (pt_infer_string_is(infer, "map_form", "SPARSE")) {
+        dims[1] = pt_infer_number(infer, pt_node_int(infer->node, "max_map", 1));
+    }
     return infer->status;
 }
 
@@ -47,8 +54,11 @@ partita_status pt_op_infer_category_mapper(pt_infer *infer) {
 }
 
 partita_status pt_op_infer_dict_vectorizer(pt_infer *infer) {
+    uint32_t columns = entries(infer, "string_vocabulary");
     pt_infer_tensor(infer, 0, pt_infer_in(infer, 0)->dtype);
-    pt_infer_rank(infer, 0, 2)[0] = 1;
+    pt_dim *dims = pt_infer_rank(infer, 0, 2);
+    dims[0] = 1;
+    dims[1] = columns ? columns : entries(infer, "int64_vocabulary");
     return infer->status;
 }
 
@@ -58,10 +68,13 @@ partita_status pt_op_infer_feature_vectorizer(pt_infer *infer) {
     pt_infer_tensor(infer, 0, PARTITA_FLOAT32);
     pt_dim *dims = pt_infer_rank(infer, 0, 2), width = 0;
     dims[0] = in->rank == 1 ? 1 : in->rank == 2 ? in->dims[0] : PT_DIM_UNKNOWN;
-    for (uint32_t i = 0; widths && i < widths->count; i++) {
-        width = pt_infer_add(infer, width, pt_infer_number(infer, widths->ints[i]));
+    bool given = widths && widths->count;
+    for (uint32_t i = 0; i < (given ? widths->count : infer->input_count); i++) {
+        const pt_infer_value *part = pt_infer_in(infer, i);
+        pt_dim own = part->rank > 0 ? part->dims[part->rank - 1] : PT_DIM_UNKNOWN;
+        width = pt_infer_add(infer, width, given ? pt_infer_number(infer, widths->ints[i]) : own);
     }
-    dims[1] = widths ? width : PT_DIM_UNKNOWN;
+    dims[1] = width;
     return infer->status;
 }
 
@@ -89,49 +102,74 @@ static pt_dim rows_of(const pt_infer_value *in) {
     return in->rank == 1 ? 1 : in->rank >= 2 ? in->dims[0] : PT_DIM_UNKNOWN;
 }
 
-/* Labels and scores. How many scores there are depends on the kind of model, and is not said for all of them. */
-partita_status pt_op_infer_classifier(pt_infer *infer) {
-    static const char *const strings[] = {"classlabels_strings"};
-    static const char *const numbers[] = {"classlabels_ints", "classlabels_int64s"};
+/* Columns of scores of a linear classifier: its intercepts, or rows of coefficients; a lone one stands for two classes.
+ */
+static pt_dim linear_scores(pt_infer *infer, uint32_t labels) {
     const pt_infer_value *in = pt_infer_in(infer, 0);
-    bool text = has_strings(infer, strings[0]);
-    uint32_t classes = 0;
-    const pt_attribute *labels = pt_node_attribute(infer->node, strings[0]);
-    for (size_t i = 0; !text && i < PT_COUNT_OF(numbers) && !classes; i++) {
-        labels = pt_infer_ints(infer, numbers[i]);
-        classes = labels ? labels->count : 0;
+    uint32_t targets = entries(infer, "intercepts");
+    int64_t features;
+    if (!targets && in->rank > 0 && pt_infer_exact(infer, in->dims[in->rank - 1], &features) && features > 0) {
+        targets = (uint32_t)(entries(infer, "coefficients") / features);
     }
-    if (text) classes = labels->count;
-    pt_infer_tensor(infer, 0, text ? PARTITA_STRING : PARTITA_INT64);
+    if (!targets) targets = labels;
+    return targets == 1 && labels == 2 ? 2 : targets;
+}
+
+/* Of a support vector machine: probabilities by class, or decisions by pair of classes. */
+static pt_dim svm_scores(const pt_infer *infer, uint32_t labels) {
+    const pt_attribute *vectors = pt_infer_ints(infer, "vectors_per_class");
+    int64_t sum = 0;
+    for (uint32_t i = 0; vectors && i < vectors->count; i++) sum += vectors->ints[i] != 0;
+    if (sum == 0 || has_strings(infer, "prob_a") || labels <= 2) return labels;
+    return (pt_dim)labels * (labels - 1) / 2;
+}
+
+/* Labels and scores. */
+partita_status pt_op_infer_classifier(pt_infer *infer) {
+    const pt_infer_value *in = pt_infer_in(infer, 0);
+    uint32_t texts = entries(infer, "classlabels_strings"), ints = entries(infer, "classlabels_ints");
+    uint32_t labels = texts ? texts : ints ? ints : entries(infer, "classlabels_int64s");
+    pt_infer_tensor(infer, 0, texts ? PARTITA_STRING : PARTITA_INT64);
     pt_infer_tensor(infer, 1, PARTITA_FLOAT32);
     pt_infer_rank(infer, 0, 1)[0] = rows_of(in);
     pt_dim *dims = pt_infer_rank(infer, 1, 2);
     dims[0] = rows_of(in);
-    if (classes > 2) dims[1] = classes;
+    dims[1] = labels;
+    if (pt_str_is(infer->node->op, "LinearClassifier")) dims[1] = linear_scores(infer, labels);
+    if (pt_str_is(infer->node->op, "SVMClassifier")) dims[1] = svm_scores(infer, labels);
     return infer->status;
+}
+
+/* One more than the largest number of a list; at least 1. */
+static int64_t largest_of(const pt_infer *infer, const char *name) {
+    const pt_attribute *list = pt_infer_ints(infer, name);
+    int64_t most = 1;
+    for (uint32_t i = 0; list && i < list->count; i++)
+        if (list->ints[i] >= most && list->ints[i] < INT64_MAX) most = list->ints[i] + 1;
+    return most;
 }
 
 partita_status pt_op_infer_regressor(pt_infer *infer) {
     const pt_infer_value *in = pt_infer_in(infer, 0);
-    bool same = pt_str_is(infer->node->op, "TreeEnsemble");
+    bool ensemble = pt_str_is(infer->node->op, "TreeEnsemble");
     int64_t targets = pt_node_int(infer->node, "n_targets", pt_node_int(infer->node, "targets", 0));
-    pt_infer_tensor(infer, 0, same ? in->dtype : PARTITA_FLOAT32);
+    if (targets <= 0) targets = largest_of(infer, ensemble ? "leaf_targetids" : "target_ids");
+    pt_infer_tensor(infer, 0, ensemble ? in->dtype : PARTITA_FLOAT32);
     pt_dim *dims = pt_infer_rank(infer, 0, 2);
     dims[0] = rows_of(in);
-    if (targets > 0) dims[1] = targets;
+    dims[1] = pt_infer_number(infer, targets);
     return infer->status;
 }
 
 partita_status pt_op_infer_one_hot_encoder(pt_infer *infer) {
     const pt_infer_value *in = pt_infer_in(infer, 0);
-    const pt_attribute *numbers = pt_node_attribute(infer->node, "cats_int64s");
-    const pt_attribute *strings = pt_node_attribute(infer->node, "cats_strings");
+    bool text = in->dtype == PARTITA_STRING;
     pt_infer_tensor(infer, 0, PARTITA_FLOAT32);
     if (in->rank < 0) return infer->status;
     pt_dim *dims = pt_infer_rank(infer, 0, (int64_t)in->rank + 1);
     if (!dims) return infer->status;
     memcpy(dims, in->dims, (size_t)in->rank * sizeof *dims);
-    dims[in->rank] = numbers ? numbers->count : strings ? strings->count : 0;
+    dims[in->rank] = entries(infer, text ? "cats_strings" : "cats_int64s");
     return infer->status;
 }
 

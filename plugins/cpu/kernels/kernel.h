@@ -43,6 +43,9 @@ typedef struct cpu_node {
     /* At compile: per input, the constant's tensor, or kind NONE when it is not constant. At claim NULL: what is known
      * is in ptp_value_row.data. */
     const cpu_tensor *constants;
+    /* At compile: the constant in row `value` of the block, as tensors of attributes are; NULL when it is none. */
+    const cpu_tensor *(*constant_at)(const struct cpu_node *node, uint32_t value);
+    const void *owner; /* of `constant_at` */
 } cpu_node;
 
 enum { CPU_LEVEL_BASELINE = 0, CPU_LEVEL_AVX2 = 1, CPU_LEVEL_AVX512 = 2 };

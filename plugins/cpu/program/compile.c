@@ -90,6 +90,11 @@ static void weight_modes(cpu_program *program, ptp_compile *compile, const uint8
     }
 }
 
+static const cpu_tensor *constant_at(const cpu_node *node, uint32_t value) {
+    const cpu_program *program = node->owner;
+    return value < program->slot_count && program->slots[value].constant ? &program->slots[value].tensor : NULL;
+}
+
 static partita_status step_make(cpu_program *program, const ptp_compile *compile, uint32_t node_index, cpu_step *step,
                                 cpu_tensor *constants) {
     cpu_node node = {.block = program->block,
@@ -97,7 +102,9 @@ static partita_status step_make(cpu_program *program, const ptp_compile *compile
                      .row_index = node_index,
                      .level = program->config.level,
                      .precision = compile->precision,
-                     .constants = constants};
+                     .constants = constants,
+                     .constant_at = constant_at,
+                     .owner = program};
     partita_str name = ptp_ref_str(program->block, node.row.name);
     ptp_answer answer = {.size = sizeof(answer)};
     for (uint32_t i = 0; i < node.row.inputs.count; i++) {
