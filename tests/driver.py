@@ -30,6 +30,7 @@ SCRIPTS = [
     ("plugins/test_device_cases.py", True, 1500),
     ("e2e/test_command.py", True, 600),
     ("e2e/test_bad_input.py", True, 300),
+    ("e2e/test_contract.py", True, 300),
     ("e2e/test_install.py", True, 300),
     ("e2e/test_plans.py", True, 600),
     ("e2e/test_transfers.py", False, 1200),

@@ -2,6 +2,7 @@
 /* `partita devices` and `partita doctor`: what is on this machine, and what is wrong with it. */
 #include "job.h"
 #include <errno.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <unistd.h>
 #include "base/pool.h"
@@ -125,6 +126,45 @@ static void check_cpu(findings *found) {
     finding(found, "cores", true, text);
 }
 
+/* The group's own limit, as it is seen inside a container; 0 when there is none. */
+static uint64_t memory_limit(void) {
+    static const char *const files[] = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    unsigned long long bytes = 0;
+    for (size_t i = 0; i < PT_COUNT_OF(files); i++) {
+        FILE *file = fopen(files[i], "r");
+        if (!file) continue;
+        int read = fscanf(file, "%llu", &bytes);
+        fclose(file);
+        return read == 1 ? bytes : 0;
+    }
+    return 0;
+}
+
+static void check_memory(findings *found) {
+    char text[160];
+    double all = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE), limit = (double)memory_limit();
+    bool limited = limit > 0 && limit < all;
+    snprintf(text, sizeof(text), "%.1f of %.1f GiB may be used%s", (limited ? limit : all) / 0x1p30, all / 0x1p30,
+             limited ? ", by a cgroup's limit" : "");
+    finding(found, "memory", true, text);
+}
+
+/* Devices that are there, but not for this user. */
+static void check_nodes(findings *found) {
+    static const char *const patterns[] = {"/dev/dri/renderD*", "/dev/nvidiactl", "/dev/kfd"};
+    for (size_t i = 0; i < PT_COUNT_OF(patterns); i++) {
+        glob_t nodes;
+        if (glob(patterns[i], 0, NULL, &nodes) != 0) continue;
+        for (size_t k = 0; k < nodes.gl_pathc; k++) {
+            char text[400];
+            if (access(nodes.gl_pathv[k], R_OK | W_OK) == 0) continue;
+            snprintf(text, sizeof(text), "%s: %s", nodes.gl_pathv[k], strerror(errno));
+            finding(found, "device-node", false, text);
+        }
+        globfree(&nodes);
+    }
+}
+
 static void check_paths(findings *found) {
     const char *path = pt_env("PARTITA_PLUGIN_PATH");
     for (const char *at = path; at && *at;) {
@@ -148,6 +188,8 @@ partita_status tool_doctor(const tool_options *options) {
     PT_CHECK(tool_job_open(options, &job));
     PT_CHECK(partita_context_plugins(job.context, &plugins, &count));
     check_cpu(&found);
+    check_memory(&found);
+    check_nodes(&found);
     check_paths(&found);
     if (count == 0) finding(&found, "plugins", false, "no plugin was found; set PARTITA_PLUGIN_PATH or --plugin-path");
     for (uint32_t i = 0; i < count; i++) {
