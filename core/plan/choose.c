@@ -45,12 +45,13 @@ static uint32_t common_device(const pt_plan *plan, uint32_t group) {
     return device != PT_PLAN_HOST && pt_plan_answer_at(plan, group, device)->can == PTP_YES ? device : PT_NONE;
 }
 
-static bool fold_groups(choosing *c) {
-    pt_plan *plan = c->plan;
+bool pt_placing_fold(const pt_placing *p, pt_id graph) {
+    pt_plan *plan = p->plan;
+    const pt_plan_graph *g = &plan->graphs[graph];
     bool folded = false;
-    for (uint32_t i = c->first; plan->has_groups && i < c->first + c->count; i++) {
+    for (uint32_t i = g->first_unit; plan->has_groups && i < g->first_unit + g->unit_count; i++) {
         pt_plan_unit *unit = &plan->units[i];
-        if (unit->kind != PTP_UNIT_GROUP || !unit->expanded || !(c->p->ways[i] & PT_WAY_WHOLE)) continue;
+        if (unit->kind != PTP_UNIT_GROUP || !unit->expanded || !(p->ways[i] & PT_WAY_WHOLE)) continue;
         uint32_t device = common_device(plan, i);
         if (device == PT_NONE) continue;
         pt_plan_set_expanded(plan, i, false);
@@ -156,7 +157,7 @@ static partita_status solve(choosing *c) {
     }
     c->value = result.value;
     c->candidate = free ? pt_part_candidate_name(result.candidate) : NULL;
-    if (fold_groups(c) || hope) PT_CHECK(evaluate_now(c, &arena));
+    if (pt_placing_fold(c->p, c->graph) || hope) PT_CHECK(evaluate_now(c, &arena));
     keep_if_better(c, graph.problem.objective);
 out:
     pt_part_result_deinit(&result);

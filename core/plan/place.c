@@ -123,19 +123,6 @@ static bool may_be_expanded(const pt_placing *p, uint32_t group, bool whole) {
     return true;
 }
 
-/* Whole wherever that is possible; what is not possible in either way is told of its pieces. */
-static void start_groups(pt_placing *p, pt_id graph) {
-    const pt_plan_graph *g = &p->plan->graphs[graph];
-    for (uint32_t i = g->first_unit; p->plan->has_groups && i < g->first_unit + g->unit_count; i++) {
-        if (p->plan->units[i].kind != PTP_UNIT_GROUP) continue;
-        bool whole = may_be_whole(p, i);
-        p->ways[i] = (uint8_t)((whole ? PT_WAY_WHOLE : 0) | (may_be_expanded(p, i, whole) ? PT_WAY_EXPANDED : 0));
-        pt_plan_set_expanded(p->plan, i, !whole);
-    }
-}
-
-/* ---- at random ------------------------------------------------------------------------------- */
-
 /* Of a unit, whatever became of the others: what a demotion leaves alone stays where it is. */
 static uint64_t random_of(uint64_t seed, uint32_t unit) {
     uint64_t z = seed * UINT64_C(0xd1342543de82ef95) + (unit + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15);
@@ -143,6 +130,20 @@ static uint64_t random_of(uint64_t seed, uint32_t unit) {
     z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
     return z ^ z >> 31;
 }
+
+/* Whole wherever that is possible, or by chance; what is not possible in either way is told of its pieces. */
+static void start_groups(pt_placing *p, pt_id graph) {
+    const pt_plan_graph *g = &p->plan->graphs[graph];
+    for (uint32_t i = g->first_unit; p->plan->has_groups && i < g->first_unit + g->unit_count; i++) {
+        if (p->plan->units[i].kind != PTP_UNIT_GROUP) continue;
+        bool whole = may_be_whole(p, i);
+        p->ways[i] = (uint8_t)((whole ? PT_WAY_WHOLE : 0) | (may_be_expanded(p, i, whole) ? PT_WAY_EXPANDED : 0));
+        bool torn = p->request->random && (p->ways[i] & PT_WAY_EXPANDED) && random_of(p->request->seed, i) >> 63;
+        pt_plan_set_expanded(p->plan, i, !whole || torn);
+    }
+}
+
+/* ---- at random ------------------------------------------------------------------------------- */
 
 static partita_status place_random(pt_placing *p, pt_id id) {
     pt_graph_problem graph;
@@ -157,6 +158,7 @@ static partita_status place_random(pt_placing *p, pt_id id) {
         uint32_t device = willing[random_of(p->request->seed, unit) % count];
         p->plan->units[unit].device = pt_problem_device(p->plan, device);
     }
+    pt_placing_fold(p, id);
     return PARTITA_OK;
 }
 

@@ -30,6 +30,8 @@ typedef struct pt_placing {
 partita_status pt_placing_problem(pt_placing *p, pt_id graph, pt_arena *arena, pt_graph_problem *out_problem);
 /* Places a graph at the least cost that is found, each group whole or expanded. */
 partita_status pt_placing_choose(pt_placing *p, pt_id graph);
+/* Makes groups whole whose pieces are on one device that takes them; true when there was one. */
+bool pt_placing_fold(const pt_placing *p, pt_id graph);
 /* place_value.c: what a placed graph takes, and the bound of all its placements, with bodies at their least. */
 partita_status pt_placing_value(pt_placing *p, pt_id graph, double *out_us, double *out_least_us);
 

@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* ---- finding --------------------------------------------------------------------------------- */
 
@@ -547,46 +546,6 @@ static void each_allocation_fails(void **state) {
     build_end(&b);
 }
 
-/* A chain of groups. */
-static void large_models_take_no_time(void **state) {
-    PT_UNUSED(state);
-    const float scale[] = {0.5f};
-    const pt_type type = {.rank = -1};
-    static const char *const ops[] = {"DequantizeLinear", "Relu", "QuantizeLinear"};
-    builder b;
-    fake_machine m;
-    pt_plan *plan;
-    build_start(&b, 17);
-    pt_id value = build_input(&b, "x", PARTITA_UINT8, "1000"), s = build_floats(&b, "s", scale, 1), node;
-    for (uint32_t i = 0; i < 30000; i++) {
-        uint32_t source;
-        partita_str name = pt_arena_printf(&b.model->arena, "v%u", i);
-        const pt_id inputs[] = {value, s};
-        OK(pt_model_add_value(b.model, 0, name, &type, &value));
-        OK(pt_model_add_node(b.model, 0, pt_str(ops[i % 3]), PT_STR(""), 17, inputs, i % 3 == 1 ? 1 : 2, &value, 1,
-                             &node));
-        OK(pt_model_add_source(b.model, name, pt_str(ops[i % 3]), PT_STR(""), &source));
-        OK(pt_node_add_source(b.model, node, source));
-    }
-    OK(pt_graph_add_output(b.model, 0, value));
-    OK(build_infer(&b));
-    fake_start(&m, "a b* c*");
-    m.devices[1].groups = FAKE_GROUPS_WHOLE;
-    m.devices[1].group_us = 8;
-    pt_plan_request request = fake_request(&m, b.model);
-    clock_t start = clock();
-    OK(pt_plan_create(&request, &plan));
-    double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
-    print_message("10000 groups of 3: %.2f s\n", seconds);
-    assert_true(seconds < 10);
-    assert_int_equal(plan->unit_count, 40000);
-    assert_true(m.devices[0].units_asked < 20);
-    fake_check_order(plan);
-    pt_plan_destroy(plan);
-    fake_end(&m);
-    build_end(&b);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_are_found),
@@ -603,7 +562,6 @@ int main(void) {
         cmocka_unit_test(parts_can_be_ordered),
         cmocka_unit_test(small_models_are_placed_as_well_as_can_be),
         cmocka_unit_test(each_allocation_fails),
-        cmocka_unit_test(large_models_take_no_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -320,6 +320,33 @@ static void long_chains_are_planned_quickly(void **state) {
     build_end(&b);
 }
 
+/* DequantizeLinear, Relu, QuantizeLinear, over and over. */
+static void chains_of_groups_are_planned_quickly(void **state) {
+    PT_UNUSED(state);
+    enum { NODES = 30000 };
+    static const char *const ops[] = {"DequantizeLinear", "Relu", "QuantizeLinear"};
+    const float scale[] = {0.5f};
+    const pt_type type = {.rank = -1};
+    builder b;
+    build_start(&b, 17);
+    pt_id value = build_input(&b, "x", PARTITA_UINT8, "1000"), s = build_floats(&b, "s", scale, 1), node;
+    for (uint32_t i = 0; i < NODES; i++) {
+        uint32_t source;
+        partita_str name = pt_arena_printf(&b.model->arena, "v%u", i), op = pt_str(ops[i % 3]);
+        const pt_id inputs[] = {value, s};
+        OK(pt_model_add_value(b.model, 0, name, &type, &value));
+        OK(pt_model_add_node(b.model, 0, op, PT_STR(""), 17, inputs, i % 3 == 1 ? 1 : 2, &value, 1, &node));
+        OK(pt_model_add_source(b.model, name, op, PT_STR(""), &source));
+        OK(pt_node_add_source(b.model, node, source));
+    }
+    OK(pt_graph_add_output(b.model, 0, value));
+    OK(build_infer(&b));
+    double seconds = seconds_to_plan(&b, false), random = seconds_to_plan(&b, true);
+    print_message("%u nodes in groups of 3: %.2f s, %.2f s at random\n", NODES, seconds, random);
+    assert_true(seconds < MOST_SECONDS && random < MOST_SECONDS);
+    build_end(&b);
+}
+
 /* A literal pin for every node must not look at every other one. */
 static void many_pins_are_found_quickly(void **state) {
     PT_UNUSED(state);
