@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attention of float32 by packed products: an item is one image and one head of K and V, which are packed once for all
- * heads of Q that share them; scores are made, biased and normalised for a block of queries at a time.
+ * Attention of float32 by products of matrices: scores are made, biased and normalised for a block of queries at a
+ * time, over the keys that any of them sees. K and V are packed once for the queries of an item; where those are as few
+ * as a tile has rows, as when text is generated, both are read where they lie.
  */
 #include "cpu/kernels/attention.h"
 #include "cpu/kernels/gemm.h"
 #include "cpu/kernels/softmax.h"
 
 #define QUERY_BLOCK 64
-#define DIRECT_ROWS 4 /* fewer queries are not worth packing V */
 
 typedef struct fast_state {
     cpu_attention_state base;
@@ -16,16 +16,14 @@ typedef struct fast_state {
     cpu_softmax_fn softmax;
 } fast_state;
 
-/* The queries of one item: rows of one head after the other, or, for one query each, all heads as rows of one. */
-typedef struct queries {
+/* The work on one head of K and V: the queries of all heads of Q that share it, and one worker's room in floats. */
+typedef struct layout {
     int64_t heads, rows;
-    bool head_rows; /* a row is a head */
-} queries;
-
-/* One worker's room, in floats from its start. */
-typedef struct room {
-    uint64_t keys, values, scores, all;
-} room;
+    bool head_rows; /* one query each: the heads are rows of one matrix */
+    bool few;
+    int64_t head_blocks, slices; /* blocks of queries a head; items that share the blocks of all heads */
+    uint64_t values, scores, turned, all;
+} layout;
 
 static partita_status fast_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
     void *base;
@@ -57,35 +55,48 @@ static bool fast_claim(const cpu_node *node, ptp_answer *answer) {
     return true;
 }
 
-static queries queries_of(const cpu_attention *a) {
-    if (a->q.length == 1) return (queries){.heads = 1, .rows = a->group, .head_rows = true};
-    return (queries){.heads = a->group, .rows = a->q.length};
+static uint64_t packed_parts(const cpu_gemm_micro *micro, const cpu_attention *a, bool values) {
+    uint64_t past = (uint64_t)a->past, now = (uint64_t)a->k.length;
+    if (values)
+        return cpu_gemm_packed_size(micro, past, (uint64_t)a->v.width) +
+               cpu_gemm_packed_size(micro, now, (uint64_t)a->v.width);
+    return cpu_gemm_packed_size(micro, (uint64_t)a->k.width, past) +
+           cpu_gemm_packed_size(micro, (uint64_t)a->k.width, now);
 }
 
-static room room_of(const cpu_attention *a, const cpu_gemm_micro *micro) {
-    uint64_t width = (uint64_t)a->k.width, values = (uint64_t)a->v.width;
-    room r;
-    /* What was before and what is new are packed each for itself. */
-    r.keys = 0;
-    r.values = r.keys + cpu_gemm_packed_size(micro, width, (uint64_t)a->past) +
-               cpu_gemm_packed_size(micro, width, (uint64_t)a->k.length);
-    r.scores = r.values + cpu_gemm_packed_size(micro, (uint64_t)a->past, values) +
-               cpu_gemm_packed_size(micro, (uint64_t)a->k.length, values);
-    r.all = r.scores + QUERY_BLOCK * (uint64_t)a->total;
-    r.all = cpu_blocks(r.all, 16) * 16;
-    return r;
+static void layout_of(const cpu_call *call, const cpu_attention *a, layout *l) {
+    const cpu_gemm_micro *micro = ((const fast_state *)call->state)->micro;
+    l->head_rows = a->q.length == 1;
+    l->heads = l->head_rows ? 1 : a->group;
+    l->rows = l->head_rows ? a->group : a->q.length;
+    l->few = l->heads * l->rows <= (int64_t)micro->rows;
+    l->head_blocks = (int64_t)cpu_blocks((uint64_t)l->rows, QUERY_BLOCK);
+    /* Each slice packs for itself: only where workers would have nothing to do, and for two blocks at least. */
+    int64_t items = a->batch * a->k.heads, most = l->heads * l->head_blocks / 2;
+    l->slices = items > 0 ? (2 * (int64_t)call->workers + items - 1) / items : 1;
+    if (call->workers == 1 || most < 1) l->slices = 1;
+    if (most >= 1 && l->slices > most) l->slices = most;
+    uint64_t rows = l->rows < QUERY_BLOCK ? (uint64_t)l->rows : QUERY_BLOCK, total = (uint64_t)a->total;
+    l->values = l->few ? cpu_gemm_packed_size(micro, (uint64_t)a->k.width, rows) : packed_parts(micro, a, false);
+    l->scores = l->values + (l->few ? 0 : packed_parts(micro, a, true));
+    l->turned = l->scores + rows * total;
+    l->all = cpu_blocks(l->turned + (l->few ? rows * total : 0), 16) * 16;
 }
 
 static uint64_t fast_scratch(const cpu_call *call) {
-    const fast_state *state = call->state;
     cpu_attention a;
+    layout l;
     if (cpu_attention_of(call, &a) != PARTITA_OK) return 0; /* `run` says why */
-    return call->workers * room_of(&a, state->micro).all * sizeof(float);
+    layout_of(call, &a, &l);
+    return call->workers * l.all * sizeof(float);
 }
 
 static uint64_t fast_items(const cpu_call *call) {
     cpu_attention a;
-    return cpu_attention_of(call, &a) == PARTITA_OK ? (uint64_t)(a.batch * a.k.heads) : 1;
+    layout l;
+    if (cpu_attention_of(call, &a) != PARTITA_OK) return 1;
+    layout_of(call, &a, &l);
+    return (uint64_t)(a.batch * a.k.heads * l.slices);
 }
 
 /* ---- one item -------------------------------------------------------------------------------- */
@@ -102,9 +113,11 @@ typedef struct item {
     const cpu_call *call;
     const fast_state *state;
     const cpu_attention *a;
+    const layout *l;
     int64_t batch, head; /* of K and V */
     part keys[2], values[2];
-    float *scores;
+    float *memory, *scores;
+    int64_t seen; /* keys from 0 on that any query of the block sees */
 } item;
 
 static part part_of(const cpu_call *call, uint32_t input, const cpu_attention_operand *operand, int64_t batch,
@@ -117,29 +130,59 @@ static part part_of(const cpu_call *call, uint32_t input, const cpu_attention_op
                   .packed = packed};
 }
 
-static void item_pack(item *it, float *memory) {
+static void item_pack(item *it) {
     const cpu_attention *a = it->a;
     const cpu_gemm_micro *micro = it->state->micro;
-    room r = room_of(a, micro);
     uint64_t width = (uint64_t)a->k.width, past = (uint64_t)a->past;
-    float *keys = memory + r.keys, *values = memory + r.values;
-    it->scores = memory + r.scores;
+    float *keys = it->memory, *values = it->memory + it->l->values;
+    it->scores = it->memory + it->l->scores;
     it->keys[0] = part_of(it->call, 4, &a->past_k, it->batch, it->head, 0, keys);
     it->keys[1] =
         part_of(it->call, 1, &a->k, it->batch, it->head, past, keys + cpu_gemm_packed_size(micro, width, past));
     it->values[0] = part_of(it->call, 5, &a->past_v, it->batch, it->head, 0, values);
     it->values[1] = part_of(it->call, 2, &a->v, it->batch, it->head, past,
                             values + cpu_gemm_packed_size(micro, past, (uint64_t)a->v.width));
-    bool direct = queries_of(a).heads * queries_of(a).rows < DIRECT_ROWS;
+    for (uint32_t i = 0; i < 2; i++) {
+        part *k = &it->keys[i], *v = &it->values[i];
+        if (it->l->few) {
+            k->packed = v->packed = NULL;
+        } else if (k->length > 0) {
+            cpu_gemm_pack(micro, width, k->length, k->data, 1, k->row_step, k->packed);
+            cpu_gemm_pack(micro, v->length, (uint64_t)a->v.width, v->data, v->row_step, 1, v->packed);
+        }
+    }
+}
+
+/* The keys of a part that the block sees. */
+static uint64_t seen_of(const item *it, const part *p) {
+    uint64_t seen = (uint64_t)it->seen > p->first ? (uint64_t)it->seen - p->first : 0;
+    return seen < p->length ? seen : p->length;
+}
+
+/* Scores of few queries: K times them, and turned around. */
+static void scores_turned(const item *it, const float *q, int64_t q_step, uint64_t rows, float scale) {
+    const cpu_attention *a = it->a;
+    const cpu_gemm_micro *micro = it->state->micro;
+    float *turned = rows == 1 ? it->scores : it->memory + it->l->turned;
+    cpu_gemm_pack(micro, (uint64_t)a->k.width, rows, q, 1, q_step, it->memory);
     for (uint32_t i = 0; i < 2; i++) {
         const part *k = &it->keys[i];
-        part *v = &it->values[i];
-        if (k->length > 0) cpu_gemm_pack(micro, width, k->length, k->data, 1, k->row_step, k->packed);
-        if (direct)
-            v->packed = NULL;
-        else if (v->length > 0)
-            cpu_gemm_pack(micro, v->length, (uint64_t)a->v.width, v->data, v->row_step, 1, v->packed);
+        cpu_gemm gemm = {.micro = micro,
+                         .m = seen_of(it, k),
+                         .n = rows,
+                         .k = (uint64_t)a->k.width,
+                         .a = k->data,
+                         .a_row = k->row_step,
+                         .a_column = 1,
+                         .packed = it->memory,
+                         .c = turned + k->first * rows,
+                         .c_row = (int64_t)rows,
+                         .alpha = scale};
+        if (gemm.m > 0) cpu_gemm_run(&gemm, 0, gemm.m, 0, cpu_blocks(rows, micro->columns));
     }
+    for (uint64_t r = 0; rows > 1 && r < rows; r++)
+        for (int64_t key = 0; key < it->seen; key++)
+            it->scores[(int64_t)r * a->total + key] = turned[key * (int64_t)rows + (int64_t)r];
 }
 
 /* Scores [rows, total] of the queries at `q`. */
@@ -147,12 +190,15 @@ static void scores_make(const item *it, const float *q, int64_t q_step, uint64_t
     const cpu_attention *a = it->a;
     const cpu_gemm_micro *micro = it->state->micro;
     float root = sqrtf(a->scale);
+    if (it->l->few) {
+        scores_turned(it, q, q_step, rows, root * root);
+        return;
+    }
     for (uint32_t i = 0; i < 2; i++) {
         const part *k = &it->keys[i];
-        if (k->length == 0) continue;
         cpu_gemm gemm = {.micro = micro,
                          .m = rows,
-                         .n = k->length,
+                         .n = seen_of(it, k),
                          .k = (uint64_t)a->k.width,
                          .a = q,
                          .a_row = q_step,
@@ -161,32 +207,38 @@ static void scores_make(const item *it, const float *q, int64_t q_step, uint64_t
                          .c = it->scores + k->first,
                          .c_row = a->total,
                          .alpha = root * root};
-        cpu_gemm_run(&gemm, 0, rows, 0, cpu_blocks(k->length, micro->columns));
+        if (gemm.n > 0) cpu_gemm_run(&gemm, 0, rows, 0, cpu_blocks(gemm.n, micro->columns));
     }
 }
 
+/* The panels of a packed V have all its keys, of which the product takes the first: so a panel at a time. */
 static void values_sum(const item *it, float *y, int64_t y_step, uint64_t rows) {
     const cpu_attention *a = it->a;
     const cpu_gemm_micro *micro = it->state->micro;
+    uint64_t width = (uint64_t)a->v.width, panels = cpu_blocks(width, micro->columns);
+    for (uint64_t r = 0; it->seen == 0 && r < rows; r++) memset(y + (int64_t)r * y_step, 0, width * sizeof(float));
     for (uint32_t i = 0; i < 2; i++) {
         const part *v = &it->values[i];
-        /* Without any key the product of nothing still writes zeros. */
-        if (v->length == 0 && (i == 0 || a->total > 0)) continue;
-        cpu_gemm gemm = {.micro = micro,
-                         .m = rows,
-                         .n = (uint64_t)a->v.width,
-                         .k = v->length,
-                         .a = it->scores + v->first,
-                         .a_row = a->total,
-                         .a_column = 1,
-                         .packed = v->packed,
-                         .b = v->data,
-                         .b_row = v->row_step,
-                         .c = y,
-                         .c_row = y_step,
-                         .alpha = 1,
-                         .accumulate = v->first > 0};
-        cpu_gemm_run(&gemm, 0, rows, 0, cpu_blocks((uint64_t)a->v.width, micro->columns));
+        uint64_t at_once = v->packed != NULL ? 1 : panels;
+        if (seen_of(it, v) == 0) continue;
+        for (uint64_t panel = 0; panel < panels; panel += at_once) {
+            uint64_t column = panel * micro->columns;
+            cpu_gemm gemm = {.micro = micro,
+                             .m = rows,
+                             .n = width - column,
+                             .k = seen_of(it, v),
+                             .a = it->scores + v->first,
+                             .a_row = a->total,
+                             .a_column = 1,
+                             .packed = v->packed != NULL ? v->packed + column * v->length : NULL,
+                             .b = v->data,
+                             .b_row = v->row_step,
+                             .c = y + column,
+                             .c_row = y_step,
+                             .alpha = 1,
+                             .accumulate = v->first > 0};
+            cpu_gemm_run(&gemm, 0, rows, 0, at_once);
+        }
     }
 }
 
@@ -216,8 +268,8 @@ static bool bias_add(const item *it, int64_t head, int64_t row, float *scores) {
             any = any || bias != -INFINITY;
         }
     }
-    for (int64_t key = 0; key < first; key++) scores[key] += -INFINITY;
-    for (int64_t key = last; key < a->total; key++) scores[key] += -INFINITY;
+    for (int64_t key = 0; key < first && key < it->seen; key++) scores[key] += -INFINITY;
+    for (int64_t key = last; key < it->seen; key++) scores[key] += -INFINITY;
     return any;
 }
 
@@ -228,54 +280,65 @@ static bool all_hidden(const float *scores, int64_t n) {
 }
 
 static void row_normalise(const item *it, int64_t head, int64_t row, float *scores) {
-    const cpu_attention *a = it->a;
-    float cap = a->state->softcap;
+    float cap = it->a->state->softcap;
     shown(it, CPU_ATTENTION_RAW, head, row, scores);
-    for (int64_t key = 0; cap > 0 && key < a->total; key++) scores[key] = tanhf(scores[key] / cap) * cap;
+    for (int64_t key = 0; cap > 0 && key < it->seen; key++) scores[key] = tanhf(scores[key] / cap) * cap;
     shown(it, CPU_ATTENTION_CAPPED, head, row, scores);
     bool any = bias_add(it, head, row, scores);
     shown(it, CPU_ATTENTION_BIASED, head, row, scores);
-    if (!any || all_hidden(scores, a->total))
-        memset(scores, 0, (size_t)a->total * sizeof(float));
+    if (!any || all_hidden(scores, it->seen))
+        memset(scores, 0, (size_t)it->seen * sizeof(float));
     else
-        it->state->softmax(CPU_SOFTMAX, scores, scores, 1, (uint64_t)a->total, 1);
+        it->state->softmax(CPU_SOFTMAX, scores, scores, 1, (uint64_t)it->seen, 1);
     shown(it, CPU_ATTENTION_SOFTMAX, head, row, scores);
 }
 
-static void item_run(item *it, float *memory) {
-    const cpu_attention *a = it->a;
-    queries all = queries_of(a);
-    item_pack(it, memory);
-    for (int64_t i = 0; i < all.heads; i++) {
-        int64_t head = it->head * a->group + i;
-        int64_t q_step = all.head_rows ? a->q.head_step : a->q.row_step;
-        int64_t y_step = all.head_rows ? a->y.head_step : a->y.row_step;
-        const float *q = (const float *)it->call->in[0].data + it->batch * a->q.batch_step + head * a->q.head_step;
-        float *y = (float *)it->call->out[0].data + it->batch * a->y.batch_step + head * a->y.head_step;
-        for (int64_t first = 0; first < all.rows; first += QUERY_BLOCK) {
-            int64_t rows = all.rows - first < QUERY_BLOCK ? all.rows - first : QUERY_BLOCK;
-            scores_make(it, q + first * q_step, q_step, (uint64_t)rows);
-            for (int64_t r = 0; r < rows; r++)
-                row_normalise(it, all.head_rows ? head + first + r : head, all.head_rows ? 0 : first + r,
-                              it->scores + r * a->total);
-            values_sum(it, y + first * y_step, y_step, (uint64_t)rows);
-        }
+/* All keys where the scores are shown, else those before the last one that any of the queries sees. */
+static int64_t keys_seen(const item *it, int64_t row, int64_t end) {
+    int64_t seen = 0;
+    if (cpu_has_output(it->call, 3)) return it->a->total;
+    for (; row < end; row++) {
+        int64_t first, last;
+        cpu_attention_range(it->a, it->batch, row, &first, &last);
+        if (last > first && last > seen) seen = last;
     }
+    return seen;
+}
+
+/* Queries [first, first + rows) of the item's head `index`. */
+static void block_run(item *it, int64_t index, int64_t first, int64_t rows) {
+    const cpu_attention *a = it->a;
+    bool head_rows = it->l->head_rows;
+    int64_t head = it->head * a->group + index;
+    int64_t q_step = head_rows ? a->q.head_step : a->q.row_step, y_step = head_rows ? a->y.head_step : a->y.row_step;
+    const float *q = (const float *)it->call->in[0].data + it->batch * a->q.batch_step + head * a->q.head_step;
+    float *y = (float *)it->call->out[0].data + it->batch * a->y.batch_step + head * a->y.head_step;
+    it->seen = head_rows ? keys_seen(it, 0, 1) : keys_seen(it, first, first + rows);
+    scores_make(it, q + first * q_step, q_step, (uint64_t)rows);
+    for (int64_t r = 0; r < rows; r++)
+        row_normalise(it, head_rows ? head + first + r : head, head_rows ? 0 : first + r, it->scores + r * a->total);
+    values_sum(it, y + first * y_step, y_step, (uint64_t)rows);
 }
 
 static partita_status fast_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     const fast_state *state = call->state;
     cpu_attention a;
+    layout l;
     partita_status status = cpu_attention_of(call, &a);
     if (status != PARTITA_OK) return status;
-    float *memory = (float *)call->scratch + worker * room_of(&a, state->micro).all;
-    for (uint64_t i = begin; i < end; i++) {
-        item it = {.call = call, .state = state, .a = &a};
-        it.batch = (int64_t)i / a.k.heads;
-        it.head = (int64_t)i % a.k.heads;
-        cpu_attention_present(call, 1, &a, it.batch, it.head);
-        cpu_attention_present(call, 2, &a, it.batch, it.head);
-        item_run(&it, memory);
+    layout_of(call, &a, &l);
+    int64_t blocks = l.heads * l.head_blocks;
+    for (int64_t i = (int64_t)begin; i < (int64_t)end && i < a.batch * a.k.heads * l.slices; i++) {
+        int64_t slice = i % l.slices, place = i / l.slices;
+        item it = {.call = call, .state = state, .a = &a, .l = &l, .batch = place / a.k.heads};
+        it.head = place % a.k.heads;
+        it.memory = (float *)call->scratch + worker * l.all;
+        for (uint32_t o = 1; o <= 2 && slice == 0; o++) cpu_attention_present(call, o, &a, it.batch, it.head);
+        item_pack(&it);
+        for (int64_t b = blocks * slice / l.slices; b < blocks * (slice + 1) / l.slices; b++) {
+            int64_t first = b % l.head_blocks * QUERY_BLOCK;
+            block_run(&it, b / l.head_blocks, first, l.rows - first < QUERY_BLOCK ? l.rows - first : QUERY_BLOCK);
+        }
     }
     return PARTITA_OK;
 }

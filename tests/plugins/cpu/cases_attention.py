@@ -158,6 +158,11 @@ def make(case, rng):
     for opset in (23, 24, 25):
         for i in range(60):
             attention(case, f, rng, opset, i)
+    # Several blocks of queries, whose last keys differ.
+    long = [f(1, 4, 200, 17), f(1, 2, 200, 17), f(1, 2, 200, 40)]
+    for attrs in ({}, {"is_causal": 1}, {"left_window_size": 20, "right_window_size": 3}):
+        for more in ([], [None, f(1, 2, 30, 17), f(1, 2, 30, 40)], [None, None, None, np.array([140])]):
+            run(case, "Attention", 25, long + more + [None] * (1 - len(more)), attrs, 1, "float32")
     q = f(1, 2, 4, 8)
     for precision in (1, 10, 11, 16):
         case("Attention", 23, [q, f(1, 2, 5, 8), f(1, 2, 5, 8)], {"softmax_precision": precision},
