@@ -5,12 +5,6 @@
 #include "run/part.h"
 #include "op/schema.h"
 
-partita_status pt_job_progress(ptp_job *job, float done, const char *what) {
-    if (job->progress && job->progress(job->user, done, what ? what : "") != 0)
-        return pt_fail(PARTITA_CANCELLED, "compiling was cancelled");
-    return PARTITA_OK;
-}
-
 static partita_status make_weights(pt_part *part) {
     uint32_t count = part->block->weight_count;
     part->weights = pt_calloc(count + 1, sizeof(*part->weights));
@@ -46,18 +40,23 @@ static void drop_sources(pt_part *part) {
     }
 }
 
-static partita_status compile(pt_part *part, uint32_t precision, ptp_job *job) {
+static partita_status compile(pt_part *part, uint32_t precision, const ptp_job *job) {
     pt_device *device = part->device;
     part->infer = (ptp_infer){part->model, part->block};
+    ptp_job own = {.progress = job->progress, .user = job->user, .part = part};
     ptp_compile compile = {.size = sizeof(compile),
                            .precision = precision,
                            .block = part->block->data,
                            .weights = part->weights,
                            .weight_count = part->block->weight_count,
-                           .job = job,
+                           .job = &own,
                            .infer = &part->infer};
     ptp_executable *executable = NULL;
-    PT_TRY(pt_device_call(device, device->device.compile(device->handle, &compile, &executable)));
+    pthread_mutex_init(&own.lock, NULL);
+    partita_status status = pt_device_call(device, device->device.compile(device->handle, &compile, &executable));
+    pthread_mutex_destroy(&own.lock);
+    pt_free(own.onnx);
+    PT_TRY(status);
     if (!executable) return pt_fail(PARTITA_INTERNAL, "%s: compile gave no executable", device->name);
     part->executable = executable;
     return PARTITA_OK;
@@ -120,6 +119,8 @@ partita_status pt_part_create(const pt_plan *plan, uint32_t cluster, ptp_job *jo
     part->device = plan->devices[c->device];
     part->cluster = cluster;
     part->model = plan->model;
+    part->nodes = c->nodes;
+    part->node_count = c->node_count;
     part->input_values = c->inputs;
     part->input_count = c->input_count;
     part->output_values = c->outputs;

@@ -37,12 +37,18 @@ struct ptp_infer {
 struct ptp_job {
     int32_t (*progress)(void *user, float done, const char *what);
     void *user;
+    const struct pt_part *part; /* that is compiled; NULL: none yet, and what follows is not there */
+    pthread_mutex_t lock;       /* guards what follows */
+    void *onnx;                 /* once the plugin asked for it */
+    uint64_t onnx_size;
 };
 
 typedef struct pt_part {
     pt_device *device;
     uint32_t cluster;
     const pt_model *model;
+    const pt_id *nodes; /* of the cluster's graph, in order */
+    uint32_t node_count;
     pt_block *block;
     const pt_id *input_values, *output_values; /* by port */
     uint32_t input_count, output_count;
@@ -82,6 +88,8 @@ void pt_part_release_instance(pt_part *part, pt_instance *instance);
 /* The service ptp_host.infer. */
 partita_status pt_part_infer(ptp_infer *infer, uint32_t node, const ptp_tensor *inputs, uint32_t count,
                              ptp_shape *out_shapes, int64_t *dims, uint32_t output_count);
+/* job.c: services of a compilation. */
 partita_status pt_job_progress(ptp_job *job, float done, const char *what);
+partita_status pt_job_onnx(ptp_job *job, const void **out_bytes, uint64_t *out_size);
 
 #endif

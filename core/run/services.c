@@ -149,10 +149,8 @@ static partita_status job_progress(void *self, ptp_job *job, float done, const c
 
 static partita_status job_onnx(void *self, ptp_job *job, const void **out_bytes, uint64_t *out_size) {
     PT_UNUSED(self);
-    PT_UNUSED(job);
-    PT_UNUSED(out_bytes);
-    PT_UNUSED(out_size);
-    return pt_fail(PARTITA_NOT_IN_VERSION, "parts as ONNX models are not in this version");
+    if (!job) return pt_fail(PARTITA_INVALID_ARGUMENT, "no compilation is named");
+    return pt_job_onnx(job, out_bytes, out_size);
 }
 
 static void trace(void *self, ptp_run *run, const char *name, uint64_t begin_ns, uint64_t end_ns, uint32_t lane) {
