@@ -22,7 +22,7 @@ if(CCACHE_PROGRAM)
 endif()
 
 add_compile_definitions(_GNU_SOURCE)
-add_compile_options(-Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -fno-math-errno -ffp-contract=off)
+add_compile_options(-Wall -Wextra -Wshadow $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes> -Wvla -fno-math-errno -ffp-contract=off)
 if(PARTITA_WERROR)
     add_compile_options(-Werror)
 endif()

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Operators on text: StringConcat, StringSplit, StringNormalizer. Text is UTF-8; case is changed by code point, a
- * sequence that is no UTF-8 is kept as it is.
+ * sequence that is no UTF-8 is kept as it is. Letters beyond ASCII change by utf8proc.
  */
-#include "cpu/kernels/support.h"
-
-#include <locale.h>
-#include <wctype.h>
+#include "cpu/kernels/libraries.h"
 
 /* Strings as they are made, behind each other. */
 typedef struct texts {
@@ -15,6 +12,8 @@ typedef struct texts {
     char *bytes;
     uint64_t count, size, count_room, size_room;
     bool failed;
+    const cpu_text_library *letters; /* opened by the first letter that needs it */
+    partita_status status;           /* of that */
 } texts;
 
 static void *grow(texts *t, void *old, uint64_t used, uint64_t bytes) {
@@ -183,7 +182,6 @@ typedef struct normal_state {
     ptp_ref stop; /* ptp_ref to char */
     bool case_sensitive;
     char action; /* 'L', 'U', 'N' */
-    locale_t locale;
 } normal_state;
 
 static partita_status normal_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
@@ -197,16 +195,7 @@ static partita_status normal_prepare(const cpu_node *node, const ptp_host *host,
         state->stop = row.data;
     state->case_sensitive = cpu_attr_int(node, "is_case_sensitive", 0) != 0;
     state->action = action.size > 0 ? action.data[0] : 'N';
-    /* Which letters have two cases is Unicode's matter, not the language's. */
-    state->locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-    if (state->locale == (locale_t)0) state->locale = newlocale(LC_CTYPE_MASK, "C", (locale_t)0);
-    return state->locale != (locale_t)0 ? PARTITA_OK : cpu_fail(host, PARTITA_OUT_OF_MEMORY, "no memory for a locale");
-}
-
-static void normal_release(const ptp_host *host, void *state) {
-    normal_state *normal = state;
-    if (normal != NULL && normal->locale != (locale_t)0) freelocale(normal->locale);
-    cpu_free(host, normal);
+    return PARTITA_OK;
 }
 
 /* One code point; its length, 0 when the bytes are no UTF-8. */
@@ -233,16 +222,29 @@ static uint32_t utf8_give(uint32_t point, char *out) {
     return length;
 }
 
-static void put_cased(texts *t, partita_str text, char action, locale_t locale) {
+/* The code point in the other case. Which letters have two is Unicode's matter, not a language's. */
+static uint32_t cased(texts *t, uint32_t point, char action) {
+    const void *table = NULL;
+    if (point < 0x80) {
+        char first = action == 'L' ? 'A' : 'a';
+        return (uint32_t)(point - (unsigned char)first) < 26 ? point ^ 0x20u : point;
+    }
+    if (t->letters == NULL && t->status == PARTITA_OK) {
+        t->status = cpu_library_open(t->host, CPU_LIBRARY_TEXT, &table);
+        t->letters = table;
+    }
+    if (t->letters == NULL) return point;
+    return (uint32_t)(action == 'L' ? t->letters->lower : t->letters->upper)((int32_t)point);
+}
+
+static void put_cased(texts *t, partita_str text, char action) {
     for (uint64_t i = 0; i < text.size;) {
         uint32_t point = 0, length = utf8_take((const unsigned char *)text.data + i, text.size - i, &point);
         char changed[4];
-        if (length == 0 || action == 'N') {
+        if (length == 0 || action == 'N')
             texts_put(t, text.data + i, length > 0 ? length : 1);
-        } else {
-            wint_t other = action == 'L' ? towlower_l((wint_t)point, locale) : towupper_l((wint_t)point, locale);
-            texts_put(t, changed, utf8_give((uint32_t)other, changed));
-        }
+        else
+            texts_put(t, changed, utf8_give(cased(t, point, action), changed));
         i += length > 0 ? length : 1;
     }
     texts_end(t);
@@ -252,7 +254,7 @@ static void put_cased(texts *t, partita_str text, char action, locale_t locale) 
 static void stop_words(const normal_state *state, texts *out) {
     const ptp_ref *words = ptp_ref_data(state->block, state->stop);
     for (uint32_t i = 0; i < state->stop.count; i++)
-        put_cased(out, ptp_ref_str(state->block, words[i]), state->case_sensitive ? 'N' : 'L', state->locale);
+        put_cased(out, ptp_ref_str(state->block, words[i]), state->case_sensitive ? 'N' : 'L');
 }
 
 static bool is_stopped(const texts *stop, const texts *folded, uint64_t index) {
@@ -277,13 +279,14 @@ static partita_status normal_run(const cpu_call *call, uint64_t begin, uint64_t 
     if (status != PARTITA_OK) return status;
     stop_words(state, &stop);
     for (uint64_t i = 0; i < in->count; i++)
-        put_cased(&folded, string_at(&strings, i), state->case_sensitive ? 'N' : 'L', state->locale);
-    if (stop.failed || folded.failed) {
-        status = PARTITA_OUT_OF_MEMORY;
-        goto out;
-    }
+        put_cased(&folded, string_at(&strings, i), state->case_sensitive ? 'N' : 'L');
+    status = stop.status != PARTITA_OK ? stop.status : folded.status;
+    if (status == PARTITA_OK && (stop.failed || folded.failed)) status = PARTITA_OUT_OF_MEMORY;
+    if (status != PARTITA_OK) goto out;
     for (uint64_t i = 0; i < in->count; i++)
-        if (!is_stopped(&stop, &folded, i)) put_cased(&made, string_at(&strings, i), state->action, state->locale);
+        if (!is_stopped(&stop, &folded, i)) put_cased(&made, string_at(&strings, i), state->action);
+    status = made.status;
+    if (status != PARTITA_OK) goto out;
     if (made.count == 0) texts_end(&made); /* all dropped: one empty string */
     int64_t dims[2] = {1, (int64_t)made.count};
     status = texts_give(call, &made, in->rank, in->rank == 1 ? dims + 1 : dims);
@@ -321,7 +324,7 @@ const cpu_kernel cpu_kernels_strings[] = {
      .types = CPU_TYPE(STRING),
      .reference = true,
      .prepare = normal_prepare,
-     .release = normal_release,
+     .release = cpu_free,
      .run = normal_run,
      .emit = true},
 };
