@@ -46,8 +46,23 @@ static partita_status start(loop *l, int64_t *out_trips, bool *out_goes) {
     return PARTITA_OK;
 }
 
+/* A body may take an optional and give what such a one holds: the next turn gets it as an optional again. */
+static partita_status wrap_optionals(loop *l) {
+    const pt_model *model = l->control->frame->program->build->model;
+    const pt_graph *graph = &model->graphs.data[l->body];
+    for (uint32_t i = 0; i < l->carried; i++) {
+        partita_value *wrapped, **value = &l->in[2 + i];
+        bool wants = model->values.data[graph->inputs.data[2 + i]].type.kind == PARTITA_KIND_OPTIONAL;
+        if (!wants || (*value)->kind == PARTITA_KIND_OPTIONAL) continue;
+        PT_TRY(pt_value_create_container(PARTITA_KIND_OPTIONAL, (*value)->dtype, value, 1, &wrapped));
+        pt_value_replace(value, wrapped);
+    }
+    return PARTITA_OK;
+}
+
 static partita_status iterate(loop *l, int64_t iteration, bool *goes) {
     partita_value *number, *condition;
+    PT_TRY(wrap_optionals(l));
     PT_TRY(pt_value_from_int(iteration, &number));
     pt_value_replace(&l->in[0], number);
     PT_TRY(pt_value_from_bool(true, &condition));
