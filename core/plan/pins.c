@@ -17,6 +17,7 @@ struct pt_pins {
     const pt_plan *plan;
     pt_arena arena;
     uint32_t *devices; /* by row */
+    bool *repeated;    /* by row: a later one has the same plain text */
     PT_ARRAY(expression_pin) expressions;
     pt_map names, ops; /* of patterns that are plain text: the last row */
     pt_map saved;      /* names of a saved plan: device, offset by one so that the host has a number */
@@ -60,8 +61,10 @@ static partita_status compile(pt_pins *pins, const pt_plan_pin *pin, uint32_t ro
     size_t size;
     if (!text || !whole.data) return PT_OUT_OF_MEMORY();
     if (unescape(pattern, text, &size)) {
-        bool put = pt_map_put(e.of_op ? &pins->ops : &pins->names, (partita_str){text, size}, row);
-        return put ? PARTITA_OK : PT_OUT_OF_MEMORY();
+        pt_map *map = e.of_op ? &pins->ops : &pins->names;
+        uint32_t before = pt_map_get(map, (partita_str){text, size});
+        if (before != PT_NONE) pins->repeated[before] = true;
+        return pt_map_put(map, (partita_str){text, size}, row) ? PARTITA_OK : PT_OUT_OF_MEMORY();
     }
     int code = regcomp(&e.expression, whole.data, REG_EXTENDED | REG_NOSUB);
     if (code != 0) {
@@ -90,7 +93,8 @@ partita_status pt_pins_create(const pt_plan *plan, const pt_plan_request *reques
     if (!pins) return PT_OUT_OF_MEMORY();
     pins->plan = plan;
     pins->devices = pt_arena_array(&pins->arena, request->pin_count + 1, sizeof(uint32_t));
-    if (!pins->devices) {
+    pins->repeated = pt_arena_array(&pins->arena, request->pin_count + 1, sizeof(bool));
+    if (!pins->devices || !pins->repeated) {
         status = PT_OUT_OF_MEMORY();
         goto out;
     }
@@ -138,4 +142,109 @@ bool pt_pins_find(const pt_pins *pins, pt_id node, uint32_t *out_device) {
         return true;
     }
     return false;
+}
+
+/* ---- what matches nothing -------------------------------------------------------------------- */
+
+/* Of rules, one by one; a pin file of another model has hundreds. */
+#define MOST_WARNINGS 8u
+
+/* What a rule has to do with source nodes. */
+typedef struct pin_hits {
+    bool matches;     /* one that a live node carries */
+    uint32_t removed; /* one that a pass removed; PT_NONE */
+} pin_hits;
+
+static void hit(pin_hits *hits, const pt_model *model, uint32_t source) {
+    if (model->sources.data[source].removed_by)
+        hits->removed = hits->removed == PT_NONE ? source : hits->removed;
+    else
+        hits->matches = true;
+}
+
+static void find_hits(const pt_pins *pins, pin_hits *hits) {
+    const pt_model *model = pins->plan->model;
+    for (uint32_t i = 0; i < model->sources.size; i++) {
+        const pt_source *source = &model->sources.data[i];
+        uint32_t name = pt_map_get(&pins->names, source->name), op = pt_map_get(&pins->ops, source->op);
+        if (name != PT_NONE) hit(&hits[name], model, i);
+        if (op != PT_NONE) hit(&hits[op], model, i);
+    }
+    for (size_t k = 0; k < pins->expressions.size; k++) {
+        const expression_pin *e = &pins->expressions.data[k];
+        for (uint32_t i = 0; i < model->sources.size && !hits[e->row].matches; i++) {
+            const char *text = e->of_op ? model->sources.data[i].op.data : model->sources.data[i].name.data;
+            if (regexec(&e->expression, text ? text : "", 0, NULL, 0) == 0) hit(&hits[e->row], model, i);
+        }
+    }
+}
+
+static void warn_of_pin(const pt_model *model, const pt_plan_pin *pin, const pin_hits *hits) {
+    if (hits->removed == PT_NONE) {
+        pt_log(PARTITA_LOG_WARNING,
+               "pin-unmatched: pin '%s=%s' matches none of the model's %zu nodes and places nothing (--pin)",
+               pin->pattern, pin->device, model->sources.size);
+        return;
+    }
+    const pt_source *source = &model->sources.data[hits->removed];
+    pt_log(
+        PARTITA_LOG_WARNING,
+        "pin-unmatched: pin '%s=%s' matches only nodes that passes removed ('%.*s' by %s) and places nothing (--pin)",
+        pin->pattern, pin->device, PT_STR_ARG(source->name), source->removed_by);
+}
+
+typedef struct unknown_nodes {
+    const pt_map *names; /* of the model's sources */
+    pt_arena *arena;
+    uint32_t count;
+    const char *first;
+} unknown_nodes;
+
+static partita_status note_unknown(void *user, const char *node, const char *device) {
+    unknown_nodes *unknown = user;
+    PT_UNUSED(device);
+    if (pt_map_get(unknown->names, pt_str(node)) != PT_NONE || unknown->count++) return PARTITA_OK;
+    unknown->first = pt_arena_str(unknown->arena, pt_str(node)).data;
+    return unknown->first ? PARTITA_OK : PT_OUT_OF_MEMORY();
+}
+
+static partita_status check_saved(const pt_model *model, const char *json) {
+    pt_map names = {0};
+    pt_arena arena = {0};
+    partita_status status = PARTITA_OK;
+    unknown_nodes unknown = {&names, &arena, 0, NULL};
+    for (uint32_t i = 0; i < model->sources.size && status == PARTITA_OK; i++)
+        if (!pt_map_put(&names, model->sources.data[i].name, i)) status = PT_OUT_OF_MEMORY();
+    if (status == PARTITA_OK) status = pt_plan_json_placement(json, note_unknown, &unknown);
+    if (status == PARTITA_OK && unknown.count)
+        pt_log(PARTITA_LOG_WARNING,
+               "plan-node-unknown: %u nodes of the saved plan, first '%s', are not in the model and place nothing "
+               "(--plan)",
+               unknown.count, unknown.first);
+    pt_map_deinit(&names);
+    pt_arena_deinit(&arena);
+    return status;
+}
+
+partita_status pt_pins_check(const pt_plan *plan, const pt_plan_request *request) {
+    pt_pins *pins = NULL;
+    partita_status status = PARTITA_OK;
+    uint32_t unmatched = 0;
+    if (!request->pin_count && !request->plan_json) return PARTITA_OK;
+    pin_hits *hits = pt_calloc(request->pin_count + 1, sizeof(*hits));
+    if (!hits) return PT_OUT_OF_MEMORY();
+    PT_CHECK(pt_pins_create(plan, request, &pins));
+    for (uint32_t i = 0; i < request->pin_count; i++) hits[i].removed = PT_NONE;
+    find_hits(pins, hits);
+    for (uint32_t i = 0; i < request->pin_count; i++)
+        if (!hits[i].matches && !pins->repeated[i] && unmatched++ < MOST_WARNINGS)
+            warn_of_pin(plan->model, &request->pins[i], &hits[i]);
+    if (unmatched > MOST_WARNINGS)
+        pt_log(PARTITA_LOG_WARNING, "pin-unmatched: %u more pins match nothing and place nothing (--pin)",
+               unmatched - MOST_WARNINGS);
+    if (request->plan_json) status = check_saved(plan->model, request->plan_json);
+out:
+    pt_pins_destroy(pins);
+    pt_free(hits);
+    return status;
 }

@@ -17,6 +17,10 @@ void pt_pins_destroy(pt_pins *pins);
 /* True with the index of the plan's device, or PT_PLAN_HOST, when the node is pinned. */
 bool pt_pins_find(const pt_pins *pins, pt_id node, uint32_t *out_device);
 
+/* Tells of each rule, and of a saved plan's nodes, that match nothing in the model, by a warning. DEVICE_ABSENT and the
+ * like as pt_pins_create. */
+partita_status pt_pins_check(const pt_plan *plan, const pt_plan_request *request);
+
 /* Index of a device of the plan by name; "opencl" is "opencl:0"; "(host)" is PT_PLAN_HOST. */
 partita_status pt_plan_find_device(const pt_plan *plan, const char *name, uint32_t *out_device);
 

@@ -5,6 +5,7 @@
  */
 #include "plan/plan.h"
 #include "plan/build.h"
+#include "plan/pins.h"
 
 static partita_status take_request(pt_plan *plan, const pt_plan_request *request) {
     size_t symbols = request->model->symbols.rows.size;
@@ -77,6 +78,7 @@ static partita_status make(const pt_plan_request *request, uint32_t *rounds, pt_
     pt_plan *plan = pt_calloc(1, sizeof(*plan));
     if (!plan) return PT_OUT_OF_MEMORY();
     PT_CHECK(take_request(plan, request));
+    if (!request->previous) PT_CHECK(pt_pins_check(plan, request));
     PT_CHECK(pt_plan_make_units(plan));
     PT_CHECK(pt_plan_ask(plan, request));
     PT_CHECK(take_demotions(plan, request));

@@ -199,6 +199,57 @@ static void wrong_pins_are_errors(void **state) {
     }
 }
 
+static void keep_message(void *user, int32_t level, const char *message) {
+    pt_text *text = user;
+    if (level == PARTITA_LOG_WARNING) pt_text_printf(text, "%s\n", message);
+}
+
+static void pins_that_match_nothing_are_told(void **state) {
+    PT_UNUSED(state);
+    static const struct {
+        pt_plan_pin pins[3];
+        const char *json;
+        const char *says[2]; /* "": nothing at all */
+    } cases[] = {
+        {{{"v1", "a"}, {"v.*", "a"}, {"op:.*", "a"}}, NULL, {"", ""}},
+        {{{"v1", "a"}, {"v9", "b"}}, NULL, {"pin-unmatched: pin 'v9=b'", "none of the model's 3 nodes"}},
+        {{{"w.*", "a"}, {"op:Conv", "a"}}, NULL, {"pin-unmatched: pin 'w.*=a'", "pin-unmatched: pin 'op:Conv=a'"}},
+        {{{"v1", "b"}, {"v1", "a"}}, NULL, {"", ""}}, /* the first one is overruled, and matches */
+        {{{"gone", "a"}}, NULL, {"pin 'gone=a' matches only nodes that passes removed", "'gone' by dead"}},
+        {{{NULL, NULL}},
+         "{\"schema\": 1, \"nodes\": [{\"name\": \"v0\", \"device\": \"b\"}, {\"name\": \"u\", \"device\": \"a\"}]}",
+         {"plan-node-unknown: 1 nodes of the saved plan, first 'u'", "--plan"}},
+    };
+    for (size_t i = 0; i < PT_COUNT_OF(cases); i++) {
+        builder b;
+        fake_machine m;
+        pt_plan *plan;
+        pt_text told = {0};
+        uint32_t source;
+        fake_random_model(&b, 3, 1, 1);
+        fake_start(&m, "a b");
+        pt_plan_request request = fake_request(&m, b.model);
+        request.pins = cases[i].pins;
+        while (request.pin_count < 3 && cases[i].pins[request.pin_count].pattern) request.pin_count++;
+        request.plan_json = cases[i].json;
+        if (strcmp(cases[i].pins[0].pattern ? cases[i].pins[0].pattern : "", "gone") == 0) {
+            OK(pt_model_add_source(b.model, PT_STR("gone"), PT_STR("Relu"), PT_STR(""), &source));
+            b.model->sources.data[source].removed_by = "dead";
+        }
+        pt_log_set(keep_message, &told);
+        OK(pt_plan_create(&request, &plan));
+        pt_log_set(NULL, NULL);
+        const char *text = told.data ? told.data : "";
+        if (!cases[i].says[0][0]) assert_string_equal(text, "");
+        for (int k = 0; k < 2; k++)
+            if (!strstr(text, cases[i].says[k])) fail_msg("\"%s\": no %s", text, cases[i].says[k]);
+        pt_text_deinit(&told);
+        pt_plan_destroy(plan);
+        fake_end(&m);
+        build_end(&b);
+    }
+}
+
 static void nobody_takes_it(void **state) {
     PT_UNUSED(state);
     builder b;
@@ -404,6 +455,7 @@ int main(void) {
         cmocka_unit_test(times_that_are_none_are_replaced),
         cmocka_unit_test(pins_hold),
         cmocka_unit_test(wrong_pins_are_errors),
+        cmocka_unit_test(pins_that_match_nothing_are_told),
         cmocka_unit_test(nobody_takes_it),
         cmocka_unit_test(the_last_resort_takes_what_nobody_takes),
         cmocka_unit_test(random_places_repeat_and_nobody_is_idle),

@@ -377,7 +377,8 @@ int main(void) {
         cmocka_unit_test(bodies_are_placed_and_priced),    cmocka_unit_test(loops_cost_their_trips),
         cmocka_unit_test(whole_control_flow_is_one_part),  cmocka_unit_test(the_cause_lies_in_the_body),
         cmocka_unit_test(deep_bodies_at_random),           cmocka_unit_test(every_quotient_is_acyclic),
-        cmocka_unit_test(long_chains_are_planned_quickly), cmocka_unit_test(many_pins_are_found_quickly),
+        cmocka_unit_test(long_chains_are_planned_quickly), cmocka_unit_test(chains_of_groups_are_planned_quickly),
+        cmocka_unit_test(many_pins_are_found_quickly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
