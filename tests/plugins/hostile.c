@@ -283,38 +283,91 @@ static const ptp_memory_vtable memory_table = {.size = sizeof(ptp_memory_vtable)
 #define MEMORY_TABLE NULL
 #endif
 
-static const ptp_extension extension = {sizeof(ptp_extension),
-#ifdef HOSTILE_EXTENSION_REQUIRED
-                                        PTP_EXTENSION_REQUIRED |
+#define REQUIRED_EXTENSION (PTP_EXTENSION_REQUIRED | 0x78u)
+#if defined(HOSTILE_EXTENSION_REQUIRED)
+static const ptp_extension extension = {sizeof(ptp_extension), PTP_EXTENSION_REQUIRED | 0x77u, NULL};
+#elif defined(HOSTILE_EXTENSION_BEHIND)
+static const ptp_extension behind = {sizeof(ptp_extension), REQUIRED_EXTENSION, NULL};
+static const ptp_extension between = {sizeof(ptp_extension) + 64, 0x12345u, &behind};
+static const ptp_extension extension = {sizeof(ptp_extension), 0x77u, &between};
+#elif defined(HOSTILE_EXTENSION_ENDLESS)
+static const ptp_extension extension = {sizeof(ptp_extension), 0x77u, &extension};
+#else
+static const ptp_extension extension = {sizeof(ptp_extension), 0x77u, NULL};
 #endif
-                                            0x77u,
-                                        NULL};
 
-static const ptp_plugin_info tables = {
-    .size = sizeof(ptp_plugin_info),
+/* Of an earlier header, that ended behind the tables; of a later one, with more behind. */
+typedef struct later_plugin_info {
+    ptp_plugin_info known;
+    void *later[8];
+} later_plugin_info;
+
+static const later_plugin_info tables = {{
+#if defined(HOSTILE_SMALL)
+                                             .size = offsetof(ptp_plugin_info, operator_set),
+#elif defined(HOSTILE_LARGE)
+                                             .size = sizeof(later_plugin_info),
+#else
+                                             .size = sizeof(ptp_plugin_info),
+#endif
 #ifdef HOSTILE_ABI_WRONG
-    .abi = 7,
+                                             .abi = 7,
 #else
-    .abi = PTP_ABI_VERSION,
+                                             .abi = PTP_ABI_VERSION,
 #endif
-    .name = HOSTILE_NAME,
-    .version = "1.0",
+                                             .name = HOSTILE_NAME,
+                                             .version = "1.0",
 #ifdef HOSTILE_SANITIZED
-    .sanitizer = "memory",
+                                             .sanitizer = "memory",
 #else
-    .sanitizer = PTP_SANITIZER,
+                                             .sanitizer = PTP_SANITIZER,
 #endif
-    .plugin = &plugin_table.known,
+                                             .plugin = &plugin_table.known,
 #ifndef HOSTILE_NO_DEVICE_TABLE
-    .device = &device_table.known,
+                                             .device = &device_table.known,
 #endif
 #ifndef HOSTILE_NO_EXECUTABLE
-    .executable = &executable_table,
+                                             .executable = &executable_table,
 #endif
-    .memory = MEMORY_TABLE,
-    .next = &extension,
-};
+                                             .memory = MEMORY_TABLE,
+#if defined(HOSTILE_SMALL)
+                                             .operator_set = (void *)1, /* beyond its size: not there */
+#else
+                                             .next = &extension,
+#endif
+                                         },
+                                         {(void *)1, (void *)1}};
 
+/* Headers of other versions: what PTP_DEFINE_PLUGIN makes of them. */
+#if defined(HOSTILE_RANGE_0)
+#define RANGE
+#undef PTP_ABI_OLDEST
+#undef PTP_ABI_VERSION
+#undef PTP_ABI_ROWS
+#define PTP_ABI_OLDEST       0
+#define PTP_ABI_VERSION      0
+#define PTP_ABI_ROWS(X, ...) X(0, __VA_ARGS__)
+#elif defined(HOSTILE_RANGE_1_1)
+#define RANGE
+#elif defined(HOSTILE_RANGE_1_3)
+#define RANGE
+#undef PTP_ABI_VERSION
+#undef PTP_ABI_ROWS
+#define PTP_ABI_VERSION      3
+#define PTP_ABI_ROWS(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__)
+#elif defined(HOSTILE_RANGE_2_3)
+#define RANGE
+#undef PTP_ABI_OLDEST
+#undef PTP_ABI_VERSION
+#undef PTP_ABI_ROWS
+#define PTP_ABI_OLDEST       2
+#define PTP_ABI_VERSION      3
+#define PTP_ABI_ROWS(X, ...) X(2, __VA_ARGS__) X(3, __VA_ARGS__)
+#endif
+
+#ifdef RANGE
+PTP_DEFINE_PLUGIN(HOSTILE_NAME, "1.0", &plugin_table.known, &device_table.known, &executable_table, NULL, &extension)
+#else
 #ifdef HOSTILE_NO_SYMBOL
 PTP_EXPORT const ptp_plugin_info *another_name(const ptp_query *query);
 PTP_EXPORT const ptp_plugin_info *another_name(const ptp_query *query) {
@@ -323,13 +376,14 @@ PTP_EXPORT const ptp_plugin_info *partita_plugin_query(const ptp_query *query);
 PTP_EXPORT const ptp_plugin_info *partita_plugin_query(const ptp_query *query) {
 #endif
 #if defined(HOSTILE_NEWER)
-    query->refuse(query->self, "plugin speaks ABI 2 to 3 only");
+    query->refuse(query->self, "come back in a year");
     return NULL;
 #elif defined(HOSTILE_SILENT)
     (void)query;
     return NULL;
 #else
 (void)query;
-return &tables;
+return &tables.known;
 #endif
 }
+#endif

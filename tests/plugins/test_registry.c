@@ -55,12 +55,14 @@ static const struct {
     {"no_device_table", PARTITA_DEVICE_FAILED, "required table device is missing"},
     {"no_executable", PARTITA_DEVICE_FAILED, "required table executable is missing"},
     {"map_only", PARTITA_DEVICE_FAILED, "memory.map and memory.unmap come together"},
-    {"newer", PARTITA_DEVICE_FAILED, "refuses this host (ABI 1 to 1): plugin speaks ABI 2 to 3 only"},
+    {"newer", PARTITA_DEVICE_FAILED, "refuses this host (ABI 1 to 1): come back in a year"},
     {"silent", PARTITA_DEVICE_FAILED, "no reason given"},
     {"abi_wrong", PARTITA_DEVICE_FAILED, "answers with ABI 7"},
     {"no_symbol", PARTITA_DEVICE_FAILED, "does not export partita_plugin_query"},
     {"sanitized", PARTITA_DEVICE_FAILED, "built with the memory sanitizer"},
-    {"extension_required", PARTITA_DEVICE_FAILED, "needs extension 0x77"},
+    {"extension_required", PARTITA_DEVICE_FAILED, "needs extension 0x77, which this version does not have"},
+    {"extension_behind", PARTITA_DEVICE_FAILED, "needs extension 0x78, which this version does not have"},
+    {"extension_endless", PARTITA_DEVICE_FAILED, "its chain of extensions does not end"},
     {"start_fails", PARTITA_DEVICE_FAILED, "plugin start_fails: the firmware does not answer"},
     {"start_null", PARTITA_DEVICE_FAILED, "gave no plugin"},
     {"many", PARTITA_DEVICE_FAILED, "offers 100000 devices"},
@@ -175,6 +177,8 @@ static void tables_of_other_sizes(void **state) {
         assert_int_equal(pt_plugin_option_row(device->plugin, 0, 0, &row), large);
         assert_int_equal(device->device.usage == NULL, strcmp(names[i], "small") == 0);
         assert_null(device->device.route);
+        assert_int_equal(device->plugin->info->size, sizeof(*device->plugin->info));
+        assert_null(device->plugin->info->operator_set); /* of the small one it lies beyond its end */
     }
     pt_registry_destroy(registry);
 }
@@ -190,11 +194,10 @@ static void options_are_checked(void **state) {
         {{"good.depth", ""}, "option depth is int"},
         {{"good.depth", "99999999999999999999"}, "option depth is int"},
     };
-    const ptp_option fine[] = {{"good:1.mode", "fast"},
-                               {"good.depth", "-3"},
-                               {"good.mode", "fast"},
-                               {"good.mode", "slow"},
-                               {"nobody.at", "all"}};
+    const ptp_option fine[] = {
+        {"good:1.mode", "fast"}, {"good.depth", "-3"}, {"good.mode", "fast"}, {"good.mode", "slow"}};
+    const ptp_option nobodys[] = {{"nobody.at", "all"}, {"good:7.mode", "fast"}};
+    pt_registry_options request = {.paths = hostile_paths, .path_count = 1, .options = nobodys, .option_count = 1};
     pt_registry *registry;
     pt_device *device;
     PT_UNUSED(state);
@@ -205,6 +208,13 @@ static void options_are_checked(void **state) {
         OK(pt_registry_device(registry, PT_STR("good:1"), &device));
         pt_registry_destroy(registry);
     }
+    /* A kind that no plugin may have is an error at once; a number, when a device of the kind is opened. */
+    assert_int_not_equal(pt_registry_create(&request, &registry), PARTITA_OK);
+    assert_message("option \"nobody.at\": there is no device \"nobody\"");
+    registry = open_registry(&nobodys[1], 1);
+    assert_int_not_equal(pt_registry_device(registry, PT_STR("good"), &device), PARTITA_OK);
+    assert_message("option \"good:7.mode\"");
+    pt_registry_destroy(registry);
     registry = open_registry(fine, PT_COUNT_OF(fine));
     OK(pt_registry_device(registry, PT_STR("good"), &device));
     assert_string_equal(device->info.description, "slow");
