@@ -19,7 +19,12 @@ static void caps_fill(const ptp_plugin *plugin, CUdevice ordinal, uint64_t total
                        .vector_width = 1};
     const CUdevice_attribute axes[3] = {CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y,
                                         CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z};
-    for (int d = 0; d < 3; d++) caps->max_groups[d] = (uint32_t)attribute(plugin, ordinal, axes[d]);
+    const CUdevice_attribute locals[3] = {CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X, CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y,
+                                          CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z};
+    for (int d = 0; d < 3; d++) {
+        caps->max_groups[d] = (uint32_t)attribute(plugin, ordinal, axes[d]);
+        caps->max_local[d] = (uint32_t)attribute(plugin, ordinal, locals[d]);
+    }
 }
 
 /* "0000:01:00.0" as the bus has it, in lower case as other plugins name it. */

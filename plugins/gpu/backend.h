@@ -40,7 +40,9 @@ typedef struct gpu_caps {
     uint64_t max_binding;   /* bytes that one binding may span; 0: no limit */
     uint64_t max_buffer;    /* largest allocation; 0: no limit */
     uint32_t max_group;     /* work-items of a group; at least 64 */
+    uint32_t max_local[3];  /* and per axis; 0: no limit of their own */
     uint32_t max_groups[3]; /* groups per axis; 65,535 where the API promises no more */
+    uint32_t max_bindings;  /* buffers that a kernel may bind; 0: no limit */
     uint32_t shared_bytes;  /* shared memory of a group */
     uint32_t subgroup;     /* work-items, 4 or 8, that SHUFFLE joins: a group of as many is one subgroup. 0: unknown, or
                               no gain, as where a load that is alike in all lanes is done once */

@@ -12,6 +12,7 @@ void gpu_call_init(gpu_call *call, const char *kernel) {
     call->binding_count = 0;
     call->param_count = 0;
     call->fused = call->overflow = false;
+    call->wide = 0;
     for (int d = 0; d < 3; d++) call->local[d] = call->groups[d] = 1;
 }
 
@@ -69,7 +70,7 @@ static void param_append(gpu_call *call, uint32_t word) {
 }
 
 void gpu_param(gpu_call *call, int64_t value) {
-    if (value > (int64_t)UINT32_MAX || value < -GPU_MAX_ELEMENTS) call->overflow = true;
+    if (value > (int64_t)UINT32_MAX || value < -GPU_MAX_ELEMENTS) call->wide = value;
     param_append(call, (uint32_t)value);
 }
 
@@ -82,6 +83,10 @@ void gpu_param_float(gpu_call *call, float value) {
 /* n / d = (mul_hi(n, m) + n) >> s with s = ceil(log2 d), m = floor(2^32 (2^s - d) / d) + 1, for n below 2^31. */
 void gpu_param_divisor(gpu_call *call, int64_t divisor) {
     if (divisor < 1) divisor = 1;
+    if (divisor > GPU_MAX_ELEMENTS) {
+        call->wide = divisor;
+        divisor = 1;
+    }
     uint32_t shift = 0;
     while (shift < 31 && (1ll << shift) < divisor) shift++;
     uint64_t multiplier = ((1ull << 32) * ((1ull << shift) - (uint64_t)divisor)) / (uint64_t)divisor + 1;
@@ -95,7 +100,7 @@ static void groups_spread(const gpu_device *device, gpu_call *call, uint64_t gro
     uint64_t limit = device->caps.max_groups[0] ? device->caps.max_groups[0] : 65535;
     uint64_t x = groups < limit ? groups : 32768;
     uint64_t y = x ? (groups + x - 1) / x : 0;
-    if (y > UINT32_MAX) call->overflow = true;
+    if (groups > UINT32_MAX) call->wide = groups > INT64_MAX ? INT64_MAX : (int64_t)groups;
     call->groups[0] = (uint32_t)x;
     call->groups[1] = (uint32_t)y;
     call->groups[2] = 1;
@@ -107,8 +112,11 @@ void gpu_grid_linear(const gpu_device *device, gpu_call *call, uint64_t n, uint3
     groups_spread(device, call, (n + local - 1) / local);
 }
 
-void gpu_grid_rows(const gpu_device *device, gpu_call *call, uint64_t rows, uint64_t length) {
-    bool cooperative = (device->caps.features & GPU_ON_CPU) == 0 && length >= 64;
+void gpu_grid_rows(gpu_plan *plan, gpu_call *call, uint64_t rows, uint64_t length) {
+    const gpu_device *device = plan->device;
+    /* a group's shared memory holds a word of 8 bytes per work-item */
+    bool able = (device->caps.features & GPU_ON_CPU) == 0 && device->caps.shared_bytes >= 128 * 8;
+    bool cooperative = able && gpu_decide(plan, GPU_DECIDE_ROWS, length >= 64);
     gpu_define(call, "COOPERATIVE", cooperative);
     if (!cooperative) {
         gpu_grid_linear(device, call, rows, device->caps.features & GPU_ON_CPU ? 8 : 64);
@@ -123,7 +131,7 @@ void gpu_grid(gpu_call *call, const uint32_t local[3], uint64_t x, uint64_t y, u
     const uint64_t items[3] = {x, y, z};
     for (int d = 0; d < 3; d++) {
         uint64_t groups = (items[d] + local[d] - 1) / local[d];
-        if (groups > UINT32_MAX) call->overflow = true;
+        if (groups > UINT32_MAX) call->wide = groups > INT64_MAX ? INT64_MAX : (int64_t)groups;
         call->local[d] = local[d];
         call->groups[d] = (uint32_t)groups;
     }

@@ -35,12 +35,13 @@ typedef struct layout {
     int64_t strides[GPU_MAX_BINDINGS][GPU_MAX_RANK];
 } layout;
 
-static void layout_compute(const gpu_chain *chain, layout *out) {
+/* plan NULL: only to know what fits. */
+static void layout_compute(gpu_plan *plan, const gpu_chain *chain, layout *out) {
     int64_t *lists[GPU_MAX_BINDINGS];
     out->strided = out->scalars = 0;
     memcpy(out->dims, chain->dims, sizeof(out->dims));
     for (uint32_t i = 0; i < chain->count; i++) {
-        if (gpu_read_mode(chain, i) != GPU_READ_STRIDED) continue;
+        if (chain->variables[i].mode != GPU_READ_STRIDED) continue;
         memcpy(out->strides[out->strided], chain->variables[i].strides, sizeof(out->strides[0]));
         lists[out->strided] = out->strides[out->strided];
         out->strided++;
@@ -49,12 +50,13 @@ static void layout_compute(const gpu_chain *chain, layout *out) {
     /* the result's own strides, so that merging axes keeps its order */
     gpu_strides(chain->dims, chain->rank, out->strides[out->strided]);
     lists[out->strided] = out->strides[out->strided];
-    out->rank = gpu_collapse(out->dims, lists, (int32_t)out->strided + 1, chain->rank);
+    out->rank = gpu_collapse(plan, out->dims, lists, (int32_t)out->strided + 1, chain->rank);
 }
 
-bool gpu_chain_fits(const gpu_chain *chain) {
+bool gpu_chain_fits(const gpu_device *device, const gpu_chain *chain) {
     layout at;
-    layout_compute(chain, &at);
+    if (device->caps.max_bindings && chain->count + 1 > device->caps.max_bindings) return false;
+    layout_compute(NULL, chain, &at);
     uint32_t rank = (uint32_t)at.rank, extents = (rank - 1) * (rank <= 4 ? 3u : 1u);
     return 1 + at.scalars + (at.strided ? at.strided * rank + extents : 0) <= GPU_MAX_PARAMS;
 }
@@ -99,7 +101,7 @@ static void text_write(writer *out, const gpu_chain *chain, const layout *at) {
     if (at->strided > 0) indices_write(out, at, 1 + at->scalars);
     for (uint32_t i = 0; i < chain->count; i++) {
         const char *type = chain->variables[i].computed;
-        int mode = gpu_read_mode(chain, i);
+        uint32_t mode = chain->variables[i].mode;
         if (mode == GPU_READ_STRIDED)
             put(out, "%s v%u = CAST(%s, LOAD(b%u, at%u));\n", type, i, type, i, strided++);
         else
@@ -115,7 +117,7 @@ partita_status gpu_chain_emit(gpu_plan *plan, const gpu_chain *chain) {
     layout at;
     char body[8192];
     writer out = {body, 0, sizeof(body), false};
-    layout_compute(chain, &at);
+    layout_compute(plan, chain, &at);
     gpu_call_init(&call, "pointwise");
     if (chain->type != PARTITA_UNDEFINED) gpu_define_type(&call, chain->type);
     if (at.strided > 0) gpu_define(&call, "RANK", at.rank);

@@ -36,15 +36,8 @@ typedef struct gpu_chain {
     gpu_ref result;
 } gpu_chain;
 
-/* How a variable is read. */
-enum { GPU_READ_WHOLE, GPU_READ_ONE, GPU_READ_STRIDED };
-static inline int gpu_read_mode(const gpu_chain *chain, uint32_t variable) {
-    int64_t n = chain->variables[variable].elements;
-    return n == chain->elements ? GPU_READ_WHOLE : n == 1 ? GPU_READ_ONE : GPU_READ_STRIDED;
-}
-
-/* chain.c: whether the params of the chain fit a launch; the launch itself. */
-bool gpu_chain_fits(const gpu_chain *chain);
+/* chain.c: whether params and buffers of the chain fit a launch; the launch itself. */
+bool gpu_chain_fits(const gpu_device *device, const gpu_chain *chain);
 partita_status gpu_chain_emit(gpu_plan *plan, const gpu_chain *chain);
 
 #endif

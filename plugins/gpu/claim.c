@@ -35,7 +35,6 @@ bool gpu_need_same_dtype(gpu_check *check) {
 }
 
 static bool check_operand(gpu_check *check, const gpu_operand *operand, const char *what, uint32_t i, bool on_device) {
-    const gpu_caps *caps = &check->device->caps;
     if (operand->kind != PARTITA_KIND_TENSOR) {
         return gpu_refuse(check, PARTITA_REASON_KIND, "%s %u is no dense tensor", what, i);
     }
@@ -53,22 +52,13 @@ static bool check_operand(gpu_check *check, const gpu_operand *operand, const ch
     }
     if (!on_device) return true;
     uint32_t narrow = type->bytes == 1 ? GPU_HAS_INT8 : type->bytes == 2 ? GPU_HAS_INT16 : 0;
-    if ((caps->features & narrow) != narrow) {
+    if ((check->device->caps.features & narrow) != narrow) {
         return gpu_refuse(check, PARTITA_REASON_DTYPE, "%s %u is %s: the device has no buffers of %d-bit elements",
                           what, i, gpu_dtype_name(operand->dtype), type->bytes * 8);
     }
-    int64_t n = gpu_elements(operand);
-    if (n > GPU_MAX_ELEMENTS) {
-        return gpu_refuse(check, PARTITA_REASON_LIMIT, "%s %u has %lld elements, at most %lld", what, i, (long long)n,
-                          (long long)GPU_MAX_ELEMENTS);
-    }
-    uint64_t limit = caps->max_binding ? caps->max_binding : caps->max_buffer;
-    if (caps->max_buffer && caps->max_buffer < limit) limit = caps->max_buffer;
-    if (limit && gpu_bytes(operand) > limit) {
-        return gpu_refuse(check, PARTITA_REASON_MEMORY, "%s %u has %llu bytes, one buffer at most %llu", what, i,
-                          (unsigned long long)gpu_bytes(operand), (unsigned long long)limit);
-    }
-    return true;
+    char name[32];
+    int size = snprintf(name, sizeof(name), "%s %u", what, i);
+    return gpu_check_size(check, operand, name, size);
 }
 
 static bool name_in_list(partita_str name, const char *list) {
@@ -213,6 +203,12 @@ static partita_status answer_unit(gpu_device *device, const ptp_ask *ask, uint32
         }
         status = gpu_node_read(node, device->host, block, nodes[i], GPU_DIMS_NOMINAL, NULL, NULL);
         if (status != PARTITA_OK) return status;
+        uint64_t scratch = 0;
+        if (!gpu_check_plan(&check, op, node, &scratch)) {
+            answer_no(answer, check.reason, check.text);
+            return PARTITA_OK;
+        }
+        if (scratch > answer->scratch_bytes) answer->scratch_bytes = scratch;
         double us = gpu_cost(device, op, node);
         answer->us = us < 0 || answer->us < 0 ? -1 : answer->us + us;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Compile: each node gets its row of the table; each value a home; weights go to the device; then the part is planned
- * once at nominal shapes, so that its programs exist before the first run.
+ * once for all shapes and once at nominal ones, so that its programs exist before the first run.
  */
 #include "gpu/executable.h"
 
@@ -12,6 +12,7 @@ static void executable_destroy(ptp_executable *executable) {
     const ptp_host *host = executable->device->host;
     gpu_weights_release(executable);
     gpu_node_deinit(&executable->node, host);
+    gpu_array_free(&executable->decisions, host);
     for (uint32_t row = 0; executable->constant_data && row < executable->value_count; row++) {
         if (executable->constant_data[row]) host->free(host->self, (void *)executable->constant_data[row]);
     }
@@ -116,8 +117,36 @@ static void homes_choose(ptp_executable *executable) {
     }
 }
 
-/* Plans once at nominal shapes, when they are known, for the programs. */
-static partita_status programs_build(ptp_executable *executable) {
+/* Plans once with open dims as symbols, for forms and programs. */
+static partita_status forms_build(ptp_executable *executable) {
+    const ptp_host *host = executable->device->host;
+    struct gpu_instance *instance = NULL;
+    uint64_t count = 0;
+    bool open = false;
+    for (uint32_t row = 0; row < executable->value_count; row++) {
+        int32_t rank = ptp_value_at(executable->block, row).rank;
+        count += rank > 0 ? (uint64_t)rank : 0;
+    }
+    ptp_shape *shapes = gpu_alloc(host, executable->value_count, sizeof(*shapes));
+    int64_t *dims = gpu_alloc(host, count, sizeof(*dims));
+    partita_status status = shapes && dims ? gpu_form_shapes(executable, shapes, dims, &open) : PARTITA_OUT_OF_MEMORY;
+    if (status == PARTITA_OK && open) {
+        status = gpu_instance_create(executable, shapes, true, &instance);
+        if (status == PARTITA_OK) {
+            gpu_instance_destroy(executable, instance);
+        } else {
+            /* shapes that no run has may not go together: then each resize decides by itself */
+            gpu_array_free(&executable->decisions, host);
+            if (status != PARTITA_OUT_OF_MEMORY && status != PARTITA_CANNOT_COMPILE) status = PARTITA_OK;
+        }
+    }
+    if (shapes) host->free(host->self, shapes);
+    if (dims) host->free(host->self, dims);
+    return status;
+}
+
+/* Plans once at nominal shapes, when they are known: what does not fit them is said now. */
+static partita_status nominal_build(ptp_executable *executable) {
     const ptp_host *host = executable->device->host;
     const ptp_block *block = executable->block;
     struct gpu_instance *instance = NULL;
@@ -132,10 +161,10 @@ static partita_status programs_build(ptp_executable *executable) {
         shapes[row].dims = ptp_ref_data(block, nominal ? value.nominal : value.dims);
         for (int32_t d = 0; d < value.rank; d++) known = known && shapes[row].dims[d] >= 0;
     }
-    if (known) status = gpu_instance_create(executable, shapes, &instance);
+    if (known) status = gpu_instance_create(executable, shapes, false, &instance);
     if (instance) gpu_instance_destroy(executable, instance);
     host->free(host->self, shapes);
-    return status;
+    return status == PARTITA_UNSUPPORTED ? PARTITA_CANNOT_COMPILE : status;
 }
 
 partita_status gpu_compile(ptp_device *device, ptp_compile *compile, ptp_executable **out_executable) {
@@ -155,7 +184,7 @@ partita_status gpu_compile(ptp_device *device, ptp_compile *compile, ptp_executa
     made->input_count = graph.inputs.count;
     made->output_count = graph.outputs.count;
     made->values = gpu_alloc(host, made->value_count, sizeof(*made->values));
-    made->steps = gpu_alloc(host, made->step_count, sizeof(*made->steps));
+    made->steps = gpu_alloc(host, (uint64_t)made->step_count + 1, sizeof(*made->steps));
     made->tails = gpu_alloc(host, made->output_count, sizeof(*made->tails));
     made->constant_data = gpu_alloc(host, made->value_count, sizeof(*made->constant_data));
     made->constant_bytes = gpu_alloc(host, made->value_count, sizeof(*made->constant_bytes));
@@ -168,7 +197,8 @@ partita_status gpu_compile(ptp_device *device, ptp_compile *compile, ptp_executa
         homes_choose(made);
         status = gpu_weights_upload(made, compile);
     }
-    if (status == PARTITA_OK) status = programs_build(made);
+    if (status == PARTITA_OK) status = forms_build(made);
+    if (status == PARTITA_OK) status = nominal_build(made);
     if (status != PARTITA_OK) {
         executable_destroy(made);
         return status;
@@ -193,7 +223,7 @@ static partita_status executable_ports(ptp_executable *executable, ptp_port *inp
 
 static partita_status executable_resize(ptp_executable *executable, ptp_resize *resize, ptp_instance **out_instance) {
     struct gpu_instance *instance = NULL;
-    partita_status status = gpu_instance_create(executable, resize->shapes, &instance);
+    partita_status status = gpu_instance_create(executable, resize->shapes, false, &instance);
     if (status != PARTITA_OK) return status;
     resize->scratch_bytes = instance->scratch_bytes;
     resize->scratch_alignment = executable->device->caps.alignment;

@@ -9,6 +9,12 @@
 
 #include "gpu/gpu.h"
 
+/* Growable array of the host's memory. */
+typedef struct gpu_array {
+    void *data;
+    uint32_t count, capacity;
+} gpu_array;
+
 /* Where a value's bytes are. */
 enum { GPU_HOME_NONE = 0, GPU_HOME_INPUT, GPU_HOME_OUTPUT, GPU_HOME_SCRATCH, GPU_HOME_WEIGHT };
 
@@ -30,7 +36,14 @@ typedef struct gpu_value {
 typedef struct gpu_step {
     const gpu_op *op;
     uint32_t node;
+    uint32_t first_decision;
 } gpu_step;
+
+/* What gpu_decide returned when the part was compiled. */
+typedef struct gpu_decision {
+    uint64_t value;
+    uint32_t kind; /* GPU_DECIDE_* */
+} gpu_decision;
 
 /* An output that is no storage of its own: copied from `row` at the end. */
 typedef struct gpu_tail {
@@ -43,7 +56,8 @@ struct ptp_executable {
     const ptp_block *block;
     uint32_t value_count, step_count, tail_count, input_count, output_count;
     gpu_value *values;
-    gpu_step *steps;
+    gpu_step *steps;     /* one more, for the tails */
+    gpu_array decisions; /* gpu_decision; none where all dims are exact */
     gpu_tail *tails;
     ptp_buffer *small_weights; /* all those below the pool's size */
     uint64_t small_bytes;
@@ -73,22 +87,22 @@ typedef struct gpu_planned {
     uint32_t first_param, param_count;
 } gpu_planned;
 
-/* Growable array of the host's memory. */
-typedef struct gpu_array {
-    void *data;
-    uint32_t count, capacity;
-} gpu_array;
+/* How gpu_decide decides: by the dims, as it did when the part was compiled, or so that this can be done again. */
+enum { GPU_FORM_FREE = 0, GPU_FORM_REPLAY, GPU_FORM_RECORD };
 
 struct gpu_instance {
-    gpu_array launches; /* gpu_planned */
-    gpu_array refs;     /* gpu_ref, by binding */
-    gpu_array params;   /* uint32_t */
-    gpu_array temps;    /* gpu_temp_range */
-    gpu_array pending;  /* while planning: gpu_chain, element-wise results that are not written yet */
-    uint64_t *offsets;  /* of roots in scratch, by row */
-    uint64_t *bytes;    /* of values, by row */
-    gpu_place *places;  /* by binding */
-    gpu_launch *ready;  /* what submit takes, filled per exec */
+    uint32_t form;                   /* GPU_FORM_* */
+    uint32_t decision, decision_end; /* of the step under way */
+    bool lost;                       /* a decision, for want of memory */
+    gpu_array launches;              /* gpu_planned */
+    gpu_array refs;                  /* gpu_ref, by binding */
+    gpu_array params;                /* uint32_t */
+    gpu_array temps;                 /* gpu_temp_range */
+    gpu_array pending;               /* while planning: gpu_chain, element-wise results that are not written yet */
+    uint64_t *offsets;               /* of roots in scratch, by row */
+    uint64_t *bytes;                 /* of values, by row */
+    gpu_place *places;               /* by binding */
+    gpu_launch *ready;               /* what submit takes, filled per exec */
     gpu_binding *bound;
     uint64_t scratch_bytes;
     void *record; /* the backend's */
@@ -105,8 +119,17 @@ void gpu_weights_release(ptp_executable *executable);
 void gpu_weights_free(gpu_device *device);
 partita_status gpu_storage_plan(const ptp_executable *executable, struct gpu_instance *instance);
 
-/* resize.c */
-partita_status gpu_instance_create(ptp_executable *executable, const ptp_shape *shapes,
+/* form.c: shapes in which every symbol has a number of its own. `dims`: room for those of all values. *out_open is
+ * false when all dims are exact. */
+partita_status gpu_form_shapes(const ptp_executable *executable, ptp_shape *out_shapes, int64_t *dims, bool *out_open);
+/* Of step `step`, or of the tails. */
+void gpu_decisions_begin(ptp_executable *executable, struct gpu_instance *instance, uint32_t step);
+
+/* limits.c: whether the device can make the launch. */
+partita_status gpu_check_call(gpu_plan *plan, const gpu_call *call);
+
+/* resize.c. `record`: these are the shapes of gpu_form_shapes. */
+partita_status gpu_instance_create(ptp_executable *executable, const ptp_shape *shapes, bool record,
                                    struct gpu_instance **out_instance);
 void gpu_instance_destroy(ptp_executable *executable, struct gpu_instance *instance);
 partita_status gpu_exec(ptp_executable *executable, ptp_instance *instance, const ptp_exec *exec);

@@ -5,7 +5,7 @@ set(GPU_DIR ${CMAKE_CURRENT_LIST_DIR})
 set(GPU_KERNELS argreduce conv conv_lanes convpad convtile convtranspose cumsum fill gather matmul matmul_lanes move pad pool
     range recurrent reduce resize scatter softmax standardize)
 set(GPU_PRELUDES common opencl vulkan cuda)
-set(GPU_SOURCES plugin.c device.c memory.c source.c node.c claim.c rows.c call.c move.c chain.c pointwise.c
+set(GPU_SOURCES plugin.c device.c memory.c source.c node.c claim.c limits.c form.c rows.c call.c move.c chain.c pointwise.c
     compile.c storage.c resize.c exec.c cost.c
     ops_elementwise.c ops_typed.c ops_move.c ops_gather.c ops_matmul.c ops_conv.c ops_pool.c ops_reduce.c ops_norm.c ops_resize.c
     ops_recurrent.c ops_shape.c)

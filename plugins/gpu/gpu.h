@@ -134,7 +134,7 @@ extern const gpu_op gpu_ops_elementwise[], gpu_ops_typed[], gpu_ops_move[], gpu_
 
 /* ==== Claiming (claim.c) ========================================================================================= */
 
-struct gpu_check {
+struct gpu_check { /* device is all that gpu_check_size needs */
     const gpu_device *device;
     const gpu_node *node;
     const gpu_op *op;
@@ -146,6 +146,13 @@ struct gpu_check {
 bool gpu_refuse(gpu_check *check, uint32_t reason, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The row that takes the node, or NULL with reason and text. */
 const gpu_op *gpu_claim(gpu_check *check, const gpu_device *device, const gpu_node *node);
+/* Limits of the device and of 32-bit indices (limits.c): false, with the number, for a value of too many elements or
+ * bytes; `what` names it in `size` bytes. */
+bool gpu_check_size(gpu_check *check, const gpu_operand *operand, const char *what, int size);
+/* Plans the node at its dims without building anything; where they are not known, nothing is checked. */
+bool gpu_check_plan(gpu_check *check, const gpu_op *op, const gpu_node *node, uint64_t *out_scratch);
+/* a b, at most INT64_MAX; neither is below 0. */
+int64_t gpu_times(int64_t a, int64_t b);
 /* Common refusals of checks. */
 bool gpu_need_constant(gpu_check *check, uint32_t input, const char *what);
 bool gpu_need_same_dtype(gpu_check *check);
@@ -160,7 +167,7 @@ typedef struct gpu_ref {
     uint32_t index; /* row of values, temp of the instance, or output port */
 } gpu_ref;
 
-/* One launch under construction. Overflow is remembered and reported by gpu_emit. */
+/* One launch under construction. Overflow, and params that need more than 32 bits, are reported by gpu_emit. */
 typedef struct gpu_call {
     const char *kernel;
     const char *body;
@@ -172,7 +179,8 @@ typedef struct gpu_call {
     uint32_t params[GPU_MAX_PARAMS];
     uint32_t local[3];
     uint32_t groups[3];
-    bool fused; /* a chain of several steps */
+    int64_t wide; /* a param that does not fit; 0: all do */
+    bool fused;   /* a chain of several steps */
     bool overflow;
 } gpu_call;
 
@@ -191,18 +199,37 @@ void gpu_param_divisor(gpu_call *call, int64_t divisor);
 /* One work-item per element of 0 .. n - 1, for LINEAR_ID. */
 void gpu_grid_linear(const gpu_device *device, gpu_call *call, uint64_t n, uint32_t local);
 /* One group per row, for the cooperative form of row kernels; else a work-item per row. Defines COOPERATIVE. */
-void gpu_grid_rows(const gpu_device *device, gpu_call *call, uint64_t rows, uint64_t length);
+void gpu_grid_rows(gpu_plan *plan, gpu_call *call, uint64_t rows, uint64_t length);
 void gpu_grid(gpu_call *call, const uint32_t local[3], uint64_t x, uint64_t y, uint64_t z); /* in work-items */
 
 /* ==== Planning a step (resize.c) ================================================================================= */
 
 struct gpu_plan {
-    ptp_executable *executable;
+    ptp_executable *executable; /* NULL, like the instance, when the node is only checked */
     gpu_device *device;
     struct gpu_instance *instance;
     const gpu_op *op;
     const gpu_node *node;
+    gpu_check *check; /* gets the cause of gpu_plan_refuse; NULL: the host does */
+    uint64_t temp_bytes;
 };
+
+/* Why a step cannot be done at these dims; returns PARTITA_UNSUPPORTED. */
+partita_status gpu_plan_refuse(gpu_plan *plan, uint32_t reason, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* What makes another kernel out of the same step (form.c). Returns what to do instead of `value`, which follows from
+ * these dims: what was decided when the part was compiled. The caller checks that it fits these dims too. */
+enum {
+    GPU_DECIDE_AXES = 1,
+    GPU_DECIDE_READ,
+    GPU_DECIDE_JOIN,
+    GPU_DECIDE_TILE,
+    GPU_DECIDE_ROWS,
+    GPU_DECIDE_SHARED,
+    GPU_DECIDE_PRODUCT
+};
+uint64_t gpu_decide(gpu_plan *plan, uint32_t kind, uint64_t value);
 
 static inline gpu_ref gpu_ref_in(const gpu_plan *plan, uint32_t i) {
     gpu_ref ref = {GPU_REF_VALUE, plan->node->inputs[i].row};
@@ -213,7 +240,7 @@ static inline gpu_ref gpu_ref_out(const gpu_plan *plan, uint32_t i) {
     return ref;
 }
 /* Memory of this step alone. */
-partita_status gpu_temp(gpu_plan *plan, uint64_t bytes, gpu_ref *out_ref);
+partita_status gpu_temp(gpu_plan *plan, int64_t elements, uint32_t element_bytes, gpu_ref *out_ref);
 /* Builds or finds the program and appends the launch. */
 partita_status gpu_emit(gpu_plan *plan, gpu_call *call);
 
@@ -234,7 +261,9 @@ typedef struct gpu_variable {
     gpu_ref ref;
     int64_t strides[GPU_MAX_RANK]; /* over the axes of gpu_pointwise, 0 where broadcast */
     int64_t elements;
+    uint32_t mode; /* GPU_READ_*; set by gpu_emit_pointwise */
 } gpu_variable;
+enum { GPU_READ_WHOLE = 0, GPU_READ_ONE, GPU_READ_STRIDED }; /* at the result's index, at 0, through strides */
 typedef struct gpu_pointwise {
     int32_t rank;
     int64_t dims[GPU_MAX_RANK]; /* of the result */
@@ -277,7 +306,7 @@ typedef struct gpu_tile {
     uint32_t lanes; /* work-items of a group, side by side; 0: vectors within a work-item */
 } gpu_tile;
 /* rows: of a weight, -1 where they change with the shapes, since a change builds no programs. */
-gpu_tile gpu_tile_choose(const gpu_device *device, int64_t rows, int64_t columns);
+gpu_tile gpu_tile_choose(gpu_plan *plan, int64_t rows, int64_t columns);
 /* TILE_M, TILE_V, and SUBGROUP where lanes hand each other what they load. */
 void gpu_define_tile(const gpu_device *device, gpu_call *call, const gpu_tile *tile);
 
@@ -298,8 +327,8 @@ static inline uint32_t gpu_vector_width(const gpu_device *device) {
 }
 /* Row-major strides of dims. */
 void gpu_strides(const int64_t *dims, int32_t rank, int64_t *out_strides);
-/* Drops axes of extent 1 and merges neighbours that all `count` stride lists pass through alike. Returns the new rank,
- * at least 1. */
-int32_t gpu_collapse(int64_t *dims, int64_t *const *strides, int32_t count, int32_t rank);
+/* Drops axes of extent 1 and merges neighbours that all `count` stride lists (of at most 16 axes) pass through alike.
+ * Returns the new rank, at least 1. plan NULL: by these dims alone. */
+int32_t gpu_collapse(gpu_plan *plan, int64_t *dims, int64_t *const *strides, int32_t count, int32_t rank);
 
 #endif

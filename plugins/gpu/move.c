@@ -10,26 +10,6 @@ void gpu_strides(const int64_t *dims, int32_t rank, int64_t *out_strides) {
     }
 }
 
-int32_t gpu_collapse(int64_t *dims, int64_t *const *strides, int32_t count, int32_t rank) {
-    int32_t kept = 0;
-    for (int32_t d = 0; d < rank; d++) {
-        if (dims[d] == 1) continue;
-        bool merge = kept > 0;
-        for (int32_t s = 0; s < count && merge; s++) merge = strides[s][kept - 1] == strides[s][d] * dims[d];
-        if (merge)
-            dims[kept - 1] *= dims[d];
-        else
-            dims[kept++] = dims[d];
-        for (int32_t s = 0; s < count; s++) strides[s][kept - 1] = strides[s][d];
-    }
-    if (kept == 0) {
-        dims[0] = 1;
-        for (int32_t s = 0; s < count; s++) strides[s][0] = 0;
-        kept = 1;
-    }
-    return kept;
-}
-
 partita_status gpu_emit_move(gpu_plan *plan, const gpu_move *move, partita_dtype dtype, gpu_ref source,
                              gpu_ref target) {
     gpu_call call;
@@ -39,9 +19,9 @@ partita_status gpu_emit_move(gpu_plan *plan, const gpu_move *move, partita_dtype
     memcpy(to, move->to, sizeof(to));
     for (int32_t d = 0; d < move->rank; d++) n *= dims[d];
     if (n == 0) return PARTITA_OK;
-    int32_t rank = gpu_collapse(dims, lists, 2, move->rank);
+    int32_t rank = gpu_collapse(plan, dims, lists, 2, move->rank);
     if (rank > GPU_MAX_RANK) {
-        return gpu_fail(plan->device->host, PARTITA_UNSUPPORTED, "a copy over %d axes, at most %d", rank, GPU_MAX_RANK);
+        return gpu_plan_refuse(plan, PARTITA_REASON_RANK, "a copy over %d axes, at most %d", rank, GPU_MAX_RANK);
     }
     int32_t padded = rank <= 4 ? rank : GPU_MAX_RANK, shift = padded - rank;
     gpu_call_init(&call, "move");

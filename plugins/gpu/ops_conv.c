@@ -184,7 +184,7 @@ static partita_status plan_tiles(gpu_plan *plan, const gpu_window *window, int64
     int64_t out = w->dims[0] / group, planes = x->dims[0] * group, channels = x->dims[0] * x->dims[1];
     conv_copy copy = copy_layout(window);
     int64_t columns = (window->out[0] - 1) * copy.extent[1] + window->out[1];
-    gpu_tile tile = gpu_tile_choose(plan->device, out, columns);
+    gpu_tile tile = gpu_tile_choose(plan, out, columns);
     bool on_cpu = (caps->features & GPU_ON_CPU) != 0;
     const uint32_t by_rows[3] = {on_cpu ? 2 : 8, 8, 1}, by_columns[3] = {tile.lanes ? tile.lanes
                                                                          : on_cpu   ? 8
@@ -204,7 +204,7 @@ static partita_status plan_tiles(gpu_plan *plan, const gpu_window *window, int64
     *out_done = true;
     gpu_ref source = gpu_ref_in(plan, 0);
     if (copy.needed || !whole) {
-        partita_status status = gpu_temp(plan, (uint64_t)elements * 4, &source);
+        partita_status status = gpu_temp(plan, elements, 4, &source);
         if (status == PARTITA_OK) status = emit_pad(plan, window, &copy, channels, source);
         if (status != PARTITA_OK) return status;
     }
@@ -275,7 +275,8 @@ static partita_status plan_conv(gpu_plan *plan) {
     bool bias = gpu_input(node, 2) != NULL, done = false;
     gpu_window window;
     gpu_window_read(node, &node->inputs[0], &node->outputs[0], w->dims + 2, &window);
-    if (is_product(&window)) return plan_product(plan, group, bias);
+    bool product = is_product(&window);
+    if (gpu_decide(plan, GPU_DECIDE_PRODUCT, product) && product) return plan_product(plan, group, bias);
     if (gpu_elements(&node->outputs[0]) == 0) return PARTITA_OK;
     partita_status status = plan_tiles(plan, &window, group, bias, &done);
     return status != PARTITA_OK || done ? status : plan_direct(plan, &window, group, bias);
@@ -327,7 +328,7 @@ static partita_status plan_transpose_product(gpu_plan *plan, const gpu_window *w
                      .to = {out * taps * pixels, taps * pixels, window->kernel[0] * window->out[1], window->out[1],
                             window->kernel[1], 1}};
     gpu_ref parts;
-    partita_status status = gpu_temp(plan, (uint64_t)(planes * taps * out * pixels) * 4, &parts);
+    partita_status status = gpu_temp(plan, gpu_times(gpu_times(planes, taps), gpu_times(out, pixels)), 4, &parts);
     if (status != PARTITA_OK) return status;
     status = gpu_emit_product(plan, &product, gpu_ref_in(plan, 1), gpu_ref_in(plan, 0), gpu_ref_in(plan, bias ? 2 : 1),
                               parts);
@@ -335,14 +336,20 @@ static partita_status plan_transpose_product(gpu_plan *plan, const gpu_window *w
     return gpu_emit_move(plan, &move, PARTITA_FLOAT32, parts, gpu_ref_out(plan, 0));
 }
 
-/* No two windows meet, and none is cut. With batches and groups both the product had too many batch axes. */
-static bool is_transpose_product(const gpu_operand *x, const gpu_window *window, int64_t group) {
+/* No two windows meet, and none is cut, whatever the dims. With batches and groups both the product had too many batch
+ * axes. */
+static bool is_transpose_product(const gpu_node *node, const gpu_window *window, int64_t group) {
+    uint32_t given;
+    int64_t extra[2];
+    bool plain =
+        gpu_string_is(node, "auto_pad", "NOTSET", "NOTSET") || gpu_string_is(node, "auto_pad", "VALID", "NOTSET");
+    window_ints(node, "output_padding", node->inputs[0].rank - 2, 0, 0, extra);
+    ptp_attribute_ints(node->block, &node->row, "output_shape", &given);
     for (int d = 0; d < 2; d++) {
-        if (window->kernel[d] != window->stride[d] || window->dilation[d] != 1 || window->before[d] != 0 ||
-            window->out[d] != window->in[d] * window->stride[d])
-            return false;
+        plain = plain && window->kernel[d] == window->stride[d] && window->dilation[d] == 1 && extra[d] == 0 &&
+                window->before[d] == 0 && window->after[d] == 0;
     }
-    return x->dims[0] == 1 || group == 1;
+    return plain && given == 0 && group == 1;
 }
 
 static partita_status plan_conv_transpose(gpu_plan *plan) {
@@ -354,8 +361,11 @@ static partita_status plan_conv_transpose(gpu_plan *plan) {
     gpu_window_read(node, x, &node->outputs[0], w->dims + 2, &window);
     transpose_pads(node, &window, x->rank - 2);
     bool bias = gpu_input(node, 2) != NULL;
-    if (is_transpose_product(x, &window, group)) return plan_transpose_product(plan, &window, group, bias);
-    uint32_t tile = out == 1 ? 1 : 4;
+    bool product = is_transpose_product(node, &window, group);
+    if (gpu_decide(plan, GPU_DECIDE_PRODUCT, product) && product) {
+        return plan_transpose_product(plan, &window, group, bias);
+    }
+    uint32_t tile = gpu_decide(plan, GPU_DECIDE_ROWS, out == 1) ? 1 : 4;
     gpu_call_init(&call, "convtranspose");
     gpu_define(&call, "TILE_M", tile);
     bind_operands(plan, &call, bias);

@@ -2,7 +2,8 @@
 /* MatMul and Gemm, and the product that convolutions and recurrent layers use too. */
 #include "gpu/gpu.h"
 
-gpu_tile gpu_tile_choose(const gpu_device *device, int64_t rows, int64_t columns) {
+/* What suits these rows and columns; any tile does for any. */
+static gpu_tile tile_best(const gpu_device *device, int64_t rows, int64_t columns) {
     bool on_cpu = (device->caps.features & GPU_ON_CPU) != 0;
     uint32_t subgroup = device->caps.subgroup;
     if (gpu_vector_width(device) > 1) return (gpu_tile){rows == 1 ? 1 : 4, on_cpu ? 2 : 1, 0};
@@ -10,6 +11,12 @@ gpu_tile gpu_tile_choose(const gpu_device *device, int64_t rows, int64_t columns
     uint32_t lanes = subgroup ? subgroup : 8;
     uint32_t tall = rows == 1 ? 1 : subgroup && rows >= 16 ? 16 : 8;
     return (gpu_tile){tall, columns >= 512 ? 8 : 4, lanes};
+}
+
+gpu_tile gpu_tile_choose(gpu_plan *plan, int64_t rows, int64_t columns) {
+    gpu_tile tile = tile_best(plan->device, rows, columns);
+    uint64_t chosen = gpu_decide(plan, GPU_DECIDE_TILE, (uint64_t)tile.rows << 8 | tile.vectors);
+    return (gpu_tile){(uint32_t)(chosen >> 8), chosen & 255u, tile.lanes};
 }
 
 void gpu_define_tile(const gpu_device *device, gpu_call *call, const gpu_tile *tile) {
@@ -24,7 +31,7 @@ partita_status gpu_emit_product(gpu_plan *plan, const gpu_product *product, gpu_
                                 gpu_ref y) {
     const gpu_device *device = plan->device;
     bool on_cpu = (device->caps.features & GPU_ON_CPU) != 0;
-    gpu_tile tile = gpu_tile_choose(device, product->fixed_rows ? product->m : -1, product->n);
+    gpu_tile tile = gpu_tile_choose(plan, product->fixed_rows ? product->m : -1, product->n);
     uint32_t tile_n = tile.vectors * gpu_vector_width(device) * (tile.lanes ? tile.lanes : 1);
     int64_t batch[GPU_MAX_RANK], strides[3][GPU_MAX_RANK], count = 1;
     int64_t *lists[3] = {strides[0], strides[1], strides[2]};
@@ -33,7 +40,7 @@ partita_status gpu_emit_product(gpu_plan *plan, const gpu_product *product, gpu_
     memcpy(strides[1], product->b_batch, sizeof(strides[1]));
     memcpy(strides[2], product->bias_batch, sizeof(strides[2]));
     for (int32_t d = 0; d < product->batch_rank; d++) count *= batch[d];
-    int32_t rank = gpu_collapse(batch, lists, product->has_bias ? 3 : 2, product->batch_rank);
+    int32_t rank = gpu_collapse(plan, batch, lists, product->has_bias ? 3 : 2, product->batch_rank);
     int32_t padded = rank <= 2 ? rank : 6, shift = padded - rank;
     gpu_call call;
     gpu_call_init(&call, tile.lanes ? "matmul_lanes" : "matmul");
@@ -69,7 +76,7 @@ partita_status gpu_emit_product(gpu_plan *plan, const gpu_product *product, gpu_
         gpu_grid_linear(device, &call, down * across * (uint64_t)count * tile.lanes, tile.lanes);
         return gpu_emit(plan, &call);
     }
-    const uint32_t on_host[3] = {1, 8, 1}, on_gpu[3] = {16, 8, 1};
+    const uint32_t on_host[3] = {1, 8, 1}, on_gpu[3] = {device->caps.max_group < 128 ? 8 : 16, 8, 1};
     gpu_grid(&call, on_cpu ? on_host : on_gpu, across, down, (uint64_t)count);
     return gpu_emit(plan, &call);
 }
@@ -97,7 +104,7 @@ static partita_status plan_matmul(gpu_plan *plan) {
         product.b_batch[d] = nb == 1 ? 0 : b_strides[db];
         b_shared = b_shared && nb == 1;
     }
-    if (b_shared) { /* one matrix for all batches: they are more rows */
+    if (gpu_decide(plan, GPU_DECIDE_SHARED, b_shared) && b_shared) { /* one matrix for all batches: more rows */
         product.m *= gpu_extent(a, 0, a_batch);
         product.batch_rank = 0;
     }

@@ -39,8 +39,9 @@ static partita_status plan_transpose(gpu_plan *plan) {
     gpu_strides(y->dims, y->rank, move.to);
     for (int32_t d = 0; d < x->rank; d++) {
         int32_t from = perm && (int32_t)count == x->rank ? gpu_axis(perm[d], x->rank) : x->rank - 1 - d;
-        if (from < 0)
-            return gpu_fail(plan->device->host, PARTITA_BAD_MODEL, "perm has an axis %lld", (long long)perm[d]);
+        if (from < 0) {
+            return gpu_plan_refuse(plan, PARTITA_REASON_ATTRIBUTE, "perm has an axis %lld", (long long)perm[d]);
+        }
         move.dims[d] = y->dims[d];
         move.from[d] = strides[from];
     }
@@ -58,7 +59,7 @@ static partita_status plan_concat(gpu_plan *plan) {
     const gpu_node *node = plan->node;
     const gpu_operand *y = &node->outputs[0];
     int32_t axis = gpu_axis(gpu_int(node, "axis", 1), y->rank);
-    if (axis < 0) return gpu_fail(plan->device->host, PARTITA_BAD_MODEL, "axis outside rank %d", y->rank);
+    if (axis < 0) return gpu_plan_refuse(plan, PARTITA_REASON_ATTRIBUTE, "axis outside rank %d", y->rank);
     int64_t inner = gpu_extent(y, axis + 1, y->rank), outer = gpu_extent(y, 0, axis), at = 0;
     for (uint32_t i = 0; i < node->input_count; i++) {
         const gpu_operand *x = &node->inputs[i];
@@ -86,7 +87,7 @@ static partita_status plan_split(gpu_plan *plan) {
     int64_t inner = gpu_extent(x, axis + 1, x->rank), outer = gpu_extent(x, 0, axis), at = 0;
     for (uint32_t i = 0; i < node->output_count; i++) {
         const gpu_operand *y = gpu_output(node, i);
-        if (!y) return gpu_fail(plan->device->host, PARTITA_UNSUPPORTED, "output %u of a split is absent", i);
+        if (!y) return gpu_plan_refuse(plan, PARTITA_REASON_SHAPE, "output %u of a split is absent", i);
         int64_t length = y->dims[axis] * inner;
         gpu_move move = {
             .rank = 2, .dims = {outer, length}, .from = {x->dims[axis] * inner, 1}, .to = {length, 1}, .from_base = at};

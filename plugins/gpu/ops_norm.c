@@ -54,7 +54,7 @@ static partita_status emit_rows(gpu_plan *plan, int64_t rows, int64_t n, int64_t
     gpu_param(&call, scale_rows);
     gpu_param(&call, per_row);
     gpu_param_divisor(&call, divisor);
-    gpu_grid_rows(plan->device, &call, (uint64_t)rows, (uint64_t)n);
+    gpu_grid_rows(plan, &call, (uint64_t)rows, (uint64_t)n);
     return gpu_emit(plan, &call);
 }
 
@@ -90,9 +90,8 @@ static partita_status plan_layer(gpu_plan *plan) {
     int64_t n = gpu_extent(x, axis, x->rank);
     for (uint32_t i = 1; i < 3; i++) {
         if (gpu_input(node, i) && gpu_elements(&node->inputs[i]) != n) {
-            return gpu_fail(plan->device->host, PARTITA_UNSUPPORTED,
-                            "input %u of a normalisation has %lld elements for %lld", i,
-                            (long long)gpu_elements(&node->inputs[i]), (long long)n);
+            return gpu_plan_refuse(plan, PARTITA_REASON_SHAPE, "input %u of a normalisation has %lld elements for %lld",
+                                   i, (long long)gpu_elements(&node->inputs[i]), (long long)n);
         }
     }
     return emit_rows(plan, gpu_extent(x, 0, axis), n, 1, 0, 1, ptp_str_is(node->op, "RMSNormalization"));

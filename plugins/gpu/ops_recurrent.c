@@ -223,18 +223,15 @@ static partita_status plan_recurrent(gpu_plan *plan) {
     r.batch = x->dims[r.batch_first ? 0 : 1];
     r.width = x->dims[2];
     r.units = node->inputs[2].dims[2];
-    r.directions = node->inputs[2].dims[0];
-    int64_t cells = r.batch * r.units, parts = r.kind == KIND_LSTM ? 2 : 1;
+    r.directions = direction_count(node);
+    int64_t cells = gpu_times(r.batch, r.units), parts = r.kind == KIND_LSTM ? 2 : 1;
     bool two_phases = r.kind == KIND_GRU && gpu_int(node, "linear_before_reset", 0) == 0;
-    partita_status status =
-        gpu_temp(plan, (uint64_t)(r.directions * r.steps * r.batch * r.gates * r.units) * 4, &r.gate_inputs);
-    for (int i = 0; i < 2 && status == PARTITA_OK; i++)
-        status = gpu_temp(plan, (uint64_t)(cells * parts) * 4, &r.state[i]);
-    if (status == PARTITA_OK) status = gpu_temp(plan, two_phases ? (uint64_t)cells * 8 : 4, &r.aux);
+    int64_t rows = gpu_times(r.directions, gpu_times(r.steps, r.batch));
+    partita_status status = gpu_temp(plan, gpu_times(rows, gpu_times(r.gates, r.units)), 4, &r.gate_inputs);
+    for (int i = 0; i < 2 && status == PARTITA_OK; i++) status = gpu_temp(plan, cells * parts, 4, &r.state[i]);
+    if (status == PARTITA_OK) status = gpu_temp(plan, two_phases ? 2 * cells : 1, 4, &r.aux);
     r.y = gpu_ref_out(plan, 0);
-    if (status == PARTITA_OK && !gpu_output(node, 0)) {
-        status = gpu_temp(plan, (uint64_t)(r.steps * r.directions * cells) * 4, &r.y);
-    }
+    if (status == PARTITA_OK && !gpu_output(node, 0)) status = gpu_temp(plan, gpu_times(rows, r.units), 4, &r.y);
     if (status == PARTITA_OK) status = emit_inputs(plan, &r);
     for (int d = 0; d < r.directions && status == PARTITA_OK; d++) status = emit_direction(plan, &r, d, two_phases);
     return status;

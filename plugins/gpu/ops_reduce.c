@@ -53,7 +53,7 @@ partita_status gpu_emit_reduce(gpu_plan *plan, const gpu_op *op, uint32_t mask) 
     }
     for (int side = 0; side < 2; side++) {
         int64_t *list = steps[side];
-        rank[side] = gpu_collapse(dims[side], &list, 1, rank[side]);
+        rank[side] = gpu_collapse(plan, dims[side], &list, 1, rank[side]);
     }
     gpu_call_init(&call, "reduce");
     gpu_define_type(&call, x->dtype);
@@ -76,7 +76,7 @@ partita_status gpu_emit_reduce(gpu_plan *plan, const gpu_op *op, uint32_t mask) 
     for (int side = 0; side < 2; side++) {
         for (int32_t d = 1; d < rank[side]; d++) gpu_param_divisor(&call, dims[side][d]);
     }
-    gpu_grid_rows(plan->device, &call, (uint64_t)count[0], (uint64_t)count[1]);
+    gpu_grid_rows(plan, &call, (uint64_t)count[0], (uint64_t)count[1]);
     return gpu_emit(plan, &call);
 }
 
@@ -168,7 +168,7 @@ static partita_status plan_softmax(gpu_plan *plan) {
     gpu_bind(&call, gpu_ref_in(plan, 0));
     gpu_bind(&call, gpu_ref_out(plan, 0));
     line_params(x, axis, flat ? x->rank : axis + 1, &call, &lines, &n);
-    gpu_grid_rows(plan->device, &call, (uint64_t)lines, (uint64_t)n);
+    gpu_grid_rows(plan, &call, (uint64_t)lines, (uint64_t)n);
     return gpu_emit(plan, &call);
 }
 

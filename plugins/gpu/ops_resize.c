@@ -170,9 +170,9 @@ static partita_status plan_resize(gpu_plan *plan) {
         int64_t next[GPU_MAX_RANK], n = 1;
         memcpy(next, dims, sizeof(next));
         next[axes[i]] = y->dims[axes[i]];
-        for (int32_t d = 0; d < x->rank; d++) n *= next[d];
+        for (int32_t d = 0; d < x->rank; d++) n = gpu_times(n, next[d]);
         partita_status status = PARTITA_OK;
-        if (i + 1 < count) status = gpu_temp(plan, (uint64_t)n * gpu_type_of(x->dtype)->bytes, &to);
+        if (i + 1 < count) status = gpu_temp(plan, n, gpu_type_of(x->dtype)->bytes, &to);
         if (status == PARTITA_OK) status = emit_axis(plan, &args, dims, axes[i], from, to);
         if (status != PARTITA_OK) return status;
         memcpy(dims, next, sizeof(dims));

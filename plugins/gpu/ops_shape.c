@@ -21,7 +21,7 @@ static partita_status plan_shape(gpu_plan *plan) {
     int64_t n = plan->node->outputs[0].dims[0], start = gpu_int(plan->node, "start", 0);
     if (start < 0) start += x->rank;
     if (start < 0) start = 0;
-    if (start + n > x->rank) return gpu_fail(plan->device->host, PARTITA_BAD_MODEL, "Shape of %lld axes", (long long)n);
+    if (start + n > x->rank) { return gpu_plan_refuse(plan, PARTITA_REASON_SHAPE, "Shape of %lld axes", (long long)n); }
     return emit_words(plan, x->dims + start, (int32_t)n, n);
 }
 

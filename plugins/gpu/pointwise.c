@@ -35,8 +35,15 @@ void gpu_pointwise_add(gpu_pointwise *pointwise, const char *name, const gpu_ope
     }
 }
 
+static uint32_t mode_choose(gpu_plan *plan, const gpu_chain *chain, const gpu_variable *variable) {
+    bool whole = variable->elements == chain->elements, one = variable->elements == 1;
+    uint32_t own = whole ? GPU_READ_WHOLE : one ? GPU_READ_ONE : GPU_READ_STRIDED;
+    uint32_t mode = (uint32_t)gpu_decide(plan, GPU_DECIDE_READ, own);
+    return (mode == GPU_READ_WHOLE && !whole) || (mode == GPU_READ_ONE && !one) ? own : mode;
+}
+
 /* A chain of one term. */
-static void chain_begin(gpu_chain *chain, const gpu_pointwise *pointwise) {
+static void chain_begin(gpu_plan *plan, gpu_chain *chain, const gpu_pointwise *pointwise) {
     memset(chain, 0, sizeof(*chain));
     chain->rank = pointwise->rank;
     memcpy(chain->dims, pointwise->dims, sizeof(chain->dims));
@@ -44,6 +51,9 @@ static void chain_begin(gpu_chain *chain, const gpu_pointwise *pointwise) {
     for (int32_t d = 0; d < chain->rank; d++) chain->elements *= chain->dims[d];
     chain->count = pointwise->count;
     memcpy(chain->variables, pointwise->variables, sizeof(chain->variables));
+    for (uint32_t i = 0; i < chain->count; i++) {
+        chain->variables[i].mode = mode_choose(plan, chain, &chain->variables[i]);
+    }
     chain->term_count = 1;
     gpu_term *term = &chain->terms[0];
     term->expression = pointwise->expression;
@@ -62,7 +72,7 @@ static bool same_ref(gpu_ref a, gpu_ref b) { return a.kind == b.kind && a.index 
 
 static bool any_strided(const gpu_chain *chain) {
     for (uint32_t i = 0; i < chain->count; i++) {
-        if (gpu_read_mode(chain, i) == GPU_READ_STRIDED) return true;
+        if (chain->variables[i].mode == GPU_READ_STRIDED) return true;
     }
     return false;
 }
@@ -71,7 +81,7 @@ static bool any_strided(const gpu_chain *chain) {
 static uint32_t variable_add(gpu_chain *chain, const gpu_variable *variable) {
     for (uint32_t i = 0; i < chain->count; i++) {
         const gpu_variable *have = &chain->variables[i];
-        if (same_ref(have->ref, variable->ref) && have->elements == variable->elements &&
+        if (same_ref(have->ref, variable->ref) && have->mode == variable->mode &&
             strcmp(have->stored, variable->stored) == 0 && strcmp(have->computed, variable->computed) == 0 &&
             memcmp(have->strides, variable->strides, sizeof(have->strides)) == 0) {
             return i;
@@ -83,7 +93,8 @@ static uint32_t variable_add(gpu_chain *chain, const gpu_variable *variable) {
 }
 
 /* The chain `later` with its variable `at` computed by `earlier`, into `out`; false when they do not go together. */
-static bool chains_join(const gpu_chain *earlier, const gpu_chain *later, uint32_t at, gpu_chain *out) {
+static bool chains_join(const gpu_device *device, const gpu_chain *earlier, const gpu_chain *later, uint32_t at,
+                        gpu_chain *out) {
     const gpu_variable *read = &later->variables[at];
     bool typed = later->type == PARTITA_FLOAT32 || later->type == PARTITA_UNDEFINED;
     bool same_dims =
@@ -120,7 +131,7 @@ static bool chains_join(const gpu_chain *earlier, const gpu_chain *later, uint32
     out->term_count += later->term_count;
     out->stored = later->stored;
     out->result = later->result;
-    return gpu_chain_fits(out);
+    return gpu_chain_fits(device, out);
 }
 
 /* Takes the chain that writes `ref` out of those put off. */
@@ -157,14 +168,16 @@ static bool can_wait(const gpu_plan *plan, const gpu_chain *chain) {
 
 partita_status gpu_emit_pointwise(gpu_plan *plan, const gpu_pointwise *pointwise) {
     gpu_chain chain, earlier, joined;
-    chain_begin(&chain, pointwise);
+    chain_begin(plan, &chain, pointwise);
     if (chain.elements == 0) return PARTITA_OK;
+    if (!plan->instance) return gpu_chain_emit(plan, &chain);
     for (uint32_t i = 0; i < chain.count && plan->instance->pending.count > 0;) {
         if (!pending_take(plan, chain.variables[i].ref, &earlier)) {
             i++;
             continue;
         }
-        if (chains_join(&earlier, &chain, i, &joined)) {
+        bool join = chains_join(plan->device, &earlier, &chain, i, &joined);
+        if (gpu_decide(plan, GPU_DECIDE_JOIN, join) && join) {
             chain = joined;
             i = 0;
             continue;

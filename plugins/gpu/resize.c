@@ -1,39 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fixed shapes: every step plans its launches - params, grid, bindings by value - then scratch gets offsets. Programs
- * come from the device's cache; for shapes like the nominal ones they are all there.
+ * come from the device's cache, where compile put them all, since their forms do not follow from these shapes (form.c).
  */
 #include "gpu/executable.h"
-#include <stdio.h>
-
-partita_status gpu_temp(gpu_plan *plan, uint64_t bytes, gpu_ref *out_ref) {
-    const gpu_caps *caps = &plan->device->caps;
-    if ((caps->max_binding && bytes > caps->max_binding) || (caps->max_buffer && bytes > caps->max_buffer)) {
-        return gpu_fail(plan->device->host, PARTITA_UNSUPPORTED,
-                        "a step needs %llu bytes at once: more than one buffer of the device holds",
-                        (unsigned long long)bytes);
-    }
-    gpu_temp_range *temp = gpu_array_add(&plan->instance->temps, plan->device->host, 1, sizeof(*temp));
-    if (!temp) return PARTITA_OUT_OF_MEMORY;
-    *temp = (gpu_temp_range){.bytes = bytes ? bytes : 4};
-    *out_ref = (gpu_ref){GPU_REF_TEMP, plan->instance->temps.count - 1};
-    return PARTITA_OK;
-}
 
 partita_status gpu_emit(gpu_plan *plan, gpu_call *call) {
     gpu_device *device = plan->device;
     struct gpu_instance *instance = plan->instance;
-    if (call->overflow) {
-        return gpu_fail(device->host, PARTITA_INTERNAL, "kernel %s: a param, macro or binding too much", call->kernel);
-    }
     for (int d = 0; d < 3; d++) {
         if (call->groups[d] == 0) return PARTITA_OK; /* nothing to compute */
-        if (device->caps.max_groups[d] && call->groups[d] > device->caps.max_groups[d]) {
-            return gpu_fail(device->host, PARTITA_UNSUPPORTED, "kernel %s needs %u groups on axis %d, at most %u",
-                            call->kernel, call->groups[d], d, device->caps.max_groups[d]);
-        }
     }
-    partita_status status = gpu_pending_flush(plan, call);
+    partita_status status = gpu_check_call(plan, call);
+    if (status != PARTITA_OK || !instance) return status;
+    status = gpu_pending_flush(plan, call);
     if (status != PARTITA_OK) return status;
     gpu_key key = {.kernel = call->kernel,
                    .body = call->body,
@@ -60,9 +40,11 @@ partita_status gpu_emit(gpu_plan *plan, gpu_call *call) {
     return PARTITA_OK;
 }
 
-/* Bytes of all values at these shapes; those over a device limit are an error, with their name. */
-static partita_status sizes_compute(ptp_executable *executable, const ptp_shape *shapes, uint64_t *bytes) {
-    const gpu_caps *caps = &executable->device->caps;
+/* Bytes of all values at these shapes; those over a limit are an error, with their name. */
+static partita_status sizes_compute(ptp_executable *executable, const ptp_shape *shapes,
+                                    struct gpu_instance *instance) {
+    gpu_check check = {.device = executable->device};
+    const ptp_host *host = executable->device->host;
     for (uint32_t row = 0; row < executable->value_count; row++) {
         ptp_value_row value = ptp_value_at(executable->block, row);
         const gpu_value *root = &executable->values[executable->values[row].root];
@@ -70,21 +52,17 @@ static partita_status sizes_compute(ptp_executable *executable, const ptp_shape 
         gpu_operand operand = {.dtype = value.dtype, .rank = shapes[row].rank};
         partita_str name = ptp_ref_str(executable->block, value.name);
         if (operand.rank < 0 || operand.rank > GPU_MAX_RANK) {
-            return gpu_fail(executable->device->host, PARTITA_UNSUPPORTED, "%.*s has rank %d", (int)name.size,
-                            name.data, operand.rank);
+            return gpu_fail(host, PARTITA_UNSUPPORTED, "%.*s has rank %d", (int)name.size, name.data, operand.rank);
         }
         memcpy(operand.dims, shapes[row].dims, (size_t)operand.rank * sizeof(int64_t));
         int64_t n = gpu_elements(&operand);
-        bytes[row] = gpu_bytes(&operand);
         if (n < 0) {
-            return gpu_fail(executable->device->host, PARTITA_UNSUPPORTED, "the shape of %.*s is not known",
-                            (int)name.size, name.data);
+            return gpu_fail(host, PARTITA_UNSUPPORTED, "the shape of %.*s is not known", (int)name.size, name.data);
         }
-        if (n > GPU_MAX_ELEMENTS || (caps->max_binding && bytes[row] > caps->max_binding) ||
-            (caps->max_buffer && bytes[row] > caps->max_buffer)) {
-            return gpu_fail(executable->device->host, PARTITA_UNSUPPORTED,
-                            "%.*s has %lld elements, %llu bytes: more than one buffer of the device holds",
-                            (int)name.size, name.data, (long long)n, (unsigned long long)bytes[row]);
+        instance->bytes[row] = gpu_bytes(&operand);
+        if (n == 0 && instance->form == GPU_FORM_REPLAY) instance->form = GPU_FORM_FREE; /* steps are left out */
+        if (instance->form != GPU_FORM_RECORD && !gpu_check_size(&check, &operand, name.data, (int)name.size)) {
+            return gpu_fail(host, PARTITA_UNSUPPORTED, "%s", check.text);
         }
     }
     return PARTITA_OK;
@@ -104,20 +82,22 @@ static partita_status steps_plan(ptp_executable *executable, struct gpu_instance
     const gpu_constants constants = {(const void *const *)executable->constant_data, executable->constant_bytes};
     for (uint32_t s = 0; s < executable->step_count; s++) {
         const gpu_step *step = &executable->steps[s];
+        gpu_decisions_begin(executable, instance, s);
         if (step->op->flags & GPU_OP_ALIAS) continue;
         partita_status status =
             gpu_node_read(node, device->host, executable->block, step->node, GPU_DIMS_ACTUAL, shapes, &constants);
         if (status != PARTITA_OK) return status;
         if (outputs_empty(node)) continue;
-        gpu_plan plan = {executable, device, instance, step->op, node};
+        gpu_plan plan = {executable, device, instance, step->op, node, NULL, 0};
         status = step->op->plan(&plan);
         if (status != PARTITA_OK) return status;
     }
+    gpu_decisions_begin(executable, instance, executable->step_count);
     for (uint32_t t = 0; t < executable->tail_count; t++) {
         const gpu_tail *tail = &executable->tails[t];
         ptp_value_row value = ptp_value_at(executable->block, tail->row);
         const gpu_type *type = gpu_type_of(value.dtype);
-        gpu_plan plan = {executable, device, instance, NULL, NULL};
+        gpu_plan plan = {executable, device, instance, NULL, NULL, NULL, 0};
         partita_status status = gpu_emit_copy(&plan, (int64_t)(instance->bytes[tail->row] / type->bytes), value.dtype,
                                               (gpu_ref){GPU_REF_VALUE, tail->row}, (gpu_ref){GPU_REF_PORT, tail->port});
         if (status != PARTITA_OK) return status;
@@ -155,16 +135,18 @@ static partita_status places_fill(ptp_executable *executable, struct gpu_instanc
     return PARTITA_OK;
 }
 
-partita_status gpu_instance_create(ptp_executable *executable, const ptp_shape *shapes,
+partita_status gpu_instance_create(ptp_executable *executable, const ptp_shape *shapes, bool record,
                                    struct gpu_instance **out_instance) {
     const ptp_host *host = executable->device->host;
     struct gpu_instance *instance = gpu_alloc(host, 1, sizeof(*instance));
     if (!instance) return PARTITA_OUT_OF_MEMORY;
+    instance->form = record ? GPU_FORM_RECORD : executable->decisions.count > 0 ? GPU_FORM_REPLAY : GPU_FORM_FREE;
     instance->bytes = gpu_alloc(host, executable->value_count, sizeof(*instance->bytes));
     instance->offsets = gpu_alloc(host, executable->value_count, sizeof(*instance->offsets));
     partita_status status = instance->bytes && instance->offsets ? PARTITA_OK : PARTITA_OUT_OF_MEMORY;
-    if (status == PARTITA_OK) status = sizes_compute(executable, shapes, instance->bytes);
+    if (status == PARTITA_OK) status = sizes_compute(executable, shapes, instance);
     if (status == PARTITA_OK) status = steps_plan(executable, instance, shapes);
+    if (status == PARTITA_OK && instance->lost) status = PARTITA_OUT_OF_MEMORY;
     gpu_array_free(&instance->pending, host);
     if (status == PARTITA_OK) status = gpu_storage_plan(executable, instance);
     if (status == PARTITA_OK) status = places_fill(executable, instance);

@@ -279,6 +279,12 @@ partita_status gpu_storage_plan(const ptp_executable *executable, struct gpu_ins
             place_item(live, &live_count, &items[i], executable->device->caps.alignment, &instance->scratch_bytes);
         }
     }
+    uint64_t most = executable->device->caps.max_buffer;
+    if (status == PARTITA_OK && most && instance->scratch_bytes > most && instance->form != GPU_FORM_RECORD) {
+        status =
+            gpu_fail(host, PARTITA_UNSUPPORTED, "the part needs %llu bytes of scratch, one buffer has at most %llu",
+                     (unsigned long long)instance->scratch_bytes, (unsigned long long)most);
+    }
     void *blocks[] = {items, live, spans};
     for (size_t i = 0; i < 3; i++) {
         if (blocks[i]) host->free(host->self, blocks[i]);

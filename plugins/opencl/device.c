@@ -97,8 +97,17 @@ partita_status cl_device_describe(const ptp_host *host, cl_device_id id, ptp_dev
     caps->max_binding = caps->max_buffer = domain->max_buffer;
     caps->max_group = (uint32_t)info_number(id, CL_DEVICE_MAX_WORK_GROUP_SIZE);
     caps->shared_bytes = (uint32_t)info_number(id, CL_DEVICE_LOCAL_MEM_SIZE);
+    size_t most[8] = {0};
+    cl.clGetDeviceInfo(id, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof(most), most, NULL);
+    for (int d = 0; d < 3; d++) caps->max_local[d] = most[d] > UINT32_MAX ? UINT32_MAX : (uint32_t)most[d];
     for (int d = 0; d < 3; d++) caps->max_groups[d] = 0x7fffffffu / (caps->max_group ? caps->max_group : 1);
     caps->vector_width = on_cpu ? 8 : 4;
+    uint64_t argument_bytes = info_number(id, CL_DEVICE_MAX_PARAMETER_SIZE);
+    if (argument_bytes && argument_bytes < GPU_MAX_BINDINGS * 16 + GPU_MAX_PARAMS * 4) {
+        return gpu_fail(host, PARTITA_DEVICE_ABSENT, "%s takes %llu bytes of kernel arguments, at least %u are needed",
+                        info->description, (unsigned long long)argument_bytes,
+                        GPU_MAX_BINDINGS * 16 + GPU_MAX_PARAMS * 4);
+    }
     if (caps->max_group < 64) {
         return gpu_fail(host, PARTITA_DEVICE_ABSENT, "%s takes %u work-items in a group, at least 64 are needed",
                         info->description, caps->max_group);

@@ -10,6 +10,8 @@
 struct ptp_buffer {
     gpu_buffer gpu; /* first */
     cl_mem mem;
+    void *host;     /* memory of the host's that it wraps, mapped for it between batches; NULL: the device's own */
+    uint64_t batch; /* that last took it */
 };
 
 struct ptp_device {
@@ -18,7 +20,8 @@ struct ptp_device {
     bool sub_device; /* id is ours to release */
     cl_context context;
     cl_command_queue queue; /* in order, profiled */
-    pthread_mutex_t lock;   /* guards the queue and kernel arguments */
+    pthread_mutex_t lock;   /* guards the queue, kernel arguments and the number of the batch */
+    uint64_t batch;
     pthread_mutex_t flight; /* guards what follows; never held across a call of OpenCL, which may call back */
     pthread_cond_t idle;
     uint32_t in_flight; /* completions whose callback has not returned */
@@ -39,6 +42,13 @@ partita_status cl_buffer_alloc(gpu_device *device, uint64_t bytes, ptp_buffer **
 void cl_buffer_free(gpu_device *device, ptp_buffer *buffer);
 partita_status cl_buffer_upload(gpu_device *device, ptp_buffer *buffer, uint64_t offset, const void *data,
                                 uint64_t bytes);
+
+/* What a batch of commands touches of the host's memory is unmapped before and mapped after it, which is when the host
+ * may read or write it again. Under the lock: begin, take for each buffer of the batch (NULL and the device's own ones
+ * too), the commands, give for each buffer again; *io_last is the latest command's event, if any. */
+void cl_batch_begin(ptp_device *device);
+cl_int cl_batch_take(ptp_device *device, ptp_buffer *buffer);
+cl_int cl_batch_give(ptp_device *device, ptp_buffer *buffer, cl_event *io_last);
 
 /* submit.c */
 extern const gpu_backend_vtable cl_backend;

@@ -150,33 +150,54 @@ static cl_int launch_one(ptp_device *device, const gpu_launch *launch, cl_event 
     return cl.clEnqueueNDRangeKernel(device->queue, program->kernel, 3, NULL, global, local, 0, NULL, out_event);
 }
 
+/* The launches between taking and giving back what they touch of the host's memory. *out_at: the launch that failed. */
+static cl_int launches_enqueue(ptp_device *device, const gpu_batch *batch, cl_event *out_first, cl_event *out_last,
+                               uint32_t *out_at) {
+    cl_int code = CL_SUCCESS;
+    cl_batch_begin(device);
+    for (uint32_t i = 0; i < batch->count && code == CL_SUCCESS; i++) {
+        for (uint32_t k = 0; k < batch->launches[i].binding_count && code == CL_SUCCESS; k++) {
+            code = cl_batch_take(device, batch->launches[i].bindings[k].buffer);
+        }
+    }
+    for (uint32_t i = 0; i < batch->count && code == CL_SUCCESS; i++) {
+        *out_at = i;
+        bool edge = i == 0 || i + 1 == batch->count;
+        code = launch_one(device, &batch->launches[i], edge ? (i == 0 ? out_first : out_last) : NULL);
+    }
+    if (code == CL_SUCCESS && batch->count == 1) {
+        *out_last = *out_first;
+        code = cl.clRetainEvent(*out_first);
+    }
+    for (uint32_t i = 0; i < batch->count; i++) {
+        for (uint32_t k = 0; k < batch->launches[i].binding_count; k++) {
+            cl_int given = cl_batch_give(device, batch->launches[i].bindings[k].buffer, out_last);
+            code = code == CL_SUCCESS ? given : code;
+        }
+    }
+    if (code == CL_SUCCESS && batch->count == 0) {
+        code = cl.clEnqueueMarkerWithWaitList(device->queue, 0, NULL, out_last);
+    }
+    return code;
+}
+
 static partita_status submit(gpu_device *gpu, const gpu_batch *batch) {
     ptp_device *device = (ptp_device *)gpu;
     partita_status status;
     cl_event first = NULL, last = NULL;
-    cl_int code = CL_SUCCESS;
+    uint32_t at = 0;
     pthread_mutex_lock(&device->lock);
-    uint32_t i = 0;
-    for (; i < batch->count && code == CL_SUCCESS; i++) {
-        bool edge = i == 0 || i + 1 == batch->count;
-        code = launch_one(device, &batch->launches[i], edge ? (i == 0 ? &first : &last) : NULL);
-    }
-    if (code == CL_SUCCESS) gpu->counts.launches += batch->count;
-    if (code == CL_SUCCESS && batch->count == 1) {
-        last = first;
-        code = cl.clRetainEvent(first);
-    } else if (code == CL_SUCCESS && batch->count == 0) {
-        code = cl.clEnqueueMarkerWithWaitList(device->queue, 0, NULL, &last);
-    }
-    if (code != CL_SUCCESS) {
+    cl_int code = launches_enqueue(device, batch, &first, &last, &at);
+    if (code == CL_SUCCESS) {
+        gpu->counts.launches += batch->count;
+        status = cl_signal_after(device, first, last, batch->done);
+    } else {
         if (first) cl.clReleaseEvent(first);
-        if (last && last != first) cl.clReleaseEvent(last);
+        if (last) cl.clReleaseEvent(last);
         cl.clFinish(device->queue);
-        const char *name = i > 0 ? batch->launches[i - 1].name : "marker";
+        const char *name = batch->count > 0 ? batch->launches[at].name : "marker";
         status =
             gpu_fail(gpu->host, PARTITA_DEVICE_FAILED, "launch of kernel %s: %s (%d)", name, cl_error_name(code), code);
-    } else {
-        status = cl_signal_after(device, first, last, batch->done);
     }
     pthread_mutex_unlock(&device->lock);
     return status;

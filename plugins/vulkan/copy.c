@@ -108,6 +108,7 @@ partita_status vk_copy(ptp_device *device, const ptp_copy *copies, uint32_t coun
     for (uint32_t i = 0; i < count && status == PARTITA_OK; i++) {
         const ptp_copy *copy = gpu_copy_at(copies, i);
         status = gpu_copy_check(&device->gpu, copy);
+        if (status == PARTITA_OK) vk_import_flush(device, copy->source, copy->source_offset, copy->bytes);
         if (is_staged(copy)) b.staged_left += copy->bytes + STAGING_ALIGNMENT;
     }
     if (status == PARTITA_OK) status = batch_open(device, &b);

@@ -27,7 +27,7 @@ static uint32_t type_choose(const ptp_device *device, const vk_request *request,
         if (!(mask >> t & 1u) || flags & (VK_MEMORY_PROPERTY_PROTECTED_BIT | VK_MEMORY_PROPERTY_LAZILY_ALLOCATED_BIT))
             continue;
         if (request->kind == VK_IMPORT_HOST) {
-            if (!visible || !coherent) continue;
+            if (!visible) continue;
         } else if (request->use == VK_FOR_STAGING) {
             if (!visible) continue;
             score += cached * 4 + !local;
@@ -77,6 +77,10 @@ static partita_status memory_bind(ptp_device *device, const vk_request *request,
                                  .pNext = extras[request->kind],
                                  .allocationSize = bytes,
                                  .memoryTypeIndex = type};
+    if (device->allocations >= device->probe.max_allocations) {
+        return gpu_fail(device->host, PARTITA_OUT_OF_MEMORY, "%u allocations of memory, at most %u",
+                        device->allocations, device->probe.max_allocations);
+    }
     VkResult result = device->AllocateMemory(device->handle, &info, NULL, &memory->memory);
     if (result != VK_SUCCESS) {
         memory->memory = VK_NULL_HANDLE;
@@ -84,6 +88,7 @@ static partita_status memory_bind(ptp_device *device, const vk_request *request,
                         result == VK_ERROR_INVALID_EXTERNAL_HANDLE ? PARTITA_INVALID_ARGUMENT : PARTITA_OUT_OF_MEMORY,
                         "vkAllocateMemory of %llu bytes: %s", (unsigned long long)bytes, vk_result_name(result));
     }
+    device->allocations++;
     memory->bytes = bytes;
     result = device->BindBufferMemory(device->handle, memory->buffer, memory->memory, 0);
     return vk_check(device, result, "vkBindBufferMemory");
@@ -120,8 +125,15 @@ partita_status vk_memory_create(ptp_device *device, const vk_request *request, v
         VkMemoryPropertyFlags flags = device->probe.memory.memoryTypes[type].propertyFlags;
         bool visible = flags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT;
         memory.coherent = flags & VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+        memory.coherent = memory.coherent && device->host_view;
         if (request->kind == VK_IMPORT_HOST) {
+            /* mapped too, since only mapped memory is flushed; the address is the host's own either way */
+            void *at = NULL;
             memory.mapped = request->address;
+            if (!memory.coherent) {
+                status = vk_check(device, device->MapMemory(device->handle, memory.memory, 0, VK_WHOLE_SIZE, 0, &at),
+                                  "vkMapMemory");
+            }
         } else if (visible && (request->use == VK_FOR_STAGING || device->host_view)) {
             status =
                 vk_check(device, device->MapMemory(device->handle, memory.memory, 0, VK_WHOLE_SIZE, 0, &memory.mapped),
@@ -135,7 +147,10 @@ partita_status vk_memory_create(ptp_device *device, const vk_request *request, v
 
 void vk_memory_destroy(ptp_device *device, vk_memory *memory) {
     if (memory->buffer) device->DestroyBuffer(device->handle, memory->buffer, NULL);
-    if (memory->memory) device->FreeMemory(device->handle, memory->memory, NULL);
+    if (memory->memory) {
+        device->FreeMemory(device->handle, memory->memory, NULL);
+        device->allocations--;
+    }
     memset(memory, 0, sizeof(*memory));
 }
 
@@ -159,6 +174,12 @@ void vk_memory_invalidate(ptp_device *device, const vk_memory *memory, uint64_t 
     if (memory->coherent || bytes == 0) return;
     VkMappedMemoryRange range = mapped_range(device, memory, offset, bytes);
     device->InvalidateMappedMemoryRanges(device->handle, 1, &range);
+}
+
+void vk_import_flush(ptp_device *device, const ptp_buffer *buffer, uint64_t offset, uint64_t bytes) {
+    if (buffer && buffer->block->kind == VK_IMPORT_HOST) {
+        vk_memory_flush(device, &buffer->block->memory, buffer->offset + offset, bytes);
+    }
 }
 
 /* ---- blocks and buffers; under memory_lock ----------------------------------------------------------------------- */
@@ -292,8 +313,11 @@ void vk_blocks_trim(ptp_device *device, uint64_t keep_bytes) {
 /* ---- slots of the ABI and of the shared part ----------------------------------------------------------------------
  */
 
-partita_status vk_gpu_host_alloc(gpu_device *device, uint64_t bytes, ptp_buffer **out_buffer) {
-    return vk_buffer_create((ptp_device *)device, bytes, ((ptp_device *)device)->probe.fds, out_buffer);
+/* Alone while there are allocations to spare: an fd names a whole one. */
+partita_status vk_gpu_host_alloc(gpu_device *gpu, uint64_t bytes, ptp_buffer **out_buffer) {
+    ptp_device *device = (ptp_device *)gpu;
+    bool alone = device->probe.fds && device->allocations < device->probe.max_allocations / 2;
+    return vk_buffer_create(device, bytes, alone, out_buffer);
 }
 
 partita_status vk_gpu_buffer_alloc(gpu_device *device, uint64_t bytes, ptp_buffer **out_buffer) {

@@ -255,7 +255,11 @@ partita_status vk_probe_read(const vk_instance *instance, VkPhysicalDevice physi
     if (properties.base.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU) caps->features |= GPU_ON_CPU;
     caps->alignment =
         limits->minStorageBufferOffsetAlignment < 16 ? 16 : (uint32_t)limits->minStorageBufferOffsetAlignment;
-    caps->max_binding = limits->maxStorageBufferRange;
+    caps->max_binding = limits->maxStorageBufferRange / 4 * 4; /* whole words are bound */
+    caps->max_bindings = limits->maxPerStageDescriptorStorageBuffers < limits->maxDescriptorSetStorageBuffers
+                             ? limits->maxPerStageDescriptorStorageBuffers
+                             : limits->maxDescriptorSetStorageBuffers;
+    out_probe->max_allocations = limits->maxMemoryAllocationCount;
     caps->max_buffer = properties.maintenance3.maxMemoryAllocationSize;
     if (properties.maintenance4.maxBufferSize && properties.maintenance4.maxBufferSize < caps->max_buffer) {
         caps->max_buffer = properties.maintenance4.maxBufferSize;
@@ -263,8 +267,7 @@ partita_status vk_probe_read(const vk_instance *instance, VkPhysicalDevice physi
     caps->max_group = limits->maxComputeWorkGroupInvocations;
     for (int d = 0; d < 3; d++) {
         caps->max_groups[d] = limits->maxComputeWorkGroupCount[d];
-        if (limits->maxComputeWorkGroupSize[d] < caps->max_group && d < 2)
-            caps->max_group = limits->maxComputeWorkGroupSize[d];
+        caps->max_local[d] = limits->maxComputeWorkGroupSize[d];
     }
     caps->shared_bytes = limits->maxComputeSharedMemorySize;
     caps->subgroup = subgroup_read(&properties);

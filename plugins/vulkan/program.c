@@ -37,7 +37,9 @@ partita_status vk_programs_init(ptp_device *device) {
     VkResult result = device->CreatePipelineCache(device->handle, &cache, NULL, &device->pipeline_cache);
     if (result != VK_SUCCESS) device->pipeline_cache = VK_NULL_HANDLE;
     partita_status status = vk_check(device, result, "vkCreatePipelineCache");
-    for (uint32_t i = 1; i <= GPU_MAX_BINDINGS && status == PARTITA_OK; i++) status = layouts_make(device, i);
+    uint32_t most =
+        device->probe.caps.max_bindings < GPU_MAX_BINDINGS ? device->probe.caps.max_bindings : GPU_MAX_BINDINGS;
+    for (uint32_t i = 1; i <= most && status == PARTITA_OK; i++) status = layouts_make(device, i);
     if (status != PARTITA_OK) vk_programs_deinit(device);
     return status;
 }

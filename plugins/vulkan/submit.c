@@ -115,6 +115,7 @@ static partita_status buffers_bind(ptp_device *device, vk_slot *slot, const gpu_
                             (unsigned long long)buffer->gpu.bytes, (unsigned long long)binding->bytes,
                             (unsigned long long)binding->offset);
         }
+        vk_import_flush(device, buffer, offset, binding->bytes);
         /* whole words: drivers may fetch narrow elements by them. Buffers have room up to a page */
         buffers[i] = (VkDescriptorBufferInfo){.buffer = buffer->block->memory.buffer,
                                               .offset = buffer->offset + offset,

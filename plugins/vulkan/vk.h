@@ -60,8 +60,8 @@ typedef struct vk_probe {
     bool import_host;
     bool fds; /* memory goes out and in as opaque fds */
     uint64_t import_alignment;
-    uint64_t atom; /* of flushing memory that is not coherent */
-    uint64_t max_allocation;
+    uint64_t atom;            /* of flushing memory that is not coherent */
+    uint32_t max_allocations; /* at once */
     VkPhysicalDeviceMemoryProperties memory;
 } vk_probe;
 
@@ -135,6 +135,8 @@ void vk_memory_destroy(ptp_device *device, vk_memory *memory);
 /* Makes the host's writes seen by the device, or the device's by the host. Ranges in bytes of the allocation. */
 void vk_memory_flush(ptp_device *device, const vk_memory *memory, uint64_t offset, uint64_t bytes);
 void vk_memory_invalidate(ptp_device *device, const vk_memory *memory, uint64_t offset, uint64_t bytes);
+/* Before a submission that reads it: what the host wrote into its own memory without a map. NULL is accepted. */
+void vk_import_flush(ptp_device *device, const ptp_buffer *buffer, uint64_t offset, uint64_t bytes);
 /* A buffer in a block of its own, or among others. */
 partita_status vk_buffer_create(ptp_device *device, uint64_t bytes, bool alone, ptp_buffer **out_buffer);
 void vk_buffer_destroy(ptp_device *device, ptp_buffer *buffer);
@@ -252,6 +254,7 @@ struct ptp_device {
     VkDevice handle;
     bool host_view; /* buffers are mapped where their memory allows it */
     bool push_descriptors;
+    _Atomic uint32_t allocations;
     pthread_mutex_t memory_lock; /* guards blocks, buffer lists and mappings */
     vk_block *blocks;
     vk_queue queue;

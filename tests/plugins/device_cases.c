@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs the cases that cpu/make_cases.py wrote on the device of any plugin, through the ABI alone: what the device takes
- * at ask it must compute, with its inputs as ports and as constants. Prints PASS, FAIL or NO per case; a NO comes with
- * its reason.
+ * at ask it must compute, with its inputs as ports and as constants, and with dims that only resize tells: then it must
+ * have built all programs before. Prints PASS, FAIL or NO per case; a NO comes with its reason.
  *
  *     device_cases PLUGIN FILE... [-k WORD] [-o NAME=VALUE]     only cases whose name holds WORD; an option of the
  * device
@@ -144,35 +144,47 @@ typedef struct part {
     uint32_t in_ports[MOST], out_ports[MOST]; /* index of the case's tensor */
 } part;
 
-/* Inputs from `first_constant` on are constants. */
-static void part_build(part *p, const one_case *one, uint32_t first_constant) {
+/* How a case becomes a part: inputs from `first_constant` on are constants; dims of the others are known, or open. */
+typedef struct variant {
+    uint32_t first_constant;
+    bool open;
+} variant;
+
+static void part_build(part *p, const one_case *one, const variant *how) {
+    static const int64_t open_dims[MOST] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
     uint32_t ins[MOST], outs[MOST];
     block_build *b = &p->build;
     bb_init(b);
     for (uint32_t i = 0; i < one->in_count; i++) {
         const case_tensor *in = &one->in[i];
+        bool port = i < how->first_constant;
         ins[i] = PARTITA_NONE;
         if (!in->present) continue;
-        if (i < first_constant) p->in_ports[b->input_count] = i;
-        ins[i] = i < first_constant ? bb_input(b, "x", in->dtype, (int32_t)in->rank, in->dims)
-                                    : bb_constant(b, "c", in->dtype, (int32_t)in->rank, in->dims, in->data);
-        if (i >= first_constant) b->weights[b->weight_count - 1].bytes = in->bytes;
+        if (port) p->in_ports[b->input_count] = i;
+        ins[i] = port ? bb_input(b, "x", in->dtype, (int32_t)in->rank, how->open ? open_dims : in->dims)
+                      : bb_constant(b, "c", in->dtype, (int32_t)in->rank, in->dims, in->data);
+        if (!port) b->weights[b->weight_count - 1].bytes = in->bytes;
+        p->shapes[ins[i]] = (ptp_shape){.rank = (int32_t)in->rank, .dims = in->dims};
     }
     for (uint32_t i = 0; i < one->out_count; i++) {
         const case_tensor *out = &one->out[i];
         outs[i] = PARTITA_NONE;
         if (!out->present) continue;
         p->out_ports[b->output_count] = i;
-        outs[i] = bb_output(b, bb_value(b, "y", out->dtype, (int32_t)out->rank, out->dims));
+        outs[i] = bb_output(b, bb_value(b, "y", out->dtype, (int32_t)out->rank, how->open ? open_dims : out->dims));
+        p->shapes[outs[i]] = (ptp_shape){.rank = (int32_t)out->rank, .dims = out->dims};
         if (one->flags & 1u) b->values[outs[i]].flags |= PTP_VALUE_DATA_SHAPED;
     }
     bb_node(b, one->op, one->since, ins, one->in_count, outs, one->out_count);
     const uint8_t *at = one->attributes;
     for (uint32_t i = 0; i < one->attribute_count; i++) pass_attribute(&at, b);
+    for (uint32_t v = 0; v < b->value_count; v++) {
+        if (p->shapes[v].dims) continue; /* a tensor of an attribute */
+        p->shapes[v] = (ptp_shape){.rank = b->values[v].rank};
+    }
     bb_finish(b);
     for (uint32_t v = 0; v < b->value_count; v++) {
-        p->shapes[v].rank = b->values[v].rank;
-        p->shapes[v].dims = ptp_ref_data(b->block, b->values[v].dims);
+        if (!p->shapes[v].dims) p->shapes[v].dims = ptp_ref_data(b->block, b->values[v].dims);
     }
 }
 
@@ -297,16 +309,31 @@ static partita_status run_part(fake_host *fake, ptp_device *device, const part *
 
 typedef enum outcome { PASS, FAIL, NO } outcome;
 
-static outcome run_case(fake_host *fake, ptp_device *device, const one_case *one, uint32_t first_constant, char *why,
+static uint32_t programs_of(fake_host *fake, ptp_device *device) {
+    ptp_usage usage = {.size = sizeof(usage)};
+    fake->info->device->usage(device, &usage);
+    return usage.programs_built;
+}
+
+static bool any_empty(const one_case *one) {
+    bool empty = false;
+    for (uint32_t i = 0; i < MOST; i++) {
+        empty =
+            empty || (one->in[i].present && one->in[i].bytes == 0) || (one->out[i].present && one->out[i].bytes == 0);
+    }
+    return empty;
+}
+
+static outcome run_case(fake_host *fake, ptp_device *device, const one_case *one, const variant *how, char *why,
                         size_t size) {
     static part p;
     outcome result = FAIL;
     ptp_executable *executable = NULL;
     ptp_instance *instance = NULL;
-    uint32_t unit = 0;
+    uint32_t unit = 0, built = 0;
     bool equal = true;
     memset(&p, 0, sizeof(p));
-    part_build(&p, one, first_constant);
+    part_build(&p, one, how);
     ptp_ask ask = {.size = sizeof(ask), .block = p.build.block, .units = &unit, .count = 1};
     ptp_answer answer = {.size = sizeof(answer)};
     partita_status status = fake->info->device->ask(device, &ask, &answer);
@@ -321,12 +348,21 @@ static outcome run_case(fake_host *fake, ptp_device *device, const one_case *one
                            .weight_count = p.build.weight_count};
     ptp_resize resize = {.size = sizeof(resize), .shape_count = p.build.value_count, .shapes = p.shapes};
     if (status == PARTITA_OK) status = fake->info->device->compile(device, &compile, &executable);
+    built = programs_of(fake, device);
     if (status == PARTITA_OK) status = fake->info->executable->resize(executable, &resize, &instance);
+    built = programs_of(fake, device) - built;
+    if (how->open && status == PARTITA_UNSUPPORTED) { /* dims that ask could not see */
+        snprintf(why, size, "%.900s", fake->message);
+        result = why[0] ? NO : FAIL;
+        goto out;
+    }
     if (status == PARTITA_OK && !compile_only) {
         status = run_part(fake, device, &p, one, executable, instance, &resize, &equal, why, size);
     }
     if (status != PARTITA_OK)
         snprintf(why, size, "status %d: %.900s", (int)status, fake->message);
+    else if (equal && built > 0 && !any_empty(one))
+        snprintf(why, size, "resize built %u programs", built);
     else if (equal)
         result = PASS;
 out:
@@ -334,6 +370,21 @@ out:
     fake->info->executable->destroy(executable);
     bb_free(&p.build);
     return result;
+}
+
+/* FAIL when one variant fails, NO when all are refused. */
+static outcome run_variants(fake_host *fake, ptp_device *device, const one_case *one, char *why, size_t size) {
+    static const variant variants[] = {{MOST, false}, {1, false}, {1, true}, {MOST, true}};
+    static const char *const names[] = {"", "with constants", "with open dims and constants", "with open dims"};
+    outcome whole = NO;
+    for (int v = 0; v < 4 && whole != FAIL; v++) {
+        if (one->in_count < 2 && (v == 1 || v == 2)) continue;
+        outcome result = run_case(fake, device, one, &variants[v], why, size);
+        if (result != NO) whole = result;
+        size_t used = strlen(why);
+        if (result == FAIL && used < size) snprintf(why + used, size - used, " %s", names[v]);
+    }
+    return whole;
 }
 
 static void run_file(fake_host *fake, ptp_device *device, const char *path, const char *word, uint32_t *counts) {
@@ -357,14 +408,7 @@ static void run_file(fake_host *fake, ptp_device *device, const char *path, cons
     for (uint32_t n = valid ? take_u32(&at) : 0; n > 0; n--) {
         take_case(&at, &one);
         if ((!word || strstr(one.name, word)) && one.flags >> 8 == 0 && all_dense(&one)) {
-            const uint32_t first_constants[] = {MOST, 1};
-            outcome results[2] = {NO, NO};
-            for (int v = 0; v < (one.in_count > 1 ? 2 : 1) && results[0] != FAIL; v++) {
-                results[v] = run_case(fake, device, &one, first_constants[v], why, sizeof(why));
-            }
-            outcome result = results[0] == FAIL || results[1] == FAIL   ? FAIL
-                             : results[0] == PASS || results[1] == PASS ? PASS
-                                                                        : NO;
+            outcome result = run_variants(fake, device, &one, why, sizeof(why));
             printf("%s %s%s%s\n", names[result], one.name, result == PASS ? "" : ": ", result == PASS ? "" : why);
             counts[result]++;
         }

@@ -56,17 +56,42 @@ static int32_t copy_buffer(void *queue, void *from, void *to, size_t from_offset
     return real_copy(queue, from, to, from_offset, to_offset, bytes, waits, wait_list, event);
 }
 
-static void *map_buffer(void *queue, void *buffer, uint32_t blocking, uint64_t flags, size_t offset, size_t bytes,
-                        uint32_t waits, const void *wait_list, void *event, int32_t *code) {
-    count(CL_MAP, bytes);
-    return real_map(queue, buffer, blocking, flags, offset, bytes, waits, wait_list, event, code);
+/* Buffers over the host's own memory, by the last that had the handle. */
+#define WRAPPED_MOST 1024
+static struct {
+    void *buffer;
+    char *host;
+} wrappers[WRAPPED_MOST];
+static atomic_uint wrapper_count;
+
+static char *host_memory_of(const void *buffer) {
+    char *host = NULL;
+    uint32_t known = atomic_load(&wrapper_count);
+    for (uint32_t i = 0; i < known && i < WRAPPED_MOST; i++)
+        if (wrappers[i].buffer == buffer) host = wrappers[i].host;
+    return host;
 }
 
+static void *map_buffer(void *queue, void *buffer, uint32_t blocking, uint64_t flags, size_t offset, size_t bytes,
+                        uint32_t waits, const void *wait_list, void *event, int32_t *code) {
+    char *data = real_map(queue, buffer, blocking, flags, offset, bytes, waits, wait_list, event, code);
+    /* memory that wraps the host's own is mapped to say whose turn it is */
+    if (!data || data != host_memory_of(buffer) + offset) count(CL_MAP, bytes);
+    return data;
+}
+
+#define USE_HOST_POINTER  (1u << 3)
 #define COPY_HOST_POINTER (1u << 5)
 
 static void *create_buffer(void *context, uint64_t flags, size_t bytes, void *host, int32_t *code) {
     if (flags & COPY_HOST_POINTER) count(CL_HOST_COPY, bytes);
-    return real_create(context, flags, bytes, host, code);
+    void *buffer = real_create(context, flags, bytes, host, code);
+    uint32_t at = flags & USE_HOST_POINTER && buffer ? atomic_fetch_add(&wrapper_count, 1) : WRAPPED_MOST;
+    if (at < WRAPPED_MOST) {
+        wrappers[at].host = host;
+        wrappers[at].buffer = buffer;
+    }
+    return buffer;
 }
 
 /* ---- Vulkan ---------------------------------------------------------------------------------- */
