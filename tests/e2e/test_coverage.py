@@ -2,9 +2,9 @@
 """Every operator of ONNX in every version with every type: which of them `cpu` takes.
 
 For each schema of the installed package, and for each type that one of its type parameters may have, a model of one node
-is planned on `cpu` alone and on `reference` alone, its inputs of unknown shape. coverage_not_yet.txt names what is refused, an operator's version
-and its types a line; it may only shrink. What only a body or a second list of types makes whole (If, Loop, Scan,
-SequenceMap, Gradient) has tests of its own.
+is planned on `cpu` alone and on `reference` alone, its inputs of unknown shape. coverage_not_yet.txt names what is
+refused, an operator's version and its types a line; it may only shrink. What only a body or a second list of types makes
+whole (If, Loop, Scan, SequenceMap, Gradient) has tests of its own.
 
     python test_coverage.py [--write]       --write: writes the list anew
 """
