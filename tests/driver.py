@@ -22,6 +22,7 @@ TESTS = os.path.join(ROOT, "tests")
 SCRIPTS = [
     ("lint.py", True, 300),
     ("test_driver.py", True, 60),
+    ("make_operators.py", True, 300),
     ("unit/infer_cases.py", True, 600),
     ("e2e/test_models.py", True, 900),
     ("e2e/test_nodes.py", True, 900),
