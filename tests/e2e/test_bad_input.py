@@ -217,6 +217,7 @@ WARNED = [
     (RUN, {"PARTITA_LOG": "loud"}, ["log-level:", "loud", "warning"]),
     (RUN, {"PARTITA_PLUGIN_PATH": "relative/folder"}, ["plugin-path:", "relative/folder", "absolute"]),
     (RUN + ["--option", "sim.machine=x"], {}, ["option-unused:", "sim.machine", "--devices"]),
+    (RUN + ["--pin", "nosuch=cpu"], {}, ["pin-unmatched:", "nosuch=cpu"]),
     (["devices", "--plugin-path", "{manifests}"], {}, []),
 ]
 
