@@ -38,7 +38,8 @@ pt_id world_node(world *w, const char *op, const char *name, pt_id a, pt_id b) {
 
 void world_load(world *w, pt_id y, const char *devices, const partita_option *options, uint32_t option_count,
                 const partita_pin *pins, uint32_t pin_count) {
-    const partita_context_options context = {.size = sizeof(context), .options = options, .option_count = option_count};
+    const partita_context_options context = {
+        .size = sizeof(context), .options = options, .option_count = option_count, .pool = w->pool};
     const partita_plan_options plan = {.size = sizeof(plan), .devices = devices, .pins = pins, .pin_count = pin_count};
     void *bytes;
     uint64_t size;
@@ -51,11 +52,15 @@ void world_load(world *w, pt_id y, const char *devices, const partita_option *op
     OK(partita_session_create(w->plan, NULL, &w->session));
 }
 
-partita_status world_run(world *w, const float *numbers, float *result) {
+partita_status world_run(const world *w, const float *numbers, float *result) {
+    return world_run_session(w, w->session, numbers, result);
+}
+
+partita_status world_run_session(const world *w, partita_session *session, const float *numbers, float *result) {
     partita_value *input, *output = NULL;
     partita_status status;
     PT_TRY(partita_value_create(PARTITA_FLOAT32, 1, &w->count, numbers, &input));
-    status = partita_session_run(w->session, NULL, &input, 1, &output, 1);
+    status = partita_session_run(session, NULL, &input, 1, &output, 1);
     if (status == PARTITA_OK) status = partita_value_read(output, result, (uint64_t)w->count * sizeof(*result));
     partita_value_release(input);
     partita_value_release(output);

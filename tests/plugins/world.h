@@ -21,7 +21,8 @@
     } while (0)
 
 typedef struct world {
-    int64_t count; /* elements of every value */
+    int64_t count;                   /* elements of every value */
+    const partita_thread_pool *pool; /* of the context; NULL: its own */
     pt_model *model;
     partita_context *context;
     partita_model *loaded;
@@ -37,7 +38,8 @@ pt_id world_node(world *w, const char *op, const char *name, pt_id a, pt_id b);
 void world_load(world *w, pt_id y, const char *devices, const partita_option *options, uint32_t option_count,
                 const partita_pin *pins, uint32_t pin_count);
 /* Runs x = numbers; y into `result`. Not through asserts, for threads. */
-partita_status world_run(world *w, const float *numbers, float *result);
+partita_status world_run(const world *w, const float *numbers, float *result);
+partita_status world_run_session(const world *w, partita_session *session, const float *numbers, float *result);
 void world_end(world *w);
 
 #endif
