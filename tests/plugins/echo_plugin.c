@@ -3,6 +3,7 @@
  * A plugin that takes values of every kind: Echo takes one apart by the host's accessors and builds it anew, NonZero
  * and NonMaxSuppression have outputs whose shape depends on data, Mapped wants a weight that lies in a file, Fail
  * fails. Everything runs on a thread of the plugin's own, so that nothing borrowed during a call may be used later.
+ * Options make its outputs bounded, or what it says of its ports wrong.
  */
 #include <partita/block.h>
 
@@ -12,6 +13,8 @@
 #include <unistd.h>
 
 #define HOST(call, ...) host->call(host->self, __VA_ARGS__)
+
+enum { MOST_OUTPUTS = 8 };
 
 struct ptp_plugin {
     const ptp_host *host;
@@ -28,6 +31,8 @@ struct ptp_device {
     task *first, *last;
     int closing;
     uint64_t launches;
+    uint64_t bound; /* bytes of each output; 0: they depend on data */
+    char lie[16];   /* about ports: "alias", "output", "domain", "alignment"; "" */
 };
 
 struct ptp_executable {
@@ -42,7 +47,9 @@ struct task {
     ptp_executable *executable;
     ptp_run *run;
     ptp_point done;
-    ptp_value **values; /* by row of values */
+    ptp_value **values;       /* by row of values */
+    void *room[MOST_OUTPUTS]; /* memory that was there before, of bounded outputs */
+    uint64_t room_bytes[MOST_OUTPUTS];
     char message[256];
 };
 
@@ -237,7 +244,11 @@ static partita_status give(task *t, uint32_t port, ptp_value *value) {
     if (HOST(value_kind, value) != PARTITA_KIND_TENSOR) return HOST(run_set_output, t->run, port, value);
     status = HOST(value_tensor, value, &tensor);
     if (status != PARTITA_OK || tensor.dtype == PARTITA_STRING) return HOST(run_set_output, t->run, port, value);
+    if (port < MOST_OUTPUTS && t->room[port] && tensor.bytes <= t->room_bytes[port])
+        memcpy(t->room[port], tensor.data, (size_t)tensor.bytes); /* computed first, told then */
     status = HOST(run_alloc_output, t->run, port, tensor.dtype, tensor.rank, tensor.dims, &out);
+    if (status == PARTITA_OK && port < MOST_OUTPUTS && t->room[port])
+        return out.data == t->room[port] ? status : task_fail(t, PARTITA_INTERNAL, "the output moved");
     if (status == PARTITA_OK && tensor.bytes) memcpy(out.data, tensor.data, (size_t)tensor.bytes);
     return status;
 }
@@ -366,6 +377,13 @@ static partita_status device_compile(ptp_device *device, ptp_compile *compile, p
     return PARTITA_OK;
 }
 
+static void lie_about(const char *what, ptp_port *port) {
+    if (strcmp(what, "alias") == 0) port->alias = 77;
+    if (strcmp(what, "output") == 0) port->output = 77;
+    if (strcmp(what, "domain") == 0) port->domain = 77;
+    if (strcmp(what, "alignment") == 0) port->alignment = 77;
+}
+
 static partita_status executable_ports(ptp_executable *executable, ptp_port *inputs, ptp_port *outputs) {
     ptp_graph_row graph = ptp_graph_at(executable->block, 0);
     for (uint32_t i = 0; i < graph.inputs.count; i++) {
@@ -379,6 +397,11 @@ static partita_status executable_ports(ptp_executable *executable, ptp_port *inp
         port->alignment = 16;
         port->output = PTP_PORT_DATA_DEPENDENT;
         port->alias = PARTITA_NONE;
+        if (executable->device->bound) {
+            port->output = PTP_PORT_BOUNDED;
+            port->max_bytes = executable->device->bound;
+        }
+        lie_about(executable->device->lie, port);
     }
     return PARTITA_OK;
 }
@@ -408,6 +431,12 @@ static partita_status executable_exec(ptp_executable *executable, ptp_instance *
     t->done = exec->done;
     t->values = calloc(executable->block->values.count + 1u, sizeof(*t->values));
     if (!t->values) status = fail(host, PARTITA_OUT_OF_MEMORY, "out of memory");
+    for (uint32_t i = 0; i < exec->output_count && i < MOST_OUTPUTS; i++) {
+        const ptp_tensor *tensor =
+            (const ptp_tensor *)(const void *)((const char *)exec->outputs + (size_t)i * exec->outputs->size);
+        t->room[i] = tensor->data;
+        t->room_bytes[i] = tensor->bytes;
+    }
     for (uint32_t i = 0; i < exec->input_count && status == PARTITA_OK; i++) {
         const ptp_tensor *tensor =
             (const ptp_tensor *)(const void *)((const char *)exec->inputs + (size_t)i * exec->inputs->size);
@@ -503,12 +532,14 @@ static partita_status plugin_open(ptp_plugin *plugin, uint32_t index, const ptp_
                                   ptp_device **out_device) {
     ptp_device *device = calloc(1, sizeof(*device));
     (void)index;
-    (void)options;
-    (void)option_count;
     *out_device = NULL;
     if (!device) return fail(plugin->host, PARTITA_OUT_OF_MEMORY, "out of memory");
     device->plugin = plugin;
     device->host = plugin->host;
+    for (uint32_t i = 0; i < option_count; i++) {
+        if (strcmp(options[i].name, "bound") == 0) device->bound = strtoull(options[i].value, NULL, 10);
+        if (strcmp(options[i].name, "lie") == 0) snprintf(device->lie, sizeof(device->lie), "%s", options[i].value);
+    }
     pthread_mutex_init(&device->lock, NULL);
     pthread_cond_init(&device->changed, NULL);
     if (pthread_create(&device->thread, NULL, thread_run, device) != 0) {
@@ -518,6 +549,16 @@ static partita_status plugin_open(ptp_plugin *plugin, uint32_t index, const ptp_
     plugin->open++;
     *out_device = device;
     return PARTITA_OK;
+}
+
+static const ptp_option_row *plugin_options(ptp_plugin *plugin, uint32_t index, uint32_t *out_count) {
+    static const ptp_option_row rows[] = {
+        {sizeof(ptp_option_row), 0, "bound", "int", "0", "bytes that outputs have at most"},
+        {sizeof(ptp_option_row), 0, "lie", "alias|output|domain|alignment", "", "what is wrong with its ports"}};
+    (void)plugin;
+    (void)index;
+    *out_count = 2;
+    return rows;
 }
 
 static void plugin_close(ptp_device *device) {
@@ -538,7 +579,8 @@ static const ptp_plugin_vtable plugin_table = {.size = sizeof(ptp_plugin_vtable)
                                                .stop = plugin_stop,
                                                .device_count = plugin_device_count,
                                                .open = plugin_open,
-                                               .close = plugin_close};
+                                               .close = plugin_close,
+                                               .options = plugin_options};
 static const ptp_device_vtable device_table = {.size = sizeof(ptp_device_vtable),
                                                .info = device_info,
                                                .ask = device_ask,

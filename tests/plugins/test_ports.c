@@ -74,7 +74,7 @@ static partita_status search_run(search *s, int64_t count) {
     float cells[CELLS] = {0};
     partita_value *input, *outputs[2] = {NULL, NULL};
     for (int64_t i = 0; i < count; i++) cells[i] = 1;
-    OK(partita_value_create(PARTITA_FLOAT32, 2, (int64_t[]){ROWS, COLUMNS}, cells, &input));
+    PT_TRY(partita_value_create(PARTITA_FLOAT32, 2, (int64_t[]){ROWS, COLUMNS}, cells, &input));
     partita_status status = partita_session_run(s->w.session, NULL, &input, 1, outputs, s->output_count);
     for (uint32_t o = 0; status == PARTITA_OK && o < s->output_count; o++) {
         partita_value_view view = {.size = sizeof(view)};
@@ -165,6 +165,24 @@ static void more_than_the_bound_is_an_error(void **state) {
         const partita_option both[] = {options[0], options[1], {"sim:1.speed", "0.001"}};
         search_open(&s, false, "sim:0,sim:1", NULL, NULL, false, both, 3);
         OK(search_run(&s, 5));
+        world_end(&s.w);
+    }
+}
+
+/* Each allocation of a run may fail; what does, leaves nothing behind. */
+static void every_allocation_may_fail(void **state) {
+    PT_UNUSED(state);
+    for (int both = 0; both < 2; both++) {
+        partita_status status = PARTITA_OUT_OF_MEMORY;
+        search s;
+        search_open(&s, both, "sim:0,cpu", "sim:0", "cpu", true, &(partita_option){"sim:0.async", "0"}, 1);
+        for (int64_t k = 0; status != PARTITA_OK; k++) {
+            assert_true(k < 500);
+            pt_alloc_fail_after(k, true);
+            status = search_run(&s, 5);
+            pt_alloc_fail_after(-1, false);
+            if (status != PARTITA_OK) assert_int_equal(status, PARTITA_OUT_OF_MEMORY);
+        }
         world_end(&s.w);
     }
 }
@@ -307,13 +325,10 @@ static void ranges_hold(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bounded_outputs_are_trimmed),
-        cmocka_unit_test(transfers_move_real_bytes),
-        cmocka_unit_test(more_than_the_bound_is_an_error),
-        cmocka_unit_test(last_reader_writes_in_place),
-        cmocka_unit_test(later_readers_keep_their_input),
-        cmocka_unit_test(imported_memory_has_readers_too),
-        cmocka_unit_test(ranges_hold),
+        cmocka_unit_test(bounded_outputs_are_trimmed),     cmocka_unit_test(transfers_move_real_bytes),
+        cmocka_unit_test(more_than_the_bound_is_an_error), cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(last_reader_writes_in_place),     cmocka_unit_test(later_readers_keep_their_input),
+        cmocka_unit_test(imported_memory_has_readers_too), cmocka_unit_test(ranges_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -299,6 +299,79 @@ static void nothing_is_found(void **state) {
     end(&w, "echo", true);
 }
 
+/* The plugin writes into memory that is there, and tells the dims afterwards. */
+static void bounded_outputs_are_written_first(void **state) {
+    static const float cells[12] = {1, 1, 1, 1, 1};
+    static const struct {
+        const char *bound;
+        partita_status status;
+    } rows[] = {{"1000", PARTITA_OK}, {"80", PARTITA_OK}, {"79", PARTITA_DEVICE_FAILED}};
+    PT_UNUSED(state);
+    for (size_t i = 0; i < PT_COUNT_OF(rows); i++) {
+        const partita_option option = {"echo.bound", rows[i].bound};
+        pt_dim unknown[2] = {2, 0};
+        pt_type x = {.kind = PARTITA_KIND_TENSOR, .dtype = PARTITA_FLOAT32, .rank = 2, .dims = (pt_dim[]){3, 4}};
+        pt_type indices = {.kind = PARTITA_KIND_TENSOR, .dtype = PARTITA_INT64, .rank = 2, .dims = unknown};
+        pt_id in;
+        world w;
+        begin(&w);
+        OK(pt_dim_data(&w.model->symbols, &unknown[1]));
+        in = add_input(&w, "x", &x, dense(PARTITA_FLOAT32, 2, (int64_t[]){3, 4}, cells));
+        add_node(&w, "NonZero", "", &in, 1, "corners", &indices);
+        load(&w, "echo", &option);
+        assert_int_equal(run(&w), rows[i].status);
+        if (rows[i].status == PARTITA_OK) {
+            assert_int_equal(view_of(w.outputs[0]).dims[1], 5);
+            assert_memory_equal(view_of(w.outputs[0]).data, ((int64_t[]){0, 0, 0, 0, 1, 0, 1, 2, 3, 0}), 80);
+        } else if (!strstr(partita_last_error(),
+                           "node 'corners': echo: output 'corners' has 80 bytes, its bound is 79")) {
+            fail_msg("\"%s\" tells not who and why", partita_last_error());
+        }
+        end(&w, "echo", rows[i].status == PARTITA_OK);
+    }
+}
+
+/* What a plugin says of its ports is looked at before anything runs. */
+static void wrong_ports_are_refused(void **state) {
+    static const struct {
+        const char *lie, *message;
+    } rows[] = {{"alias", "echo: an output may take over input 77 of 1"},
+                {"output", "echo: a port says that its output is 77"},
+                {"domain", "echo: a port names domain 77 of 0"},
+                {"alignment", "echo: a port's alignment is 77, no power of two"}};
+    pt_type type = {.kind = PARTITA_KIND_TENSOR, .dtype = PARTITA_FLOAT32, .rank = 1, .dims = (pt_dim[]){4}};
+    PT_UNUSED(state);
+    for (size_t i = 0; i < PT_COUNT_OF(rows); i++) {
+        const partita_option option = {"echo.lie", rows[i].lie};
+        const partita_context_options context = {.size = sizeof(context),
+                                                 .plugin_paths = paths,
+                                                 .plugin_path_count = 1,
+                                                 .options = &option,
+                                                 .option_count = 1};
+        const partita_plan_options plan = {.size = sizeof(plan), .devices = "echo"};
+        void *bytes;
+        uint64_t size;
+        world w;
+        begin(&w);
+        pt_id in = add_input(&w, "x", &type, floats(4));
+        add_node(&w, "Echo", "test.echo", &in, 1, "y", &type);
+        OK(pt_onnx_write(w.model, UINT64_MAX, &bytes, &size));
+        OK(partita_context_create(&context, &w.context));
+        OK(partita_model_load_memory(w.context, bytes, size, NULL, &w.loaded));
+        OK(partita_plan_create(w.loaded, &plan, &w.plan));
+        assert_int_not_equal(partita_session_create(w.plan, NULL, &w.session), PARTITA_OK);
+        assert_null(w.session);
+        if (!strstr(partita_last_error(), rows[i].message) || !strstr(partita_last_error(), "node 'y'"))
+            fail_msg("\"%s\" does not say \"%s\"", partita_last_error(), rows[i].message);
+        partita_value_release(w.inputs[0]);
+        partita_plan_destroy(w.plan);
+        partita_model_destroy(w.loaded);
+        partita_context_destroy(w.context);
+        pt_model_destroy(w.model);
+        pt_free(bytes);
+    }
+}
+
 /* ---- weights, failures ----------------------------------------------------------------------- */
 
 static void weights_lie_in_the_file(void **state) {
@@ -357,9 +430,14 @@ static void simulated_devices_take_every_kind(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind_crosses),         cmocka_unit_test(data_gives_the_shape),
-        cmocka_unit_test(nothing_is_found),           cmocka_unit_test(weights_lie_in_the_file),
-        cmocka_unit_test(asynchronous_errors_arrive), cmocka_unit_test(simulated_devices_take_every_kind),
+        cmocka_unit_test(every_kind_crosses),
+        cmocka_unit_test(data_gives_the_shape),
+        cmocka_unit_test(nothing_is_found),
+        cmocka_unit_test(weights_lie_in_the_file),
+        cmocka_unit_test(bounded_outputs_are_written_first),
+        cmocka_unit_test(wrong_ports_are_refused),
+        cmocka_unit_test(asynchronous_errors_arrive),
+        cmocka_unit_test(simulated_devices_take_every_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
