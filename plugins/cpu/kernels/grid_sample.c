@@ -124,16 +124,63 @@ static partita_status grid_run(const cpu_call *call, uint64_t begin, uint64_t en
     return PARTITA_OK;
 }
 
+/* ---- the nearest element, which is moved as it is, of any type ---- */
+
+static bool move_claim(const cpu_node *node, ptp_answer *answer) {
+    if (cpu_attr_is(node, "mode", "nearest")) return true;
+    return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "elements of this type can only be moved, not weighed");
+}
+
+static uint64_t move_items(const cpu_call *call) {
+    return call->in[0].rank > 0 ? (uint64_t)call->in[0].dims[0] : 1; /* `run` says what is wrong */
+}
+
+static partita_status move_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+    (void)worker;
+    const grid_state *state = call->state;
+    const cpu_tensor *x = &call->in[0], *grid = &call->in[1];
+    partita_status status = grid_check(call);
+    if (status != PARTITA_OK) return status;
+    uint32_t n = x->rank - 2;
+    uint64_t points = cpu_extent(call->out[0].dims, 2, x->rank), plane = cpu_extent(x->dims, 2, x->rank);
+    uint64_t channels = (uint64_t)x->dims[1], size = cpu_size(x);
+    for (uint64_t at = begin * points; at < end * points; at++) {
+        int64_t from = 0, index;
+        double g[3], one;
+        cpu_load_doubles(grid->dtype, grid->data, at * n, n, g);
+        for (uint32_t i = 0; i < n; i++) {
+            taps_of(state, g[n - 1 - i], x->dims[2 + i], &index, &one);
+            from = from < 0 || index < 0 ? -1 : from * x->dims[2 + i] + index;
+        }
+        for (uint64_t c = 0; c < channels; c++) {
+            char *to = (char *)call->out[0].data + ((at / points * channels + c) * points + at % points) * size;
+            const char *source = (const char *)x->data + (at / points * channels + c) * plane * size;
+            if (from < 0)
+                memset(to, 0, size);
+            else
+                memcpy(to, source + (uint64_t)from * size, size);
+        }
+    }
+    return PARTITA_OK;
+}
+
+extern const cpu_kernel cpu_kernels_grid_sample[];
+extern const uint32_t cpu_kernels_grid_sample_count;
+
+static partita_status carried_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
+    return cpu_carry_prepare(node, host, cpu_kernels_grid_sample, cpu_kernels_grid_sample_count, out_state);
+}
+
+#define GRID_ROW(all, claims, prepares, releases, scratches, item, runs, carried)                                      \
+    {                                                                                                                  \
+        .op = "GridSample", .domain = "", .since = 16, .until = CPU_NEWEST, .types = all, .reference = true,           \
+        .claim = claims, .prepare = prepares, .release = releases, .scratch = scratches, .items = item, .run = runs,   \
+        .emit = carried, .shaped = carried                                                                             \
+    }
 const cpu_kernel cpu_kernels_grid_sample[] = {
-    {.op = "GridSample",
-     .domain = "",
-     .since = 16,
-     .until = CPU_NEWEST,
-     .types = CPU_FLOATS,
-     .reference = true,
-     .prepare = grid_prepare,
-     .release = grid_release,
-     .scratch = cpu_doubles_scratch,
-     .run = grid_run},
+    GRID_ROW(CPU_FIXED, move_claim, grid_prepare, grid_release, NULL, move_items, move_run, false),
+    GRID_ROW(CPU_NUMBERS | CPU_TYPE(BOOL), NULL, grid_prepare, grid_release, cpu_doubles_scratch, NULL, grid_run,
+             false),
+    GRID_ROW(CPU_TYPE(STRING), move_claim, carried_prepare, cpu_carry_release, NULL, NULL, cpu_carry_run, true),
 };
 const uint32_t cpu_kernels_grid_sample_count = sizeof(cpu_kernels_grid_sample) / sizeof(cpu_kernels_grid_sample[0]);

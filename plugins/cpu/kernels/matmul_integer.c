@@ -115,11 +115,17 @@ static partita_status integer_run(const cpu_call *call, uint64_t begin, uint64_t
     return PARTITA_OK;
 }
 
-#define ROW(operator)                                                                                                  \
+/* Floats of 8 bits are another kernel's. */
+static bool bytes_claim(const cpu_node *node, ptp_answer *answer) {
+    bool bytes = (CPU_BYTES >> cpu_input_dtype(node, 3) & 1) != 0 && (CPU_BYTES >> cpu_output_dtype(node, 0) & 1) != 0;
+    return bytes || cpu_refuse(answer, PARTITA_REASON_DTYPE, "B or Y are no 8-bit integers");
+}
+
+#define ROW(operator, claims)                                                                                          \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = 10, .until = CPU_NEWEST, .types = CPU_BYTES, .reference = true,         \
-        .scratch = integer_scratch, .items = integer_items, .run = integer_run                                         \
+        .claim = claims, .scratch = integer_scratch, .items = integer_items, .run = integer_run                        \
     }
-const cpu_kernel cpu_kernels_matmul_integer[] = {ROW("MatMulInteger"), ROW("QLinearMatMul")};
+const cpu_kernel cpu_kernels_matmul_integer[] = {ROW("MatMulInteger", NULL), ROW("QLinearMatMul", bytes_claim)};
 const uint32_t cpu_kernels_matmul_integer_count =
     sizeof(cpu_kernels_matmul_integer) / sizeof(cpu_kernels_matmul_integer[0]);

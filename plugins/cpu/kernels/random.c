@@ -156,8 +156,8 @@ static partita_status dropout_run(const cpu_call *call, uint64_t begin, uint64_t
 const cpu_kernel cpu_kernels_random[] = {
     RANDOM_ROW("RandomNormal", CPU_FLOATS, cpu_items_elements, random_run),
     RANDOM_ROW("RandomUniform", CPU_FLOATS, cpu_items_elements, random_run),
-    RANDOM_ROW("RandomNormalLike", CPU_FIXED, cpu_items_elements, random_run),
-    RANDOM_ROW("RandomUniformLike", CPU_FIXED, cpu_items_elements, random_run),
+    RANDOM_ROW("RandomNormalLike", CPU_FIXED | CPU_TYPE(STRING), cpu_items_elements, random_run),
+    RANDOM_ROW("RandomUniformLike", CPU_FIXED | CPU_TYPE(STRING), cpu_items_elements, random_run),
     RANDOM_ROW("Bernoulli", CPU_FLOATS, cpu_items_elements, random_run),
     RANDOM_ROW("Multinomial", CPU_FLOATS, NULL, multinomial_run),
     {.op = "Dropout",

@@ -98,6 +98,6 @@ static partita_status resize_run(const cpu_call *call, uint64_t begin, uint64_t 
         .prepare = cpu_resize_prepare, .release = cpu_resize_release, .scratch = resize_scratch,                       \
         .items = resize_items, .run = resize_run                                                                       \
     }
-const cpu_kernel cpu_kernels_resize[] = {REFERENCE("Resize", 10, CPU_NEWEST), REFERENCE("Upsample", 7, 9),
-                                         FAST("Resize", 10, CPU_NEWEST), FAST("Upsample", 7, 9)};
+const cpu_kernel cpu_kernels_resize[] = {REFERENCE("Resize", 10, CPU_NEWEST), REFERENCE("Upsample", 1, 9),
+                                         FAST("Resize", 10, CPU_NEWEST), FAST("Upsample", 1, 9)};
 const uint32_t cpu_kernels_resize_count = sizeof(cpu_kernels_resize) / sizeof(cpu_kernels_resize[0]);

@@ -16,7 +16,7 @@ typedef struct cpu_resize_state {
     float cubic_a, extrapolation;
     cpu_ints axes;
     uint32_t scale_count;
-    float scales[CPU_MAX_RANK]; /* of Upsample-7 */
+    float scales[CPU_MAX_RANK]; /* of Upsample before version 9 */
 } cpu_resize_state;
 
 partita_status cpu_resize_prepare(const cpu_node *node, const ptp_host *host, void **out_state);

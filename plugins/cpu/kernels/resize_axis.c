@@ -56,6 +56,12 @@ partita_status cpu_resize_prepare(const cpu_node *node, const ptp_host *host, vo
     state->extrapolation = cpu_attr_float(node, "extrapolation_value", 0);
     state->scale_count = count < CPU_MAX_RANK ? count : CPU_MAX_RANK;
     if (count > 0) memcpy(state->scales, scales, state->scale_count * sizeof(float));
+    if (state->upsample && state->since < 7) {
+        state->scale_count = 4;
+        state->scales[0] = state->scales[1] = 1;
+        state->scales[2] = cpu_attr_float(node, "height_scale", 1);
+        state->scales[3] = cpu_attr_float(node, "width_scale", 1);
+    }
     partita_status status = texts_read(node, host, state);
     if (status == PARTITA_OK) status = cpu_ints_attr(node, host, "axes", &state->axes);
     if (status == PARTITA_OK)
