@@ -35,8 +35,11 @@ static partita_status import_opsets(pt_model *model, const Onnx__ModelProto *pro
             return pt_fail(PARTITA_BAD_MODEL, "operator set '%.*s' has version %lld", PT_STR_ARG(domain),
                            (long long)opset.version);
         }
-        if (pt_model_opset(model, domain)) {
-            return pt_fail(PARTITA_BAD_MODEL, "operator set '%.*s' is imported twice", PT_STR_ARG(domain));
+        int64_t before = pt_model_opset(model, domain);
+        if (before == opset.version) continue; /* exporters write some twice */
+        if (before) {
+            return pt_fail(PARTITA_BAD_MODEL, "operator set '%.*s' is imported in versions %lld and %lld",
+                           PT_STR_ARG(domain), (long long)before, (long long)opset.version);
         }
         PT_TRY(copy_text(model, domain.data, &opset.domain));
         if (!pt_array_push(&model->opsets, opset)) return PT_OUT_OF_MEMORY();
