@@ -94,6 +94,7 @@ def load():
     for name in ("context", "model", "plan", "session", "request"):
         getattr(lib, f"partita_{name}_destroy").argtypes = [c.c_void_p]
     lib.partita_value_release.argtypes = [c.c_void_p]
+    lib.partita_value_view_of.argtypes = [c.c_void_p, c.c_void_p]
     lib.partita_text_destroy.argtypes = [c.c_void_p]
     lib.partita_value_item.argtypes = [c.c_void_p, c.c_uint64]
     lib.partita_request_wait.argtypes = [c.c_void_p, c.c_uint64]

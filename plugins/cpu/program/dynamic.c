@@ -174,6 +174,8 @@ static partita_status outputs_infer(cpu_run *run, uint32_t index) {
     }
     partita_status status =
         host->infer(host->self, program->infer, step->node, inputs, step->in_count, shapes, dims, step->out_count);
+    if (status != PARTITA_OK)
+        cpu_fail(host, status, "the shapes of the outputs do not follow from those of the inputs");
     for (uint32_t o = 0; o < step->out_count && status == PARTITA_OK; o++) {
         uint32_t value = out_value(run, index, o);
         if (value == PARTITA_NONE || run->frame->places[value].kind != CPU_PLACE_DYNAMIC) continue;
