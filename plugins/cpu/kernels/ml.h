@@ -93,8 +93,9 @@ typedef struct ml_classifier {
     ml_labels labels;
     uint64_t columns; /* of scores */
     uint64_t room;    /* doubles of scratch a worker needs, beside a row of features and of scores */
-    /* Writes the scores of rows [first, last), `columns` each, and the label's number of each row. `room` is the
-     * worker's. */
+    /* Writes the scores of rows [first, last), `columns` each, and the label's number of each row; what is no label
+     * (of a single one, that it is not) has the number behind the last: 0 or an empty string. `room` is the worker's.
+     */
     partita_status (*score)(const cpu_call *call, uint64_t first, uint64_t last, double *room, double *scores,
                             uint64_t *picks);
 } ml_classifier;
@@ -127,8 +128,8 @@ bool ml_claim_numbers(const cpu_node *node, ptp_answer *answer);
      .run = ml_classifier_run},                                                                                        \
     {                                                                                                                  \
         .op = name, .domain = "ai.onnx.ml", .since = first, .until = last, .types = ML_FEATURES, .reference = true,    \
-        .claim = ml_claim_text, .prepare = prepares, .release = releases, .scratch = ml_classifier_scratch,            \
-        .run = ml_classifier_emit, .emit = true, .shaped = true                                                        \
+        .claim = ml_claim_text, .prepare = prepares, .release = releases, .run = ml_classifier_emit, .emit = true,     \
+        .shaped = true                                                                                                 \
     }
 
 #endif

@@ -111,8 +111,7 @@ partita_status ml_classifier_run(const cpu_call *call, uint64_t begin, uint64_t 
         uint64_t last = end - i < ML_BLOCK ? end : i + ML_BLOCK;
         status = block_run(call, i, last, room, picks);
         for (uint64_t r = i; status == PARTITA_OK && labels != NULL && r < last; r++)
-            labels[r] = picks[r - i] < state->labels.count ? ml_list_int(&state->labels.ints, picks[r - i])
-                                                           : (int64_t)(picks[r - i] - state->labels.count);
+            labels[r] = picks[r - i] < state->labels.count ? ml_list_int(&state->labels.ints, picks[r - i]) : 0;
     }
     return status;
 }
@@ -125,12 +124,14 @@ partita_status ml_classifier_emit(const cpu_call *call, uint64_t begin, uint64_t
     if (status != PARTITA_OK) return status;
     int64_t dims[2] = {(int64_t)rows, (int64_t)state->columns};
     picks = cpu_alloc(call->host, rows * sizeof(*picks));
-    if (picks == NULL) return PARTITA_OUT_OF_MEMORY;
-    if (cpu_has_output(call, 1)) status = cpu_call_alloc(call, 1, 2, dims);
+    double *room = cpu_alloc(call->host, worker_room(call) * sizeof(*room));
+    if (picks == NULL || room == NULL) status = PARTITA_OUT_OF_MEMORY;
+    if (status == PARTITA_OK && cpu_has_output(call, 1)) status = cpu_call_alloc(call, 1, 2, dims);
     for (uint64_t i = 0; status == PARTITA_OK && i < rows; i += ML_BLOCK)
-        status = block_run(call, i, rows - i < ML_BLOCK ? rows : i + ML_BLOCK, call->scratch, picks + i);
+        status = block_run(call, i, rows - i < ML_BLOCK ? rows : i + ML_BLOCK, room, picks + i);
     if (status == PARTITA_OK && cpu_has_output(call, 0))
         status = cpu_set_strings(call, 0, 1, dims, &state->labels.texts.strings, picks, rows);
+    cpu_free(call->host, room);
     cpu_free(call->host, picks);
     return status;
 }

@@ -191,8 +191,9 @@ uint64_t ml_items_rows(const cpu_call *call) {
 /* ---- labels ---- */
 
 partita_status ml_labels_read(const cpu_node *node, const ptp_host *host, const char *numbers, ml_labels *out) {
+    static const partita_str none = {"", 0};
     *out = (ml_labels){0};
-    partita_status status = ml_texts_read(node, host, "classlabels_strings", NULL, NULL, &out->texts);
+    partita_status status = ml_texts_read(node, host, "classlabels_strings", NULL, &none, &out->texts);
     if (status == PARTITA_OK) status = ml_list_read(node, host, numbers, NULL, &out->ints);
     if (status != PARTITA_OK) return status;
     out->text = out->texts.strings.count > 0;

@@ -69,17 +69,16 @@ typedef struct classifier_state {
     ml_classifier classifier;
     ml_ensemble ensemble;
     ml_transform transform;
-    bool two;      /* two labels, all weights for one class: the sign or the half decides */
-    bool positive; /* no weight is negative: scores are probabilities */
+    bool two;  /* two labels, all weights for one class: one score tells them apart */
+    bool half; /* by a half, as no weight is negative and scores are probabilities; else by its sign */
 } classifier_state;
 
 /* A score of one class that stands for two. */
 static uint64_t two_scores(const classifier_state *state, double score, double *out) {
-    bool yes = score > (state->positive ? 0.5 : 0);
-    out[0] = state->positive ? 1 - score : -score;
+    out[0] = state->half ? 1 - score : -score;
     out[1] = score;
-    if (!state->positive || state->transform == ML_PROBIT) ml_transform_apply(state->transform, out, 2);
-    return yes;
+    ml_transform_apply(state->transform, out, 2);
+    return score > (state->half ? 0.5 : 0);
 }
 
 static partita_status classifier_score(const cpu_call *call, uint64_t first, uint64_t last, double *room,
@@ -101,7 +100,7 @@ static partita_status classifier_score(const cpu_call *call, uint64_t first, uin
         uint64_t best = 0;
         for (uint64_t c = 1; c < wide; c++)
             if (sums[c] > sums[best]) best = c;
-        picks[r] = state->classifier.labels.count > 1 ? best : state->classifier.labels.count + (sums[0] > 0);
+        picks[r] = state->classifier.labels.count > 1 || sums[0] > 0 ? best : 1;
         memcpy(row, sums, wide * sizeof(*row));
         ml_transform_apply(state->transform, row, wide);
     }
@@ -126,11 +125,13 @@ static partita_status classifier_prepare(const cpu_node *node, const ptp_host *h
     if (status == PARTITA_OK) status = ml_ensemble_read(node, host, "class", state->classifier.labels.count, e);
     if (status != PARTITA_OK) return status;
     bool one = true;
-    state->positive = true;
+    state->half = state->transform == ML_NONE || state->transform == ML_PROBIT;
     for (uint32_t i = 0; i < e->weight_count; i++) {
-        if (e->weights[i].weight < 0) state->positive = false;
+        if (e->weights[i].weight < 0) state->half = false;
         if (e->weights[i].target != e->weights[0].target) one = false;
     }
+    for (uint32_t i = 0; e->base != NULL && i < e->targets; i++)
+        if (e->base[i] < 0) state->half = false;
     state->two = e->targets == 2 && one;
     state->classifier.columns = e->targets;
     state->classifier.room = ML_BLOCK * (uint64_t)e->targets + (ML_BLOCK * (uint64_t)e->targets + 7) / 8;
