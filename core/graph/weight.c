@@ -153,6 +153,8 @@ partita_status pt_weight_create_mapped(pt_mapping *mapping, uint64_t offset, uin
     return PARTITA_OK;
 }
 
+static void kitchen_destroy(struct pt_kitchen *kitchen);
+
 void pt_weight_retain(pt_weight *weight) {
     if (weight) atomic_fetch_add_explicit(&weight->references, 1, memory_order_relaxed);
 }
@@ -165,45 +167,100 @@ void pt_weight_release(pt_weight *weight) {
         pt_free((void *)(uintptr_t)weight->data);
     }
     pt_free(weight->aligned);
+    kitchen_destroy(weight->recipe);
     pt_free(weight);
 }
 
-/* Guards `aligned` and `aligned_holders` of every weight: copies are made while parts are compiled, not while they run.
- */
+/* ---- recipes --------------------------------------------------------------------------------- */
+
+/* A recipe and its lock: a weight of its own, since one is made of others while it is held. */
+struct pt_kitchen {
+    pt_recipe recipe;
+    pthread_mutex_t lock;
+};
+
+static void kitchen_destroy(struct pt_kitchen *kitchen) {
+    if (!kitchen) return;
+    if (kitchen->recipe.destroy) kitchen->recipe.destroy(kitchen->recipe.state);
+    pthread_mutex_destroy(&kitchen->lock);
+    pt_free(kitchen);
+}
+
+static partita_status create_made(const pt_recipe *recipe, uint64_t bytes, pt_weight **out_weight) {
+    void *data = pt_malloc(bytes ? (size_t)bytes : 1);
+    partita_status status = data ? recipe->make(recipe->state, data) : PT_OUT_OF_MEMORY();
+    if (recipe->destroy) recipe->destroy(recipe->state);
+    if (status == PARTITA_OK) return pt_weight_create_owned(data, bytes, out_weight);
+    pt_free(data);
+    return status;
+}
+
+partita_status pt_weight_create_recipe(const pt_recipe *recipe, uint64_t bytes, pt_weight **out_weight) {
+    pt_weight *weight = NULL;
+    if (bytes <= PT_WEIGHT_SMALL || bytes > SIZE_MAX) return create_made(recipe, bytes, out_weight);
+    struct pt_kitchen *kitchen = pt_calloc(1, sizeof *kitchen);
+    partita_status status = kitchen ? weight_new(NULL, bytes, &weight) : PT_OUT_OF_MEMORY();
+    if (status != PARTITA_OK) {
+        if (recipe->destroy) recipe->destroy(recipe->state);
+        pt_free(kitchen);
+        return status;
+    }
+    kitchen->recipe = *recipe;
+    pthread_mutex_init(&kitchen->lock, NULL);
+    weight->recipe = kitchen;
+    *out_weight = weight;
+    return PARTITA_OK;
+}
+
+/* ---- alignment ------------------------------------------------------------------------------- */
+
+/* Guards `aligned` and `aligned_holders` of every weight that is no recipe: copies are made while parts are compiled,
+ * not while they run. */
 static pthread_mutex_t aligned_lock = PTHREAD_MUTEX_INITIALIZER;
 
-partita_status pt_weight_align(pt_weight *weight, uint32_t alignment, const void **out_data, uint64_t *out_copied) {
-    partita_status status = PARTITA_OK;
-    if (((uintptr_t)weight->data & (alignment - 1)) == 0) {
-        *out_data = weight->data;
-        return PARTITA_OK;
-    }
-    pthread_mutex_lock(&aligned_lock);
-    if (!weight->aligned) {
-        weight->aligned = pt_malloc_aligned(weight->bytes ? (size_t)weight->bytes : 1, LARGEST_ALIGNMENT);
-        if (!weight->aligned) {
-            status = PT_OUT_OF_MEMORY();
-            goto out;
-        }
+static pthread_mutex_t *lock_of(const pt_weight *weight) {
+    return weight->recipe ? &weight->recipe->lock : &aligned_lock;
+}
+
+static partita_status fill_aligned(pt_weight *weight, uint64_t *out_copied) {
+    weight->aligned = pt_malloc_aligned(weight->bytes ? (size_t)weight->bytes : 1, LARGEST_ALIGNMENT);
+    if (!weight->aligned) return PT_OUT_OF_MEMORY();
+    if (!weight->recipe) {
         memcpy(weight->aligned, weight->data, (size_t)weight->bytes);
         if (out_copied) *out_copied += weight->bytes;
         pt_weight_drop_pages(weight);
+        return PARTITA_OK;
     }
+    partita_status status = weight->recipe->recipe.make(weight->recipe->recipe.state, weight->aligned);
+    if (status == PARTITA_OK) return status;
+    pt_free(weight->aligned);
+    weight->aligned = NULL;
+    return status;
+}
+
+partita_status pt_weight_align(pt_weight *weight, uint32_t alignment, const void **out_data, uint64_t *out_copied) {
+    partita_status status = PARTITA_OK;
+    if (!weight->recipe && ((uintptr_t)weight->data & (alignment - 1)) == 0) {
+        *out_data = weight->data;
+        return PARTITA_OK;
+    }
+    pthread_mutex_lock(lock_of(weight));
+    if (!weight->aligned) PT_CHECK(fill_aligned(weight, out_copied));
     weight->aligned_holders++;
     *out_data = weight->aligned;
 out:
-    pthread_mutex_unlock(&aligned_lock);
+    pthread_mutex_unlock(lock_of(weight));
     return status;
 }
 
 void pt_weight_unalign(pt_weight *weight, const void *data) {
     if (!data || data == weight->data) return;
-    pthread_mutex_lock(&aligned_lock);
+    pthread_mutex_lock(lock_of(weight));
     if (--weight->aligned_holders == 0) {
         pt_free(weight->aligned);
         weight->aligned = NULL;
     }
-    pthread_mutex_unlock(&aligned_lock);
+    pthread_mutex_unlock(lock_of(weight));
 }
 
 static void drop_pages(const pt_mapping *mapping, const void *data, uint64_t bytes) {

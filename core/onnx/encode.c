@@ -62,7 +62,20 @@ partita_status pt_encode_tensor(pt_arena *arena, partita_dtype dtype, uint32_t r
     return PARTITA_OK;
 }
 
+/* Bytes that are made for this, kept by the arena. */
+static partita_status encode_recipe(pt_arena *arena, const pt_tensor *tensor, Onnx__TensorProto *out) {
+    const void *data;
+    pt_weight *weight = tensor->weight;
+    PT_TRY(pt_weight_align(weight, 1, &data, NULL));
+    void *copy = pt_arena_alloc(arena, (size_t)weight->bytes);
+    if (copy) memcpy(copy, data, (size_t)weight->bytes);
+    pt_weight_unalign(weight, data);
+    if (!copy) return PT_OUT_OF_MEMORY();
+    return pt_encode_tensor(arena, tensor->dtype, tensor->rank, tensor->dims, copy, weight->bytes, NULL, out);
+}
+
 partita_status pt_encode_model_tensor(pt_arena *arena, const pt_tensor *tensor, Onnx__TensorProto *out) {
+    if (tensor->weight->recipe) return encode_recipe(arena, tensor, out);
     return pt_encode_tensor(arena, tensor->dtype, tensor->rank, tensor->dims, tensor->weight->data,
                             tensor->weight->bytes, tensor->offsets, out);
 }

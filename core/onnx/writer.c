@@ -259,8 +259,8 @@ static partita_status external_entry(writer *w, Onnx__StringStringEntryProto *ou
 }
 
 static partita_status write_external(writer *w, const pt_tensor *tensor, Onnx__TensorProto *out) {
+    PT_TRY(pt_encode_tensor(&w->arena, tensor->dtype, tensor->rank, tensor->dims, NULL, 0, NULL, out));
     out->has_raw_data = false;
-    out->raw_data = (ProtobufCBinaryData){0};
     out->has_data_location = true;
     out->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
     out->n_external_data = 3;
@@ -289,10 +289,8 @@ static partita_status write_initializers(writer *w, Onnx__GraphProto *graph) {
         }
         Onnx__TensorProto *out = graph->initializer[graph->n_initializer++];
         out->name = name;
-        PT_TRY(pt_encode_model_tensor(&w->arena, tensor, out));
-        if (tensor->dtype != PARTITA_STRING && tensor->weight->bytes >= w->part->external_from) {
-            PT_TRY(write_external(w, tensor, out));
-        }
+        bool external = tensor->dtype != PARTITA_STRING && tensor->weight->bytes >= w->part->external_from;
+        PT_TRY(external ? write_external(w, tensor, out) : pt_encode_model_tensor(&w->arena, tensor, out));
     }
     return PARTITA_OK;
 }

@@ -83,10 +83,10 @@ partita_status pt_rewrite_bypass(pt_pass_run *run, pt_id node, pt_id value, cons
 }
 
 partita_status pt_rewrite_new_constant(pt_model *model, pt_id graph, partita_dtype dtype, uint32_t rank,
-                                       const int64_t *dims, void *bytes, uint64_t size, pt_id *out_value) {
+                                       const int64_t *dims, const pt_recipe *recipe, uint64_t bytes, pt_id *out_value) {
     pt_weight *weight = NULL;
     pt_tensor *tensor;
-    PT_TRY(pt_weight_create_owned(bytes, size, &weight));
+    PT_TRY(pt_weight_create_recipe(recipe, bytes, &weight));
     PT_TRY(pt_model_add_tensor(model, dtype, rank, dims, weight, &tensor));
     PT_TRY(pt_model_add_value(model, graph, PT_STR(""), NULL, out_value));
     return pt_value_set_constant(model, *out_value, tensor);

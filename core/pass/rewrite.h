@@ -40,8 +40,9 @@ pt_id pt_rewrite_input(const pt_node *node, uint32_t input);
 const pt_tensor *pt_rewrite_constant(const pt_model *model, const pt_node *node, uint32_t input);
 /* No output but the first one is used. */
 bool pt_rewrite_one_output(const pt_model *model, const pt_node *node);
-/* A new constant of this type; takes over `bytes` of pt_malloc, when this fails too. */
+/* A new constant of this type, whose bytes are made when they are needed; takes over the recipe's state, when this
+ * fails too. */
 partita_status pt_rewrite_new_constant(pt_model *model, pt_id graph, partita_dtype dtype, uint32_t rank,
-                                       const int64_t *dims, void *bytes, uint64_t size, pt_id *out_value);
+                                       const int64_t *dims, const pt_recipe *recipe, uint64_t bytes, pt_id *out_value);
 
 #endif

@@ -116,7 +116,50 @@ static void fused_weights_compute_the_same(void **state) {
     }
 }
 
+/* Large weights are made when somebody wants them, of sources that are made so themselves. */
+static void large_weights_are_recipes(void **state) {
+    PT_UNUSED(state);
+    enum { CHANNELS = 64, INNER = 30 * KERNEL };
+    static const char text[] = "graph \"g\"\n"
+                               "  input x: float32[1,30,5]\n"
+                               "  constant w: float32[64,30,3] = {0}\n"
+                               "  constant s: float32[64] = {0}\n"
+                               "  constant o: float32[64] = {0}\n"
+                               "  constant v: float32[64] = {0}\n"
+                               "  c = Conv(x, w)\n"
+                               "  d = BatchNormalization(c, s, o, o, v) {epsilon=0.001}\n"
+                               "  y = BatchNormalization(d, s, o, o, v) {epsilon=0.001}\n"
+                               "  output y\n";
+    pt_model *model;
+    uint32_t seed = 3;
+    const void *data;
+    if (text_parse(text, 17, &model)) fail_msg("%s", pt_last_message());
+    fill(model, "w", &seed, -1, 1);
+    fill(model, "s", &seed, -1, 1);
+    fill(model, "o", &seed, -1, 1);
+    fill(model, "v", &seed, 0.1f, 2);
+    if (pt_model_check(model) || pt_model_infer(model)) fail_msg("%s", pt_last_message());
+    const pt_tensor *w = constant_of(model, pt_node_at(model, 0), 1);
+    const pt_tensor *s = constant_of(model, pt_node_at(model, 1), 1), *v = constant_of(model, pt_node_at(model, 1), 4);
+    if (pt_model_run_passes(model, NULL)) fail_msg("%s", pt_last_message());
+    assert_int_equal(model->graphs.data[0].order.size, 1);
+    pt_weight *fused = constant_of(model, pt_node_at(model, 0), 1)->weight;
+    assert_non_null(fused->recipe);
+    assert_null(fused->data);
+    assert_int_equal(fused->bytes, CHANNELS * INNER * sizeof(float));
+    assert_int_equal(pt_weight_align(fused, 16, &data, NULL), PARTITA_OK);
+    for (size_t i = 0; i < CHANNELS * INNER; i++) {
+        size_t c = i / INNER;
+        double factor = (double)weight_at(s, c) / sqrt((double)weight_at(v, c) + (double)0.001f);
+        double want = (double)weight_at(w, i) * factor * factor;
+        assert_true(fabs(((const float *)data)[i] - want) < 1e-6 * (1e-3 + fabs(want)));
+    }
+    pt_weight_unalign(fused, data);
+    pt_model_destroy(model);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(fused_weights_compute_the_same)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(fused_weights_compute_the_same),
+                                       cmocka_unit_test(large_weights_are_recipes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
