@@ -31,7 +31,7 @@ static void print_option(int option, FILE *stream) {
     char left[64], range[64];
     snprintf(left, sizeof(left), "--%s%s%s", row->name, row->argument ? " " : "", row->argument ? row->argument : "");
     tool_option_range(option, range, sizeof(range));
-    fprintf(stream, "  %-32s %s%s%s%s\n", left, row->text, range[0] ? "; " : "", range, later_text(row->state));
+    fprintf(stream, "  %-36s %s%s%s%s\n", left, row->text, range[0] ? "; " : "", range, later_text(row->state));
 }
 
 void tool_help_print(int command, FILE *stream) {
