@@ -27,6 +27,7 @@ SCRIPTS = [
     ("e2e/test_models.py", True, 900),
     ("e2e/test_nodes.py", True, 900),
     ("e2e/test_coverage.py", True, 120),
+    ("e2e/test_libraries.py", True, 300),
     ("e2e/test_flex_attention.py", True, 120),
     ("plugins/cpu/test_cases.py", True, 600),
     ("plugins/test_device_cases.py", True, 1500),

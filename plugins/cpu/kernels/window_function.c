@@ -4,7 +4,7 @@
  */
 #include "cpu/kernels/support.h"
 
-/* A window is a[0] - a[1] cos(x) + a[2] cos(2x), x going once around. */
+/* A window is a[2] cos(2x) - a[1] cos(x) + a[0], x going once around; summed in this order its peak is 1. */
 typedef struct window_shape {
     const char *op;
     double a[3];
@@ -46,7 +46,7 @@ static partita_status window_run(const cpu_call *call, uint64_t begin, uint64_t 
     cpu_item_range(out, begin, end, &first, &last);
     double around = (double)(state->periodic ? out->count : out->count - 1);
     for (uint64_t i = first; i < last; i++) {
-        double x = 6.283185307179586 * (double)i / around, value = a[0] - a[1] * cos(x) + a[2] * cos(2 * x);
+        double x = 6.283185307179586 * (double)i / around, value = a[2] * cos(2 * x) - a[1] * cos(x) + a[0];
         cpu_store_doubles(out->dtype, out->data, i, 1, &value);
     }
     return PARTITA_OK;
