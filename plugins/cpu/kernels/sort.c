@@ -125,11 +125,12 @@ typedef struct unique_state {
     int64_t axis;
 } unique_state;
 
-/* What is compared: `count` slices of `size` keys each. Slices equal to one before belong to its group. */
+/* What is compared: `count` slices of `size` elements, each of `parts` keys (a complex number has two, the real one
+ * first). Slices equal to one before belong to its group. */
 typedef struct unique {
     const cpu_call *call;
     cpu_strings strings;
-    uint64_t count, size, outer, inner, groups;
+    uint64_t count, size, parts, outer, inner, groups;
     uint64_t *keys, *order, *group_of, *first, *counts, *rank_of;
 } unique;
 
@@ -154,15 +155,17 @@ static int string_less(const void *left, const void *right, void *user) {
 static int slice_less(const void *left, const void *right, void *user) {
     const unique *u = user;
     uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-    for (uint64_t i = 0; i < u->size; i++) {
-        uint64_t x = u->keys[a * u->size + i], y = u->keys[b * u->size + i];
+    uint64_t n = u->size * u->parts;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t x = u->keys[a * n + i], y = u->keys[b * n + i];
         if (x != y) return x < y ? -1 : 1;
     }
     return a < b ? -1 : a > b;
 }
 
 static bool slice_same(const unique *u, uint64_t a, uint64_t b) {
-    return memcmp(u->keys + a * u->size, u->keys + b * u->size, u->size * sizeof(*u->keys)) == 0;
+    uint64_t n = u->size * u->parts;
+    return memcmp(u->keys + a * n, u->keys + b * n, n * sizeof(*u->keys)) == 0;
 }
 
 /* Strings take the number of their place in order as key. */
@@ -183,18 +186,21 @@ static partita_status unique_string_keys(unique *u, uint64_t *keys) {
 static partita_status unique_keys(unique *u) {
     const cpu_tensor *in = &u->call->in[0];
     const ptp_host *host = u->call->host;
-    uint64_t *flat = cpu_alloc(host, in->count * sizeof(*flat));
+    partita_dtype real = in->dtype == PARTITA_COMPLEX64 ? PARTITA_FLOAT32 : PARTITA_FLOAT64;
+    uint64_t n = in->count * u->parts;
+    uint64_t *flat = cpu_alloc(host, n * sizeof(*flat));
     partita_status status = PARTITA_OK;
-    u->keys = cpu_alloc(host, in->count * sizeof(*u->keys));
+    u->keys = cpu_alloc(host, n * sizeof(*u->keys));
     if (flat == NULL || u->keys == NULL)
         status = PARTITA_OUT_OF_MEMORY;
     else if (in->dtype == PARTITA_STRING)
         status = unique_string_keys(u, flat);
     else
-        cpu_load_keys(in->dtype, in->data, 0, 1, in->count, flat);
+        cpu_load_keys(u->parts == 2 ? real : in->dtype, in->data, 0, 1, n, flat);
     for (uint64_t i = 0; status == PARTITA_OK && i < in->count; i++) {
         uint64_t slice = i / u->inner % u->count, o = i / u->inner / u->count;
-        u->keys[slice * u->size + o * u->inner + i % u->inner] = flat[i];
+        uint64_t *keys = u->keys + (slice * u->size + o * u->inner + i % u->inner) * u->parts;
+        for (uint64_t part = 0; part < u->parts; part++) keys[part] = flat[i * u->parts + part];
     }
     cpu_free(host, flat);
     return status;
@@ -260,7 +266,8 @@ static partita_status unique_run(const cpu_call *call, uint64_t begin, uint64_t 
     const unique_state *state = call->state;
     const cpu_tensor *in = &call->in[0];
     const ptp_host *host = call->host;
-    unique u = {.call = call, .count = in->count, .size = 1, .outer = 1, .inner = 1};
+    unique u = {.call = call, .count = in->count, .size = 1, .parts = 1, .outer = 1, .inner = 1};
+    if (in->dtype == PARTITA_COMPLEX64 || in->dtype == PARTITA_COMPLEX128) u.parts = 2;
     int64_t dims[CPU_MAX_RANK];
     uint32_t axis = 0, rank = 1;
     partita_status status = PARTITA_OK;
@@ -308,7 +315,7 @@ const cpu_kernel cpu_kernels_sort[] = {
      .domain = "",
      .since = 11,
      .until = CPU_NEWEST,
-     .types = CPU_NUMBERS | CPU_TYPE(BOOL) | CPU_TYPE(STRING),
+     .types = CPU_NUMBERS | CPU_TYPE(BOOL) | CPU_TYPE(STRING) | CPU_TYPE(COMPLEX64) | CPU_TYPE(COMPLEX128),
      .reference = true,
      .prepare = unique_prepare,
      .release = cpu_free,

@@ -184,6 +184,11 @@ def moved(case, rng):
         place = x[:, :, [0, 2, 0, 0], [0, 3, 0, 3]][:, :, None]
         place[:, :, 0, 2] = "" if x.dtype == object else 0
         case("GridSample", 16, [x, grid], {"mode": "nearest", "align_corners": 1}, expect=[place], note=str(x.dtype))
+    for kind in (np.complex64, np.complex128):
+        x = rng.choice([1 + 1j, 1 - 1j, -1 + 1j, 0], 20).astype(kind)
+        want = np.unique(x, return_index=True, return_inverse=True, return_counts=True)
+        case("Unique", 11, [x], outputs=4, expect=list(want), data_shaped=True)
+        case("Unique", 11, [x.reshape(10, 2)], {"axis": 0}, expect=[np.unique(x.reshape(10, 2), axis=0)], data_shaped=True)
     for kind in (F, D, np.int32, np.float16):
         x = rng.integers(0, 50, (1, 2, 3, 4)).astype(kind)
         case("Upsample", 1, [x], {"height_scale": 2.0, "width_scale": 3.0}, expect=[x.repeat(2, 2).repeat(3, 3)])
