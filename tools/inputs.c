@@ -254,11 +254,30 @@ static partita_status random_value(const tool_job *job, const partita_value_info
     return status;
 }
 
-partita_status tool_inputs_make(tool_job *job) {
+partita_status tool_inputs_names(tool_job *job, const char ***out_names, uint32_t *out_count) {
     const tool_list *archives = &job->options->values[OPTION_INPUTS], *single = &job->options->values[OPTION_INPUT];
+    for (size_t i = 0; i < archives->size; i++) PT_TRY(tool_npz_read(archives->data[i], &job->given));
+    const char **names = pt_calloc(job->given.size + single->size + 1, sizeof(*names));
+    if (!names) return PT_OUT_OF_MEMORY();
+    *out_count = 0;
+    for (size_t i = 0; i < job->given.size; i++) names[(*out_count)++] = job->given.data[i].name;
+    for (size_t i = 0; i < single->size; i++) {
+        const char *equals = strchr(single->data[i], '=');
+        partita_str name = {single->data[i], equals ? (size_t)(equals - single->data[i]) : 0};
+        if (!(names[*out_count] = pt_arena_str(&job->arena, name).data)) {
+            pt_free(names);
+            return PT_OUT_OF_MEMORY();
+        }
+        ++*out_count;
+    }
+    *out_names = names;
+    return PARTITA_OK;
+}
+
+partita_status tool_inputs_make(tool_job *job) {
+    const tool_list *single = &job->options->values[OPTION_INPUT];
     uint64_t seed = tool_option_uint(job->options, OPTION_SEED, 0);
     PT_TRY(check_names(job));
-    for (size_t i = 0; i < archives->size; i++) PT_TRY(tool_npz_read(archives->data[i], &job->given));
     for (size_t i = 0; i < job->given.size; i++) {
         uint32_t input = find_input(job, job->given.data[i].name);
         if (input == PT_NONE) return unknown_input(job, job->given.data[i].name);

@@ -51,7 +51,14 @@ out:
 
 partita_status tool_job_load(tool_job *job, const char *path) {
     partita_model_options options = {.size = sizeof(options), .copy_weights = job->options->given[OPTION_COPY_WEIGHTS]};
-    PT_TRY(api(partita_model_load_file(job->context, path, &options, &job->model)));
+    const char **names;
+    uint64_t start = pt_now_ns();
+    PT_TRY(tool_inputs_names(job, &names, &options.overridable_count));
+    job->given_ms = tool_ms_since(start);
+    options.overridable = names; /* what is given replaces the model's default */
+    partita_status status = api(partita_model_load_file(job->context, path, &options, &job->model));
+    pt_free(names);
+    PT_TRY(status);
     job->input_count = partita_model_input_count(job->model);
     job->output_count = partita_model_output_count(job->model);
     job->inputs = pt_calloc(job->input_count + 1, sizeof(*job->inputs));
@@ -244,7 +251,7 @@ partita_status tool_job_session(tool_job *job, bool measure) {
     uint64_t start = pt_now_ns();
     if (!job->context) PT_TRY(tool_job_open(job->options, job));
     if (!job->model) PT_TRY(tool_job_load(job, job->options->arguments[0]));
-    double load_ms = tool_ms_since(start);
+    double load_ms = tool_ms_since(start) - job->given_ms;
     PT_TRY(tool_job_inputs(job));
     start = pt_now_ns();
     PT_TRY(tool_job_plan(job));
@@ -271,6 +278,7 @@ void tool_job_deinit(tool_job *job) {
     pt_free(job->inputs);
     pt_free(job->outputs);
     tool_values_deinit(&job->given);
+    pt_arena_deinit(&job->arena);
     partita_session_destroy(job->session);
     partita_plan_destroy(job->plan);
     partita_model_destroy(job->model);

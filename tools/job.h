@@ -13,12 +13,14 @@ typedef struct tool_job {
     partita_model *model;
     partita_plan *plan;
     partita_session *session;
-    tool_values given;      /* inputs from files and the command line */
+    tool_values given;      /* inputs from archives */
+    pt_arena arena;         /* of names */
     partita_value **inputs; /* by model input; held */
     uint32_t input_count;
     partita_value **outputs; /* by model output; held */
     uint32_t output_count;
-    double load_ms; /* from opening the model to a session ready to run, plugin discovery included */
+    double given_ms; /* to read the archives of inputs: no part of load_ms */
+    double load_ms;  /* from opening the model to a session ready to run, plugin discovery included */
 } tool_job;
 
 /* Each step makes the ones before it. */
@@ -33,6 +35,8 @@ double tool_ms_since(uint64_t start_ns);
 
 /* --input NAME=VALUE and --inputs, and random values for the rest: inputs.c. */
 partita_status tool_inputs_make(tool_job *job);
+/* Names of the inputs that are given; the array is pt_free'd, the names live as long as the job. */
+partita_status tool_inputs_names(tool_job *job, const char ***out_names, uint32_t *out_count);
 /* The nominal shape of an input under --shape and --dim; a symbolic dim that nobody names is 1. */
 partita_status tool_input_shape(const tool_job *job, const partita_value_info *info, int64_t *out_dims);
 
@@ -41,6 +45,7 @@ json_t *tool_plan_devices(const partita_plan *plan);
 
 /* Outputs: outputs.c. */
 json_t *tool_value_json(const partita_value *value, bool with_data);
+partita_status tool_outputs_check(const char *path); /* before the run: can there be such a file */
 partita_status tool_outputs_write(const tool_job *job, const char *path);
 void tool_outputs_print(const tool_job *job, FILE *stream);
 

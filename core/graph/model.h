@@ -60,6 +60,7 @@ typedef struct pt_value {
     pt_id producer;        /* node, PT_NONE for inputs, constants and absent ones */
     uint32_t output;       /* which output of the producer */
     pt_tensor *constant;   /* initializer or folded; NULL */
+    pt_tensor *preset;     /* of an input of the model that a run may leave out; NULL */
     pt_dim *small;         /* elements of a small integer or bool tensor, as dims; NULL when not known */
     uint32_t small_count;  /* at most PT_SMALL_MAX */
     bool is_input;         /* of its graph */

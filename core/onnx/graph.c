@@ -206,6 +206,32 @@ static partita_status import_initializers(pt_importer *importer, pt_scope *scope
     return PARTITA_OK;
 }
 
+static bool is_overridable(const pt_importer *importer, const pt_value *value) {
+    const pt_onnx_options *options = importer->options;
+    if (value->constant->sparse_indices) return false;
+    for (uint32_t i = 0; i < options->overridable_count; i++)
+        if (strcmp(options->overridable[i], "*") == 0 || pt_str_is(value->name, options->overridable[i])) return true;
+    return false;
+}
+
+/* The constant becomes an input, with the constant for those who give none. */
+static partita_status make_overridable(pt_importer *importer, const pt_scope *scope, const Onnx__ValueInfoProto *info,
+                                       pt_id id) {
+    pt_type type;
+    PT_TRY(pt_import_type(importer, info->type, PT_TRUST_INPUT, &type));
+    pt_value *value = pt_value_at(importer->model, id);
+    const pt_tensor *tensor = value->constant;
+    bool fits = type.kind == PARTITA_KIND_TENSOR && type.dtype == tensor->dtype &&
+                (type.rank < 0 || type.rank == (int32_t)tensor->rank);
+    for (int32_t i = 0; fits && i < type.rank; i++)
+        fits = !pt_dim_is_exact(type.dims[i]) || type.dims[i] == tensor->dims[i];
+    if (!fits) return pt_fail(PARTITA_BAD_MODEL, "its initializer is of another type");
+    value->type = type;
+    value->preset = value->constant;
+    value->constant = NULL;
+    return pt_graph_add_input(importer->model, scope->graph, id);
+}
+
 static partita_status import_inputs(pt_importer *importer, pt_scope *scope, const Onnx__GraphProto *proto, bool main) {
     for (size_t i = 0; i < proto->n_input; i++) {
         const Onnx__ValueInfoProto *info = proto->input[i];
@@ -214,7 +240,12 @@ static partita_status import_inputs(pt_importer *importer, pt_scope *scope, cons
         if (!info->name || !*info->name) return pt_fail(PARTITA_BAD_MODEL, "input %zu has no name", i);
         /* Old versions list initializers among the inputs; newer ones may, as defaults of inputs. */
         uint32_t known = pt_map_get(&scope->names, pt_str(info->name));
-        if (main && known != PT_NONE && pt_value_at(importer->model, known)->constant) continue;
+        if (main && known != PT_NONE && pt_value_at(importer->model, known)->constant) {
+            if (!is_overridable(importer, pt_value_at(importer->model, known))) continue;
+            partita_status made = make_overridable(importer, scope, info, known);
+            if (made) return pt_annotate(made, "input %s", info->name);
+            continue;
+        }
         partita_status status = pt_import_type(importer, info->type, main ? PT_TRUST_INPUT : PT_TRUST_KIND, &type);
         if (status == PARTITA_OK) status = declare(importer, scope, info->name, &type, &value);
         if (status) return pt_annotate(status, "input %s", info->name);

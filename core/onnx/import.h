@@ -5,6 +5,7 @@
 #ifndef PT_ONNX_IMPORT_H
 #define PT_ONNX_IMPORT_H
 
+#include "onnx/reader.h"
 #include "onnx/tensor.h"
 
 /* Attributes of a node, operator sets of a model: lists that are searched one by one have at most so many items. */
@@ -14,6 +15,7 @@ typedef struct pt_importer {
     pt_model *model;
     const Onnx__ModelProto *proto;
     pt_onnx_origin origin;
+    const pt_onnx_options *options;
     uint64_t left;    /* of the budget */
     pt_map functions; /* key -> functions of the model */
     pt_text key;      /* being looked up */

@@ -88,7 +88,7 @@ static partita_status load(pt_mapping *mapping, pt_onnx_files *files, const char
     partita_status status;
     pt_arena message_arena = {0};
     ProtobufCMessage *message = NULL;
-    pt_importer importer = {.origin = {.mapping = mapping, .files = files}};
+    pt_importer importer = {.options = options, .origin = {.mapping = mapping, .files = files}};
     importer.origin.left = &importer.left;
     PT_CHECK(pt_onnx_unpack(pt_mapping_data(mapping), pt_mapping_bytes(mapping), &onnx__model_proto__descriptor,
                             options->memory_budget, &message_arena, &message, &importer.left));

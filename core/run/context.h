@@ -31,6 +31,8 @@ struct partita_model {
     pt_model *graph;
     pt_arena arena;
     partita_value_info *inputs, *outputs;
+    partita_value **defaults; /* by input; NULL where there is none */
+    bool has_defaults;
 };
 
 struct partita_plan {

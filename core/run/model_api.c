@@ -6,12 +6,15 @@
 #include "op/schema.h"
 #include "run/context.h"
 #include "run/fold.h"
+#include "run/value.h"
 #include <stdatomic.h>
 
 void pt_model_retain(partita_model *model) { atomic_fetch_add_explicit(&model->references, 1, memory_order_relaxed); }
 
 void partita_model_destroy(partita_model *model) {
     if (!model || atomic_fetch_sub_explicit(&model->references, 1, memory_order_acq_rel) != 1) return;
+    for (uint32_t i = 0; model->defaults && i < partita_model_input_count(model); i++)
+        partita_value_release(model->defaults[i]);
     pt_model_destroy(model->graph);
     pt_arena_deinit(&model->arena);
     partita_context_destroy(model->context);
@@ -64,6 +67,20 @@ static partita_status describe(partita_model *model) {
     return PARTITA_OK;
 }
 
+static partita_status make_defaults(partita_model *model) {
+    const pt_graph *graph = &model->graph->graphs.data[0];
+    model->defaults = pt_arena_array(&model->arena, graph->inputs.size + 1, sizeof(*model->defaults));
+    if (!model->defaults) return PT_OUT_OF_MEMORY();
+    for (size_t i = 0; i < graph->inputs.size; i++) {
+        const pt_tensor *preset = model->graph->values.data[graph->inputs.data[i]].preset;
+        if (!preset) continue;
+        PT_TRY(pt_value_create_constant(preset, &model->defaults[i]));
+        model->inputs[i].has_default = 1;
+        model->has_defaults = true;
+    }
+    return PARTITA_OK;
+}
+
 /* From an imported graph, which is taken over, to a model. */
 static partita_status prepare(partita_context *context, pt_model *graph, const partita_model_options *options,
                               partita_model **out_model) {
@@ -81,6 +98,7 @@ static partita_status prepare(partita_context *context, pt_model *graph, const p
     PT_CHECK(pt_model_infer(graph));
     if (!PT_OPTION(options, partita_model_options, optimize)) PT_CHECK(pt_model_optimize(graph, context->registry));
     PT_CHECK(describe(model));
+    PT_CHECK(make_defaults(model));
     *out_model = model;
     model = NULL;
 out:
@@ -90,7 +108,9 @@ out:
 
 static pt_onnx_options reader_options(const partita_model_options *options) {
     return (pt_onnx_options){.copy_weights = PT_OPTION(options, partita_model_options, copy_weights) != 0,
-                             .memory_budget = PT_OPTION(options, partita_model_options, memory_budget)};
+                             .memory_budget = PT_OPTION(options, partita_model_options, memory_budget),
+                             .overridable = PT_OPTION(options, partita_model_options, overridable),
+                             .overridable_count = PT_OPTION(options, partita_model_options, overridable_count)};
 }
 
 partita_status partita_model_load_file(partita_context *context, const char *path, const partita_model_options *options,

@@ -139,11 +139,25 @@ static partita_status apply_dim(const pt_model *model, const partita_dim *dim, i
     return pt_fail(PARTITA_INVALID_ARGUMENT, "the model has no symbolic dim '%s'", dim->name);
 }
 
+/* Inputs with a default most likely have its shape. */
+static void take_presets(const pt_model *model, int64_t *values) {
+    const pt_graph *graph = &model->graphs.data[0];
+    for (size_t i = 0; i < graph->inputs.size; i++) {
+        const pt_value *input = &model->values.data[graph->inputs.data[i]];
+        for (int32_t d = 0; input->preset && d < input->type.rank; d++) {
+            pt_dim dim = input->type.dims[d];
+            if (pt_dim_is_exact(dim) || model->symbols.rows.data[pt_dim_symbol(dim)].op != PT_DIM_BASE) continue;
+            values[pt_dim_symbol(dim)] = input->preset->dims[d];
+        }
+    }
+}
+
 static partita_status find_nominal(const pt_model *model, const partita_plan_options *options, int64_t *values) {
     uint32_t dims = PT_OPTION(options, partita_plan_options, dim_count);
     uint32_t shapes = PT_OPTION(options, partita_plan_options, shape_count);
     for (size_t i = 0; i < model->symbols.rows.size; i++)
         values[i] = model->symbols.rows.data[i].op == PT_DIM_BASE ? 1 : PT_DIM_UNKNOWN;
+    take_presets(model, values);
     for (uint32_t i = 0; i < dims; i++) PT_TRY(apply_dim(model, &options->dims[i], values));
     for (uint32_t i = 0; i < shapes; i++) PT_TRY(apply_shape(model, &options->shapes[i], values));
     return PARTITA_OK;

@@ -98,8 +98,9 @@ out:
     return status;
 }
 
-partita_status pt_request_run(pt_request *request, partita_value *const *inputs, uint32_t input_count,
-                              partita_value *const *bound, partita_value **outputs, uint32_t output_count) {
+/* Again after demotions. */
+static partita_status run_until_answered(pt_request *request, partita_value *const *inputs, uint32_t input_count,
+                                         partita_value *const *bound, partita_value **outputs, uint32_t output_count) {
     partita_session *session = request->session;
     partita_status status;
     for (;;) {
@@ -127,6 +128,29 @@ partita_status pt_request_run(pt_request *request, partita_value *const *inputs,
         if (!again) break;
     }
     if (status == PARTITA_OK) atomic_fetch_add(&session->counters.runs, 1);
+    return status;
+}
+
+/* The inputs with the model's defaults where there is none, borrowed; the array is pt_free'd. NULL: as they are. */
+static partita_status fill_defaults(const partita_session *session, partita_value *const *inputs, uint32_t count,
+                                    partita_value ***out_filled) {
+    const partita_model *model = session->plan->model;
+    *out_filled = NULL;
+    if (!model->has_defaults || count != partita_model_input_count(model)) return PARTITA_OK;
+    partita_value **filled = pt_calloc(count, sizeof(*filled));
+    if (!filled) return PT_OUT_OF_MEMORY();
+    for (uint32_t i = 0; i < count; i++) filled[i] = inputs[i] ? inputs[i] : model->defaults[i];
+    *out_filled = filled;
+    return PARTITA_OK;
+}
+
+partita_status pt_request_run(pt_request *request, partita_value *const *inputs, uint32_t input_count,
+                              partita_value *const *bound, partita_value **outputs, uint32_t output_count) {
+    partita_value **filled;
+    PT_TRY(fill_defaults(request->session, inputs, input_count, &filled));
+    partita_status status =
+        run_until_answered(request, filled ? filled : inputs, input_count, bound, outputs, output_count);
+    pt_free(filled);
     return status;
 }
 

@@ -152,6 +152,7 @@ typedef struct partita_value_info {
     int32_t rank;            /* -1: not known */
     const int64_t *dims;
     const char *const *dim_names;
+    uint32_t has_default; /* 1: of an input that a run may leave out: partita_model_options.overridable */
 } partita_value_info;
 
 /** A view of a value's content; borrowed from the value. */
@@ -210,6 +211,11 @@ typedef struct partita_model_options {
     uint32_t borrow;        /* load_memory: 1: the bytes outlive the model and are not copied */
     uint32_t optimize;      /* 0: default passes; 1: none */
     const char *base_dir;   /* load_memory: folder of external data; NULL: external data is an error */
+    /** Inputs for which the model has a default: an initializer of the same name. Those named here (all for "*") are
+     *  inputs that a run may give, or leave out as NULL; the others are constants and no inputs, so that models which
+     *  list every weight as an input lose nothing. Names of no such input are passed over. */
+    const char *const *overridable;
+    uint32_t overridable_count;
 } partita_model_options;
 
 /** Imports, checks, infers and optimises. BAD_MODEL, IO, OVER_BUDGET, OUT_OF_MEMORY, UNSUPPORTED. Thread-safe. */
@@ -324,9 +330,10 @@ typedef struct partita_run_options {
 } partita_run_options;
 
 /**
- * Runs once. inputs: by model input. outputs: by model output; a NULL entry is allocated by the run and is the caller's
- * to release, a value is bound and must have the output's type and bytes. BAD_INPUT naming the input, DEADLINE,
- * DEVICE_FAILED, ... On failure bound outputs hold nothing defined and NULL entries stay NULL. Thread-safe.
+ * Runs once. inputs: by model input; NULL where it has a default. outputs: by model output; a NULL entry is allocated
+ * by the run and is the caller's to release, a value is bound and must have the output's type and bytes. BAD_INPUT
+ * naming the input, DEADLINE, DEVICE_FAILED, ... On failure bound outputs hold nothing defined and NULL entries stay
+ * NULL. Thread-safe.
  */
 PARTITA_API partita_status partita_session_run(partita_session *session, const partita_run_options *options,
                                                partita_value *const *inputs, uint32_t input_count,

@@ -66,11 +66,17 @@ MODELS = {
 }
 
 
+DEFAULTS = """agraph (float[N, 4] x, float[4] scale = {%s}, float[1] bias = {0.5}) => (float[N, 4] y) <float[4] k = {%s}> {
+        e = Exp(scale)  m = Mul(x, e)  a = Add(m, k)  y = Add(a, bias) }"""
+
 # Made with numbers of their own, so that a new one changes no other.
 LATER = {
     # A window that short inputs do not fill.
     'window': ("""agraph (float[N, 1, L] x) => (float[N, 2, K] y) <float[2, 1, 5] w = {%s}> {
         a = Relu(x)  c = Conv(a, w)  y = Exp(c) }""", {'x': (1, 1, 9)}, (10,)),
+    # Inputs with defaults, left out; one of any length.
+    'defaults': (DEFAULTS, {'x': (3, 4)}, (4, 4)),
+    'defaults_given': (DEFAULTS, {'x': (3, 4), 'scale': (4,), 'bias': (4,)}, (4, 4)),
 }
 
 
@@ -115,6 +121,9 @@ def later(folder):
     for name, (text, shapes, counts) in LATER.items():
         rng = np.random.default_rng(11)
         model = onnx.parser.parse_model(HEAD + text % tuple(numbers(rng, n) for n in counts))
+        for value in model.graph.input:
+            if value.name == 'bias':
+                value.type.tensor_type.shape.dim[0].dim_param = 'S'
         write(folder, name, model, {key: rng.uniform(-1, 1, shape).astype(np.float32) for key, shape in shapes.items()})
 
 
