@@ -185,10 +185,10 @@ static const pt_part *largest_in(const pt_frame *frame, uint32_t place) {
 /* Layout and memory for the dims that are known by now. A part that stands in the way is the request's failed one. */
 static partita_status find_room(pt_frame *frame) {
     pt_program *program = frame->program;
-    const pt_part *part;
     uint64_t resize_ns;
     uint32_t place = 0;
-    partita_status status = pt_layout_acquire(program, frame->symbols, &frame->layout, &resize_ns, &part);
+    partita_status status = pt_layout_acquire(program, frame->symbols, &frame->layout, &resize_ns, &frame->sizing);
+    const pt_part *part = atomic_load(&frame->sizing);
     if (status == PARTITA_OK) {
         if (resize_ns) count_resize(&frame->request->session->counters, resize_ns);
         status = pt_memory_fit(&frame->memory, program->build, frame->layout, &place);
@@ -204,6 +204,7 @@ partita_status pt_frame_bind(pt_frame *frame, partita_value *const *inputs, uint
     const pt_model *model = program->build->model;
     if (input_count != program->input_count)
         return pt_fail(PARTITA_BAD_INPUT, "%u inputs, expected %u", input_count, program->input_count);
+    pt_request_enter(frame->request, frame);
     frame->inputs = inputs;
     start_symbols(frame);
     for (int pass = 0; pass < 2; pass++) { /* the second compares dims that others decide */

@@ -113,12 +113,16 @@ static void complete_step(pt_frame *frame, uint32_t s, partita_status status, co
     pthread_cond_broadcast(&frame->moved);
 }
 
-/* Prefix of a failure: the node where the step begins. */
+/* Prefix of a failure: the node where the step begins, or the value that it moves. */
 static partita_status annotate(const pt_frame *frame, uint32_t s, partita_status status) {
     const pt_step *step = &frame->program->steps.data[s];
     const pt_model *model = frame->program->build->model;
     if (status == PARTITA_CANCELLED || status == PARTITA_DEADLINE) return status;
     if (step->part) return pt_part_annotate(step->part, status);
+    if (step->move_count) {
+        const pt_value *value = &model->values.data[frame->program->slots.data[step->moves[0].to].value];
+        return pt_annotate(status, "value '%.*s'", PT_STR_ARG(value->name));
+    }
     if (step->node == PT_NONE) return status;
     return pt_annotate(status, "node '%.*s'", PT_STR_ARG(pt_node_name(model, step->node)));
 }
@@ -222,10 +226,10 @@ static void begin(pt_frame *frame) {
         if (frame->steps[s].unmet == 0) push_ready(frame, s);
 }
 
-static void set_waiting(pt_frame *frame, pt_frame *waiting) {
-    pthread_mutex_lock(&frame->request->lock);
-    frame->request->waiting = waiting;
-    pthread_mutex_unlock(&frame->request->lock);
+void pt_request_enter(pt_request *request, pt_frame *frame) {
+    pthread_mutex_lock(&request->lock);
+    request->waiting = frame;
+    pthread_mutex_unlock(&request->lock);
 }
 
 /* Sleeps until something completes. A run that is to stop fails here. With the lock held. */
@@ -242,7 +246,7 @@ static void wait_for_progress(pt_frame *frame) {
 
 partita_status pt_frame_run(pt_frame *frame) {
     pt_request *request = frame->request;
-    set_waiting(frame, frame);
+    pt_request_enter(request, frame);
     pthread_mutex_lock(&frame->lock);
     begin(frame);
     for (;;) {
@@ -263,12 +267,11 @@ partita_status pt_frame_run(pt_frame *frame) {
         frame->steps[s].started = true;
         pthread_mutex_unlock(&frame->lock);
         partita_status status = start_step(frame, s, &pending);
-        if (frame->program->steps.data[s].kind == PT_STEP_NODE) set_waiting(frame, frame);
+        if (frame->program->steps.data[s].kind == PT_STEP_NODE) pt_request_enter(request, frame);
         pthread_mutex_lock(&frame->lock);
         complete_step(frame, s, status, pt_last_message());
     }
     partita_status status = frame->status;
     pthread_mutex_unlock(&frame->lock);
-    set_waiting(frame, NULL);
     return status == PARTITA_OK ? status : pt_fail_copy(status, frame->message);
 }

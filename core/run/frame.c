@@ -115,6 +115,7 @@ static void clear_frame(pt_frame *frame) {
     }
     pt_layout_release(program, frame->layout);
     frame->layout = NULL;
+    atomic_store(&frame->sizing, NULL);
     frame->inputs = NULL;
     frame->bound = NULL;
     frame->around = NULL;
@@ -124,6 +125,7 @@ static void clear_frame(pt_frame *frame) {
 void pt_frame_release(pt_frame *frame, bool failed) {
     if (!frame) return;
     pt_program *program = frame->program;
+    pt_request_enter(frame->request, NULL);
     /* whoever completed the last step may still hold the lock */
     pthread_mutex_lock(&frame->lock);
     pthread_mutex_unlock(&frame->lock);

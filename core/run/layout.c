@@ -5,6 +5,7 @@
  */
 #include "run/layout.h"
 #include "run/session.h"
+#include <stdatomic.h>
 #include <stdlib.h>
 
 bool pt_value_dims(const pt_model *model, pt_id value, const int64_t *symbol_values, int64_t *dims) {
@@ -43,9 +44,8 @@ static partita_status size_slots(pt_program *program, pt_layout *layout, const i
     return PARTITA_OK;
 }
 
-/* *out_part: the part at which it failed. */
 static partita_status size_steps(pt_program *program, pt_layout *layout, const int64_t *symbol_values,
-                                 const pt_part **out_part) {
+                                 pt_part_cell *part) {
     for (uint32_t s = 0; s < program->steps.size; s++) {
         const pt_step *step = &program->steps.data[s];
         if (step->kind != PT_STEP_LAUNCH) continue;
@@ -60,10 +60,10 @@ static partita_status size_steps(pt_program *program, pt_layout *layout, const i
             shapes[i] = (pt_port_shape){dense && room->known ? type->rank : -1, room->dims};
         }
         if (!known) continue;
-        *out_part = step->part;
+        atomic_store(part, step->part);
         PT_TRY(pt_part_check_shapes(step->part, symbol_values, shapes));
         PT_TRY(pt_part_acquire_instance(step->part, symbol_values, shapes, &layout->instances[s], &made));
-        *out_part = NULL;
+        atomic_store(part, NULL);
         layout->footprint += 4096;
         pt_room *scratch = &layout->rooms[step->scratch];
         scratch->known = true;
@@ -222,7 +222,7 @@ static void destroy_layout(pt_program *program, pt_layout *layout) {
 }
 
 static partita_status make_layout(pt_program *program, const int64_t *symbol_values, const int64_t *key,
-                                  pt_layout **out_layout, const pt_part **out_part) {
+                                  pt_layout **out_layout, pt_part_cell *part) {
     partita_status status = PARTITA_OK;
     pt_layout *layout = pt_calloc(1, sizeof(*layout));
     if (!layout) return PT_OUT_OF_MEMORY();
@@ -236,7 +236,7 @@ static partita_status make_layout(pt_program *program, const int64_t *symbol_val
     if (program->key_symbol_count) memcpy(kept, key, program->key_symbol_count * sizeof(*kept));
     layout->key = kept;
     PT_CHECK(size_slots(program, layout, symbol_values));
-    PT_CHECK(size_steps(program, layout, symbol_values, out_part));
+    PT_CHECK(size_steps(program, layout, symbol_values, part));
     PT_CHECK(place_slots(program, layout));
     layout->footprint += layout->arena.bytes + sizeof(*layout);
     *out_layout = layout;
@@ -262,9 +262,9 @@ static void trim_layouts(pt_program *program) {
 }
 
 partita_status pt_layout_acquire(pt_program *program, const int64_t *symbol_values, pt_layout **out_layout,
-                                 uint64_t *out_ns, const pt_part **out_part) {
+                                 uint64_t *out_ns, pt_part_cell *part) {
     partita_status status = PARTITA_OK;
-    *out_part = NULL;
+    atomic_store(part, NULL);
     size_t bytes = program->key_symbol_count * sizeof(int64_t);
     int64_t fixed[64], *key = fixed;
     *out_ns = 0;
@@ -280,7 +280,7 @@ partita_status pt_layout_acquire(pt_program *program, const int64_t *symbol_valu
         program->layouts = found;
     } else {
         uint64_t begin = pt_thread_ns();
-        PT_CHECK(make_layout(program, symbol_values, key, &found, out_part));
+        PT_CHECK(make_layout(program, symbol_values, key, &found, part));
         found->hash = hash;
         found->next = program->layouts;
         program->layouts = found;

@@ -37,10 +37,11 @@ typedef struct pt_layout {
     pt_arena arena;
 } pt_layout;
 
-/* The layout for evaluated symbols; *out_ns: time taken to make it, 0 when it was there. *out_part is set when it
- * fails: the part that its device did not size, or NULL. */
+typedef _Atomic(const pt_part *) pt_part_cell;
+/* The layout for evaluated symbols; *out_ns: time taken to make it, 0 when it was there. *part: the part that its
+ * device is sizing, at which it stopped when it fails; else NULL. */
 partita_status pt_layout_acquire(pt_program *program, const int64_t *symbol_values, pt_layout **out_layout,
-                                 uint64_t *out_ns, const pt_part **out_part);
+                                 uint64_t *out_ns, pt_part_cell *part);
 void pt_layout_release(pt_program *program, pt_layout *layout);
 /* Dims of a dense tensor under the symbols into dims[rank]; false when one is not known or it is no dense tensor. */
 bool pt_value_dims(const pt_model *model, pt_id value, const int64_t *symbol_values, int64_t *dims);

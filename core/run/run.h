@@ -20,7 +20,7 @@ typedef struct pt_request {
     uint64_t deadline_ns; /* monotonic; 0: none */
     _Atomic bool cancelled;
     pthread_mutex_t lock;     /* guards `waiting` */
-    struct pt_frame *waiting; /* frame whose thread sleeps: cancelling wakes it */
+    struct pt_frame *waiting; /* frame that its thread is in: cancelling wakes it */
     bool apart; /* the caller does not wait beyond the deadline: no memory of its own is touched while it runs */
     pt_device *stuck[8]; /* devices that had not come back when the caller left */
     uint32_t stuck_count;
@@ -68,6 +68,7 @@ typedef struct pt_frame {
     struct pt_frame *around;
     pt_request *request;
     pt_layout *layout;
+    pt_part_cell sizing; /* part that its device is sizing before the run */
     pt_memory memory;
     pt_arena arena;
     int64_t *symbols;
@@ -105,6 +106,8 @@ partita_status pt_frame_outputs(pt_frame *frame, partita_value **outputs);
 /* A value of a ready slot in host memory that lives as long as the frame; the caller's reference. */
 partita_status pt_frame_value(pt_frame *frame, uint32_t slot, partita_value **out_value);
 
+/* exec.c: the frame that the request's thread is in, from binding it until it is released; NULL: none. */
+void pt_request_enter(pt_request *request, pt_frame *frame);
 /* exec.c: a step's timeline was signalled. */
 void pt_frame_signalled(pt_frame *frame, uint32_t step, partita_status status, const char *message);
 /* exec.c: runs all steps; returns when nothing is under way any more. */

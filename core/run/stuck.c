@@ -25,6 +25,8 @@ static void add(pt_request *request, pt_device *device) {
 void pt_request_mark_stuck(pt_request *request) {
     pthread_mutex_lock(&request->lock);
     for (pt_frame *frame = request->waiting; frame; frame = frame->around) {
+        const pt_part *sizing = atomic_load(&frame->sizing);
+        if (sizing) add(request, sizing->device);
         pthread_mutex_lock(&frame->lock);
         for (uint32_t s = 0; s < frame->program->steps.size; s++)
             if (frame->steps[s].started && !frame->steps[s].complete && frame->program->steps.data[s].device)

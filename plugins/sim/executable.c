@@ -246,6 +246,7 @@ static partita_status executable_resize(ptp_executable *executable, ptp_resize *
     const sim_config *config = &device->config;
     uint64_t number = atomic_fetch_add(&device->counters.resizes, 1) + 1;
     partita_status status;
+    if (sim_is_among(number, config->hang_resize, 1)) sim_sleep_until(sim_now_ns() + (uint64_t)(config->hang_us * 1e3));
     if (sim_is_among(number, config->fail_resize, config->fail_resize_count)) {
         return cpu_fail(device->host, sim_fail_status(config, PARTITA_UNSUPPORTED), "sizing %llu fails as described",
                         (unsigned long long)number);

@@ -50,6 +50,7 @@ enum { KEY_TEXT, KEY_NUMBER, KEY_INT };
     X(fail_code, TEXT, "own|unsupported|out-of-memory|internal|none", "own", "status of the failures above")           \
     X(most_elements, INT, "int", "0", "elements of a value from which parts can't be sized; 0: no limit")              \
     X(hang_exec, INT, "int", "0", "number of the run that hangs; 0: none")                                             \
+    X(hang_resize, INT, "int", "0", "number of the sizing of a part that hangs; 0: none")                              \
     X(hang_us, NUMBER, "float", "1e6", "how long it hangs")                                                            \
     X(fail_copy, INT, "int", "0", "number of the copy call that fails")                                                \
     X(fail_alloc, INT, "int", "0", "number of the allocation that fails")                                              \

@@ -53,9 +53,9 @@ static partita_status run_lent(partita_session *session, const run_case *c, uint
     return status;
 }
 
-static void check(const char *async) {
-    partita_context *context =
-        run_context("sim:0.hang_exec", "1", "sim:0.hang_us", HANG_US, "sim:0.async", async, NULL);
+/* `way`: the call that hangs. */
+static void check(const char *way, const char *async) {
+    partita_context *context = run_context(way, "1", "sim:0.hang_us", HANG_US, "sim:0.async", async, NULL);
     run_case c;
     uint64_t ms;
     run_case_load("branches", &c);
@@ -86,12 +86,17 @@ static void check(const char *async) {
 
 static void test_async(void **state) {
     (void)state;
-    check("1");
+    check("sim:0.hang_exec", "1");
 }
 
 static void test_sync(void **state) {
     (void)state;
-    check("0");
+    check("sim:0.hang_exec", "0");
+}
+
+static void test_sizing(void **state) {
+    (void)state;
+    check("sim:0.hang_resize", "1");
 }
 
 /* In the background: wait and destroy leave at the deadline too, also from inside a body. */
@@ -145,6 +150,7 @@ static void test_in_time(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_in_time), cmocka_unit_test(test_async),
-                                       cmocka_unit_test(test_sync), cmocka_unit_test(test_requests)};
+                                       cmocka_unit_test(test_sync), cmocka_unit_test(test_sizing),
+                                       cmocka_unit_test(test_requests)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
