@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { THREADS = 16, RUNS = 10, WIDTH = 4, MOST_ROWS = 24, MOST_TRIPS = 4, INPUTS = 3, OUTPUTS = 3 };
 
