@@ -31,6 +31,7 @@ SCRIPTS = [
     ("e2e/test_flex_attention.py", True, 120),
     ("plugins/cpu/test_cases.py", True, 600),
     ("plugins/test_device_cases.py", True, 1500),
+    ("plugins/test_device_programs.py", True, 600),
     ("plugins/test_part_onnx.py", True, 600),
     ("e2e/test_command.py", True, 600),
     ("e2e/test_bad_input.py", True, 300),

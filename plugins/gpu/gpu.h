@@ -11,8 +11,9 @@
 #include <partita/block.h>
 #include <stdbool.h>
 
-#define GPU_MAX_RANK     8
-#define GPU_MAX_ELEMENTS 0x7fffffffll
+#define GPU_MAX_RANK        8
+#define GPU_MAX_ELEMENTS    0x7fffffffll
+#define GPU_MAX_FLOAT_INDEX (1ll << 24) /* of positions that are computed as float */
 
 /* ==== Element types (node.c) ===================================================================================== */
 
@@ -218,6 +219,9 @@ struct gpu_plan {
 partita_status gpu_plan_refuse(gpu_plan *plan, uint32_t reason, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Refuses a number of the shapes above `most`: "WHAT value, at most most". */
+partita_status gpu_plan_need(gpu_plan *plan, int64_t value, int64_t most, const char *what);
+
 /* What makes another kernel out of the same step (form.c). Returns what to do instead of `value`, which follows from
  * these dims: what was decided when the part was compiled. The caller checks that it fits these dims too. */
 enum {
@@ -321,6 +325,8 @@ typedef struct gpu_window {
 void gpu_window_read(const gpu_node *node, const gpu_operand *x, const gpu_operand *y, const int64_t *kernel,
                      gpu_window *out);
 bool gpu_check_window(gpu_check *check);
+/* Positions in and around the window fit 32 bits, their products with strides and dilations too. */
+partita_status gpu_window_need(gpu_plan *plan, const gpu_window *window);
 
 static inline uint32_t gpu_vector_width(const gpu_device *device) {
     return device->caps.vector_width ? device->caps.vector_width : 4;

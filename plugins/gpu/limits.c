@@ -39,6 +39,12 @@ partita_status gpu_plan_refuse(gpu_plan *plan, uint32_t reason, const char *form
 /* Shapes that only give kernels their form are never run. */
 static bool is_form(const gpu_plan *plan) { return plan->instance && plan->instance->form == GPU_FORM_RECORD; }
 
+partita_status gpu_plan_need(gpu_plan *plan, int64_t value, int64_t most, const char *what) {
+    if (value <= most || is_form(plan)) return PARTITA_OK;
+    return gpu_plan_refuse(plan, PARTITA_REASON_LIMIT, "%s %lld, at most %lld", what, (long long)value,
+                           (long long)most);
+}
+
 partita_status gpu_temp(gpu_plan *plan, int64_t elements, uint32_t element_bytes, gpu_ref *out_ref) {
     uint64_t limit = range_limit(&plan->device->caps);
     int64_t bytes = gpu_times(elements, element_bytes);

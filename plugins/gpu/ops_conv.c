@@ -37,6 +37,26 @@ void gpu_window_read(const gpu_node *node, const gpu_operand *x, const gpu_opera
     }
 }
 
+partita_status gpu_window_need(gpu_plan *plan, const gpu_window *window) {
+    const int64_t most = INT32_MAX / 4;
+    for (int d = 0; d < 2; d++) {
+        const struct {
+            int64_t value, most;
+            const char *what;
+        } rows[] = {{gpu_times(window->kernel[d], window->dilation[d]), most, "a window spans"},
+                    {window->stride[d], most, "a stride is"},
+                    {window->before[d], most, "padding is"},
+                    {window->after[d], most, "padding is"},
+                    {window->in[d], INT32_MAX / 2, "an axis under a window has"},
+                    {gpu_times(window->out[d], window->stride[d]), INT32_MAX - most, "windows walk"}};
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+            partita_status status = gpu_plan_need(plan, rows[i].value, rows[i].most, rows[i].what);
+            if (status != PARTITA_OK) return status;
+        }
+    }
+    return PARTITA_OK;
+}
+
 bool gpu_check_window(gpu_check *check) {
     static const char *const modes[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"};
     static const char *const names[] = {"strides", "dilations", "pads", "kernel_shape"};
@@ -275,10 +295,12 @@ static partita_status plan_conv(gpu_plan *plan) {
     bool bias = gpu_input(node, 2) != NULL, done = false;
     gpu_window window;
     gpu_window_read(node, &node->inputs[0], &node->outputs[0], w->dims + 2, &window);
+    partita_status status = gpu_window_need(plan, &window);
+    if (status != PARTITA_OK) return status;
     bool product = is_product(&window);
     if (gpu_decide(plan, GPU_DECIDE_PRODUCT, product) && product) return plan_product(plan, group, bias);
     if (gpu_elements(&node->outputs[0]) == 0) return PARTITA_OK;
-    partita_status status = plan_tiles(plan, &window, group, bias, &done);
+    status = plan_tiles(plan, &window, group, bias, &done);
     return status != PARTITA_OK || done ? status : plan_direct(plan, &window, group, bias);
 }
 
@@ -360,6 +382,8 @@ static partita_status plan_conv_transpose(gpu_plan *plan) {
     gpu_call call;
     gpu_window_read(node, x, &node->outputs[0], w->dims + 2, &window);
     transpose_pads(node, &window, x->rank - 2);
+    partita_status status = gpu_window_need(plan, &window);
+    if (status != PARTITA_OK) return status;
     bool bias = gpu_input(node, 2) != NULL;
     bool product = is_transpose_product(node, &window, group);
     if (gpu_decide(plan, GPU_DECIDE_PRODUCT, product) && product) {

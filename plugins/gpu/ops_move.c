@@ -226,6 +226,16 @@ static partita_status emit_pad(gpu_plan *plan, int mode, const int64_t *before, 
     int64_t n = gpu_elements(y);
     /* in ranks of 1 to 4 and 8 */
     int32_t rank = x->rank < 1 ? 1 : x->rank <= 4 ? x->rank : GPU_MAX_RANK, shift = rank - x->rank;
+    for (int32_t d = 0; d < x->rank; d++) {
+        bool cut = before[d] < 0;
+        int64_t moved = before[d] < -INT64_MAX ? INT64_MAX : cut ? -before[d] : before[d];
+        int64_t reach = cut && moved < INT32_MAX ? y->dims[d] + moved : moved;
+        partita_status status = gpu_plan_need(plan, reach, INT32_MAX, "padding reaches");
+        if (status == PARTITA_OK && mode == PAD_REFLECT) {
+            status = gpu_plan_need(plan, x->dims[d], INT32_MAX / 2, "an axis to reflect has");
+        }
+        if (status != PARTITA_OK) return status;
+    }
     gpu_call_init(&call, "pad");
     gpu_define_word(&call, x->dtype);
     gpu_define(&call, "RANK", rank);

@@ -20,6 +20,8 @@ static partita_status plan_pool(gpu_plan *plan) {
     gpu_window window;
     gpu_call call;
     gpu_window_read(node, x, y, kernel, &window);
+    partita_status status = gpu_window_need(plan, &window);
+    if (status != PARTITA_OK) return status;
     gpu_call_init(&call, "pool");
     gpu_define(&call, "AVERAGE", average);
     gpu_bind(&call, gpu_ref_in(plan, 0));

@@ -119,6 +119,8 @@ static partita_status emit_axis(gpu_plan *plan, const resize_args *args, const i
     int64_t in = dims[axis], out = node->outputs[0].dims[axis], outer = 1, inner = 1;
     for (int32_t d = 0; d < axis; d++) outer *= dims[d];
     for (int32_t d = axis + 1; d < x->rank; d++) inner *= dims[d];
+    partita_status status = gpu_plan_need(plan, in > out ? in : out, GPU_MAX_FLOAT_INDEX, "an axis to resize has");
+    if (status != PARTITA_OK) return status;
     gpu_call call;
     gpu_call_init(&call, "resize");
     if (args->mode == 0 && args->coordinate != 4)

@@ -72,8 +72,12 @@ static partita_status program_build(gpu_device *device, const gpu_key *key, gpu_
     status = device->backend->program_create(device, &source, out_program);
     device->host->free(device->host->self, text);
     if (status == PARTITA_OK) {
+        char message[128];
         device->programs_built++;
         device->fused_built += key->fused;
+        snprintf(message, sizeof(message), "%s built kernel %s, program %u of the device", device->backend->name,
+                 key->kernel, device->programs_built);
+        device->host->log(device->host->self, PARTITA_LOG_DEBUG, message);
     }
     return status;
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Single nodes on the devices of the GPU plugins, against what onnxruntime computes for them now. What a device takes
-at ask it must compute; the Vulkan device runs under the validation layer, which must have nothing to say. For CUDA,
-without a GPU, the kernels are compiled by NVRTC.
+"""Single nodes on the devices of the GPU plugins - the cases of the cpu plugin's tests and random ones - against what
+onnxruntime computes for them now. What a device takes at ask it must compute; the Vulkan device runs under the validation
+layer, which must have nothing to say. For CUDA, without a GPU, the kernels are compiled by NVRTC.
 
     test_device_cases.py [--quick]
 """
@@ -28,11 +28,12 @@ def main():
     program = build / "tests" / "device_cases"
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
-        made = subprocess.run([sys.executable, HERE / "cpu" / "make_cases.py"], env=os.environ | {"CASES_OUT": folder},
-                              stdout=subprocess.PIPE, text=True)
-        if made.returncode != 0:
-            print("FAIL device cases: make_cases.py failed")
-            return 1
+        for maker in ("cpu/make_cases.py", "device_random.py"):
+            made = subprocess.run([sys.executable, HERE / maker], env=os.environ | {"CASES_OUT": folder},
+                                  stdout=subprocess.PIPE, text=True)
+            if made.returncode != 0:
+                print(f"FAIL device cases: {maker} failed")
+                return 1
         files = sorted(pathlib.Path(folder).glob("*.bin"))
         for plugin, options, quick, where in RUNS:
             if "--quick" in sys.argv and not quick:

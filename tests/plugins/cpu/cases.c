@@ -221,10 +221,11 @@ static ptp_attribute_row attribute_row(builder *to, const case_attribute *attrib
         return row;
     }
     if (attribute->type == PTP_ATTRIBUTE_STRINGS) {
-        ptp_ref texts[64];
+        ptp_ref *texts = calloc(attribute->count + 1, sizeof(*texts));
         reader from = {attribute->data};
         for (uint32_t s = 0; s < attribute->count; s++) texts[s] = put_text(to, take_text(&from));
         row.data = put_ref(to, texts, sizeof(ptp_ref), attribute->count);
+        free(texts);
     } else {
         row.data = put_ref(to, attribute->data, width[attribute->type], attribute->count);
     }
