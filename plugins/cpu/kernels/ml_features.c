@@ -239,6 +239,12 @@ static partita_status vectorizer_run(const cpu_call *call, uint64_t begin, uint6
 
 /* ---- ArrayFeatureExtractor ---- */
 
+/* Which element of the last axis: negative numbers count from its end, as ONNX's own evaluator has it. */
+static uint64_t place_of(const cpu_tensor *places, uint64_t i, uint64_t inner) {
+    int64_t place = cpu_index(places, i);
+    return (uint64_t)(place < 0 ? place + (int64_t)inner : place);
+}
+
 /* Elements of the last axis by number; a vector is one row. */
 static partita_status extract_shape(const cpu_call *call, uint64_t *out_outer, uint64_t *out_inner, uint32_t *out_rank,
                                     int64_t *dims) {
@@ -251,7 +257,7 @@ static partita_status extract_shape(const cpu_call *call, uint64_t *out_outer, u
     for (uint32_t d = 0; d + 1 < x->rank; d++) dims[d] = x->dims[d];
     dims[*out_rank - 1] = (int64_t)places->count;
     for (uint64_t i = 0; i < places->count; i++)
-        if (cpu_index(places, i) < 0 || cpu_index(places, i) >= (int64_t)*out_inner)
+        if (cpu_index(places, i) < -(int64_t)*out_inner || cpu_index(places, i) >= (int64_t)*out_inner)
             return cpu_fail(call->host, PARTITA_BAD_INPUT, "feature %lld of %llu", (long long)cpu_index(places, i),
                             (unsigned long long)*out_inner);
     return PARTITA_OK;
@@ -268,7 +274,7 @@ static partita_status extract_run(const cpu_call *call, uint64_t begin, uint64_t
     for (uint64_t o = 0; status == PARTITA_OK && o < outer; o++)
         for (uint64_t i = 0; i < n; i++)
             memcpy((char *)call->out[0].data + (o * n + i) * size,
-                   (const char *)x->data + (o * inner + (uint64_t)cpu_index(places, i)) * size, size);
+                   (const char *)x->data + (o * inner + place_of(places, i, inner)) * size, size);
     return status;
 }
 
@@ -284,7 +290,7 @@ static partita_status extract_text_run(const cpu_call *call, uint64_t begin, uin
     if (status != PARTITA_OK) return status;
     picks = cpu_alloc(call->host, outer * n * sizeof(*picks));
     if (picks == NULL) return PARTITA_OUT_OF_MEMORY;
-    for (uint64_t i = 0; i < outer * n; i++) picks[i] = i / n * inner + (uint64_t)cpu_index(places, i % n);
+    for (uint64_t i = 0; i < outer * n; i++) picks[i] = i / n * inner + place_of(places, i % n, inner);
     status = cpu_set_strings(call, 0, rank, dims, &strings, picks, outer * n);
     cpu_free(call->host, picks);
     return status;

@@ -117,7 +117,7 @@ static uint32_t name_find(const old_source *old, uint32_t count, int64_t tree, i
     return found != NULL ? found->at : UINT32_MAX;
 }
 
-/* Children by position; the first node of each tree that is nobody's child is its root. */
+/* Children by position; the node of each tree that is nobody's child is its root. */
 static partita_status old_links(const ptp_host *host, old_source *old, uint32_t count, uint32_t *out_roots) {
     uint8_t *has_parent = cpu_alloc(host, count);
     if (has_parent == NULL) return PARTITA_OUT_OF_MEMORY;
@@ -138,11 +138,14 @@ static partita_status old_links(const ptp_host *host, old_source *old, uint32_t 
             old->children[2 * i + side] = old->mode_of[child] == ML_IS_LEAF ? ML_LEAF | old->leaf_of[child] : child;
         }
     }
-    /* Trees in the order of their numbers; within one, the first root of the lists. */
+    /* Trees in the order of their numbers. */
     uint32_t roots = 0;
     for (uint32_t i = 0, root = UINT32_MAX; status == PARTITA_OK && i < count; i++) {
         const named *name = &old->names[i];
-        if (!has_parent[name->at] && name->at < root) root = name->at;
+        if (!has_parent[name->at] && root != UINT32_MAX)
+            status = cpu_fail(host, PARTITA_CANNOT_COMPILE, "tree %lld has two roots, nodes %lld and %lld",
+                              (long long)name->tree, (long long)ml_list_int(&old->ids, root), (long long)name->node);
+        if (!has_parent[name->at]) root = name->at;
         if (i + 1 < count && old->names[i + 1].tree == name->tree) continue;
         if (root == UINT32_MAX)
             status = cpu_fail(host, PARTITA_CANNOT_COMPILE, "tree %lld has no root: its nodes lead in circles",
@@ -259,6 +262,9 @@ partita_status ml_ensemble_read(const cpu_node *node, const ptp_host *host, cons
     source.roots = old.roots;
     e->wide = ml_is_wide(node, &source.splits);
     if (status == PARTITA_OK) status = ml_ensemble_pack(e, &source, ml_feature_count(node));
+    if (status == PARTITA_OK && e->node_count + e->leaf_count != source.count)
+        status = cpu_fail(host, PARTITA_CANNOT_COMPILE, "%u nodes cannot be reached from a root: they lead in circles",
+                          source.count - e->node_count - e->leaf_count);
     cpu_free(host, block);
     return status;
 }
