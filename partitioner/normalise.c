@@ -53,8 +53,11 @@ static partita_status check_devices(const pt_part_problem *p) {
         if (!bad && p->priority) seen |= UINT32_C(1) << p->priority[d];
         for (uint32_t e = 0; e < k && !bad; e++) {
             size_t pair = (size_t)d * k + e;
-            bad = (d != e && (p->link_latency[pair] < 0 || p->link_per_kib[pair] < 0)) ||
-                  (p->channel && p->channel[pair] >= k * k);
+            bad = p->channel && p->channel[pair] >= k * k;
+            for (uint32_t line = 0; d != e && line < PT_MAX(p->lines, 1u); line++) {
+                size_t at = (size_t)line * k * k + pair;
+                bad |= p->link_latency[at] < 0 || p->link_per_kib[at] < 0;
+            }
         }
         if (bad) return pt_fail(PARTITA_INVALID_ARGUMENT, "device %u has a number out of range", d);
     }

@@ -41,8 +41,9 @@ typedef struct pt_part_problem {
     const uint8_t *is_output;       /* NULL or [tensors]: must end on the host */
     const uint32_t *first_consumer; /* [tensors + 1]: where a tensor's consumers begin in `consumers` */
     const uint32_t *consumers;
-    const int64_t *link_latency; /* [devices * devices] from, to: ps, or PT_PART_INFINITE when there is no link */
-    const int64_t *link_per_kib; /* [devices * devices] ps for each begun 1024 bytes */
+    uint32_t lines;              /* ways of one link, the cheapest of which is taken for each size; 0: 1 */
+    const int64_t *link_latency; /* [lines * devices * devices] from, to: ps, or PT_PART_INFINITE: no such way */
+    const int64_t *link_per_kib; /* [lines * devices * devices] ps for each begun 1024 bytes */
     const uint32_t *channel;     /* NULL or [devices * devices] < devices^2: pairs with equal numbers share a lane */
     const int64_t *launch;       /* NULL or [devices]: ps for starting one cluster */
     const uint32_t *resource;    /* NULL or [devices] < devices: devices with equal numbers take turns */

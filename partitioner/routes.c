@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Closure of the link prices over routes. The best route depends on the size: a route is a line latency +
- * per_block * blocks, and the price is the lower envelope of the lines. An envelope is concave, so a line that is
- * best at both ends of a range of sizes is best within: ranges are halved until that holds for every pair.
+ * Closure of the link prices over routes. The best route depends on the size: a route, over whichever ways of its
+ * links, is a line latency + per_block * blocks, and the price is the lower envelope of the lines. An envelope is
+ * concave, so a line that is best at both ends of a range of sizes is best within: ranges are halved until that holds
+ * for every pair.
  */
 #include "partitioner/model.h"
 
@@ -29,14 +30,28 @@ static int64_t line_price(const lines *l, size_t pair, uint64_t blocks) {
     return price >= PT_PART_INFINITE ? PT_PART_INFINITE : pt_part_add(price, l->latency[pair]);
 }
 
+/* The cheapest way of each link at one size. */
+static void take_links(const pt_part_model *m, uint64_t blocks, lines *l) {
+    const pt_part_problem *p = m->problem;
+    size_t pairs = (size_t)m->devices * m->devices;
+    for (size_t pair = 0; pair < pairs; pair++) {
+        bool same = pair % (m->devices + 1) == 0;
+        l->latency[pair] = same ? 0 : p->link_latency[pair];
+        l->per_block[pair] = same ? 0 : p->link_per_kib[pair];
+        for (uint32_t line = 1; !same && line < p->lines; line++) {
+            int64_t latency = p->link_latency[line * pairs + pair], per_block = p->link_per_kib[line * pairs + pair];
+            const lines other = {&latency, &per_block};
+            if (line_price(&other, 0, blocks) >= line_price(l, pair, blocks)) continue;
+            l->latency[pair] = latency;
+            l->per_block[pair] = per_block;
+        }
+    }
+}
+
 /* Floyd and Warshall at one size; equal prices keep the direct link. */
 static void close_at(const pt_part_model *m, uint64_t blocks, lines *l) {
     uint32_t k = m->devices;
-    for (size_t pair = 0; pair < (size_t)k * k; pair++) {
-        bool same = pair % (k + 1) == 0;
-        l->latency[pair] = same ? 0 : m->problem->link_latency[pair];
-        l->per_block[pair] = same ? 0 : m->problem->link_per_kib[pair];
-    }
+    take_links(m, blocks, l);
     for (uint32_t via = 0; via < k; via++) {
         for (uint32_t d = 0; d < k; d++) {
             for (uint32_t e = 0; e < k; e++) {

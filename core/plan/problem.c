@@ -4,9 +4,10 @@
 #include "plan/build.h"
 #include "plan/route.h"
 
-/* Prices are lines through what a route costs at this size: routes are chosen per size, the partitioner's links once.
- */
-#define LINK_BYTES (UINT64_C(256) << 10)
+/* Which route is the cheapest depends on the size: a handle costs the same for all, a copy costs by the byte. Those
+ * that are at these sizes are the ways of a link; of each pair of memories few differ. */
+static const uint64_t link_bytes[] = {64, 4 << 10, 64 << 10, 1 << 20, 16 << 20};
+enum { LINES = PT_COUNT_OF(link_bytes) };
 
 static pt_route_end end_of(const pt_plan *plan, uint32_t device) {
     return pt_route_end_of(device < plan->device_count ? plan->devices[device] : NULL);
@@ -20,13 +21,24 @@ static bool share_resource(const ptp_device_info *a, const ptp_device_info *b) {
     return false;
 }
 
+static void price_link(const pt_plan *plan, pt_links *links, uint32_t from, uint32_t to) {
+    for (uint32_t line = 0; line < LINES; line++) {
+        size_t at = ((size_t)line * links->devices + from) * links->devices + to;
+        pt_route route;
+        pt_route_choose(end_of(plan, from), end_of(plan, to), link_bytes[line], &route);
+        links->latency[at] = pt_us_to_ps(route.us);
+        links->per_kib[at] = pt_us_to_ps(route.us_per_byte * 1024);
+    }
+}
+
 partita_status pt_links_make(const pt_plan *plan, uint64_t max_memory, pt_arena *arena, pt_links *out_links) {
     uint32_t k = plan->device_count + 1;
     if (k > PT_PART_MAX_DEVICES)
         return pt_fail(PARTITA_INVALID_ARGUMENT, "%u devices, at most %u", plan->device_count, PT_PART_MAX_DEVICES - 1);
     pt_links links = {k,
-                      pt_arena_array(arena, (size_t)k * k, sizeof(int64_t)),
-                      pt_arena_array(arena, (size_t)k * k, sizeof(int64_t)),
+                      LINES,
+                      pt_arena_array(arena, (size_t)LINES * k * k, sizeof(int64_t)),
+                      pt_arena_array(arena, (size_t)LINES * k * k, sizeof(int64_t)),
                       pt_arena_array(arena, k, sizeof(int64_t)),
                       pt_arena_array(arena, k, sizeof(uint32_t)),
                       pt_arena_array(arena, k, sizeof(uint64_t)),
@@ -37,13 +49,8 @@ partita_status pt_links_make(const pt_plan *plan, uint64_t max_memory, pt_arena 
     for (uint32_t from = 0; from < k; from++) {
         links.resource[from] = from;
         links.capacity[from] = UINT64_MAX;
-        for (uint32_t to = 0; to < k; to++) {
-            pt_route route;
-            if (from == to) continue;
-            pt_route_choose(end_of(plan, from), end_of(plan, to), LINK_BYTES, &route);
-            links.latency[from * k + to] = pt_us_to_ps(route.us);
-            links.per_kib[from * k + to] = pt_us_to_ps(route.us_per_byte * 1024);
-        }
+        for (uint32_t to = 0; to < k; to++)
+            if (from != to) price_link(plan, &links, from, to);
         if (from == plan->device_count) continue;
         const ptp_device_info *info = &plan->devices[from]->info;
         links.launch[from] = pt_us_to_ps(info->launch_us);
@@ -239,6 +246,7 @@ partita_status pt_graph_problem_make(const pt_plan *plan, const pt_links *links,
     problem->host = plan->device_count;
     problem->cost = out_problem->cost;
     problem->pinned = out_problem->pinned;
+    problem->lines = links->lines;
     problem->link_latency = links->latency;
     problem->link_per_kib = links->per_kib;
     problem->launch = links->launch;

@@ -12,7 +12,8 @@
 /* What a plan's devices are to each other, and room to work in; the same for all graphs. */
 typedef struct pt_links {
     uint32_t devices; /* of the plan, and the host */
-    int64_t *latency; /* [devices * devices] ps */
+    uint32_t lines;   /* ways of each link */
+    int64_t *latency; /* [lines * devices * devices] ps */
     int64_t *per_kib;
     int64_t *launch;     /* [devices] ps */
     uint32_t *resource;  /* [devices] */

@@ -71,6 +71,16 @@ static void add_prices(random_problem *r, uint64_t *state, unsigned what) {
     }
 }
 
+/* A second way of each link, for large sizes. */
+static void add_ways(random_problem *r, uint64_t state) {
+    uint32_t pairs = r->p.devices * r->p.devices;
+    for (uint32_t pair = 0; pair < pairs; pair++) {
+        r->latency[pairs + pair] = r->latency[pair] + random_below(&state, 400);
+        r->per_kib[pairs + pair] = r->per_kib[pair] / (1 + random_below(&state, 8));
+    }
+    r->p.lines = 2;
+}
+
 static void add_costs(random_problem *r, uint64_t *state, unsigned what) {
     uint32_t n = r->p.units, k = r->p.devices;
     for (uint32_t u = 0; u < n; u++) {
@@ -99,8 +109,8 @@ random_problem *random_create(uint64_t seed, uint32_t units, uint32_t devices, u
     size_t tensors = (size_t)units + 2, pairs = (size_t)devices * devices;
 #define ARRAY(field, count) r->field = pt_arena_array(&r->arena, (count), sizeof *r->field)
     ARRAY(cost, (size_t)units * devices);
-    ARRAY(latency, pairs);
-    ARRAY(per_kib, pairs);
+    ARRAY(latency, 2 * pairs);
+    ARRAY(per_kib, 2 * pairs);
     ARRAY(launch, devices);
     ARRAY(pinned, units);
     ARRAY(group, units);
@@ -136,6 +146,7 @@ random_problem *random_create(uint64_t seed, uint32_t units, uint32_t devices, u
     };
     add_graph(r, &state);
     add_prices(r, &state, what);
+    if (what & ODD_PRICES) add_ways(r, seed + 1);
     add_costs(r, &state, what);
     return r;
 }

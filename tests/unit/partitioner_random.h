@@ -22,7 +22,8 @@ enum {
     WITH_PINS = 2,     /* some units are pinned, some are grouped */
     WITH_LAUNCH = 4,
     WITH_RESOURCES = 8, /* devices share resources, channels, memory */
-    ODD_PRICES = 16,    /* independent for each pair and direction, so that routes may be cheaper than links */
+    ODD_PRICES = 16,    /* independent for each pair and direction, so that routes may be cheaper than links, which have
+                           two ways each */
     CHEAP_LINKS = 32,
     DEAR_LINKS = 64,
 };

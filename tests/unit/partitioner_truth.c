@@ -16,6 +16,10 @@ truth truth_create(const pt_part_problem *p) {
         for (uint32_t d = 0; d < k; d++) {
             for (uint32_t e = 0; e < k; e++) {
                 tau[d * k + e] = d == e ? 0 : p->link_latency[d * k + e] + p->link_per_kib[d * k + e] * kib;
+                for (uint32_t way = 1; d != e && way < p->lines; way++) {
+                    size_t at = ((size_t)way * k + d) * k + e;
+                    tau[d * k + e] = PT_MIN(tau[d * k + e], p->link_latency[at] + p->link_per_kib[at] * kib);
+                }
             }
         }
         /* As often as there are devices: every route is found whatever the order is. */

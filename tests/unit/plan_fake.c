@@ -101,6 +101,24 @@ static partita_status fake_compile(ptp_device *device, ptp_compile *compile, ptp
     return PARTITA_CANNOT_COMPILE;
 }
 
+/* Copies to and from the host, and handles between devices at one price for all sizes. */
+static partita_status fake_route(ptp_device *device, ptp_route *route) {
+    bool copy = route->route == PTP_ROUTE_COPY && !route->peer;
+    if (!copy && route->route != PTP_ROUTE_IMPORT) route->route = PTP_ROUTE_NONE;
+    route->us = copy ? 5 : device->import_us / 2;
+    route->us_per_byte = copy ? 0.001 : 0;
+    return PARTITA_OK;
+}
+
+void fake_join(fake_machine *machine, double us) {
+    for (uint32_t i = 0; i < machine->count; i++) {
+        machine->devices[i].import_us = us;
+        machine->slots[i].device.device.route = fake_route;
+        machine->slots[i].device.info.domains[0].export_mask = 1u << PTP_HANDLE_OPAQUE_FD;
+        machine->slots[i].device.info.domains[0].import_mask = 1u << PTP_HANDLE_OPAQUE_FD;
+    }
+}
+
 void fake_start(fake_machine *machine, const char *names) {
     memset(machine, 0, sizeof(*machine));
     pthread_mutex_init(&machine->stray.lock, NULL);

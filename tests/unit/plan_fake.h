@@ -28,6 +28,7 @@ struct ptp_device {
     uint32_t most_nodes; /* declines larger clusters; 0: no limit */
     double whole;        /* factor on the sum that an offer answers; 0: says nothing */
     bool bodies;         /* takes control flow whole */
+    double import_us;    /* see fake_join */
     uint32_t asks, units_asked, groups_asked, largest_group, offers, largest_offer, groups_offered;
 };
 
@@ -44,6 +45,8 @@ typedef struct fake_machine {
  * copies cost 5 us and a microsecond for 1000 bytes. */
 void fake_start(fake_machine *machine, const char *names);
 void fake_end(fake_machine *machine);
+/* Devices with memory import from each other, too, for `us` whatever the size. */
+void fake_join(fake_machine *machine, double us);
 /* A request over all devices, by latency. */
 pt_plan_request fake_request(const fake_machine *machine, const pt_model *model);
 /* Name of the device that the node making the value is on. */

@@ -353,6 +353,42 @@ static void random_places_repeat_and_nobody_is_idle(void **state) {
     }
 }
 
+/* ---- prices ---------------------------------------------------------------------------------- */
+
+/* Small values cross by two copies, large ones by a handle: the estimate knows both, as the edges do. */
+static void links_are_priced_for_every_size(void **state) {
+    PT_UNUSED(state);
+    static const struct {
+        const char *dims;
+        bool import;
+        double least, most;
+    } cases[] = {{"64", false, 4 * 6 + 22, 4 * 6 + 23}, {"1000000", true, 2 * 4005 + 50 + 22, 2 * 4006 + 50 + 22}};
+    for (size_t i = 0; i < PT_COUNT_OF(cases); i++) {
+        builder b;
+        fake_machine m;
+        pt_plan *plan;
+        build_start(&b, 17);
+        build_input(&b, "x", PARTITA_FLOAT32, cases[i].dims);
+        build_node(&b, "Relu", "x", "y");
+        build_node(&b, "Sigmoid", "y", "z");
+        build_output(&b, "z");
+        OK(build_infer(&b));
+        fake_start(&m, "a* b*");
+        fake_join(&m, 50);
+        m.devices[0].refuses = "Sigmoid ";
+        m.devices[1].refuses = "Relu ";
+        pt_plan_request request = fake_request(&m, b.model);
+        OK(pt_plan_create(&request, &plan));
+        assert_in_range((int64_t)plan->estimate_us, (int64_t)cases[i].least, (int64_t)cases[i].most);
+        bool import = false;
+        for (uint32_t e = 0; e < plan->edge_count; e++) import |= plan->edges[e].route == PTP_ROUTE_IMPORT;
+        assert_int_equal(import, cases[i].import);
+        pt_plan_destroy(plan);
+        fake_end(&m);
+        build_end(&b);
+    }
+}
+
 /* ---- stored ---------------------------------------------------------------------------------- */
 
 static void stored_plans_place_the_same(void **state) {
@@ -459,6 +495,7 @@ int main(void) {
         cmocka_unit_test(nobody_takes_it),
         cmocka_unit_test(the_last_resort_takes_what_nobody_takes),
         cmocka_unit_test(random_places_repeat_and_nobody_is_idle),
+        cmocka_unit_test(links_are_priced_for_every_size),
         cmocka_unit_test(stored_plans_place_the_same),
         cmocka_unit_test(what_is_no_plan_is_refused),
         cmocka_unit_test(odd_names_keep_their_rows),
