@@ -189,7 +189,8 @@ def broken(case, rng):
                          ("transform", {"post_transform": "HARDMAX"})):
         case("TreeEnsembleRegressor", 1, [x], {**good, **change}, domain=ML, status=CANNOT, note=note, expect=[np.zeros((3, 3), F)])
     good = by_place(forest, F)
-    for note, change in (("unknown child", {"nodes_truenodeids": [9, 0]}), ("unknown leaf", {"nodes_trueleafs": [1, 1], "nodes_truenodeids": [3, 0]}),
+    for note, change in (("unknown child", {"nodes_truenodeids": [9, 0]}),
+                         ("unknown leaf", {"nodes_trueleafs": [1, 1], "nodes_truenodeids": [3, 0]}),
                          ("circle", {"nodes_falsenodeids": [0, 2]}), ("root", {"tree_roots": [2]}), ("lengths", {"nodes_trueleafs": [1]}),
                          ("feature", {"nodes_featureids": [1, 99]}), ("target", {"leaf_targetids": [0, 1, 5]}),
                          ("mode", {"nodes_modes": helper.make_tensor("m", TensorProto.UINT8, [2], [0, 7])}),
