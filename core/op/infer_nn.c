@@ -237,12 +237,17 @@ partita_status pt_op_infer_batch_norm(pt_infer *infer) {
     const pt_infer_value *in = pt_infer_in(infer, 0), *scale = pt_infer_in(infer, 1), *mean = pt_infer_in(infer, 3);
     int64_t channels, own;
     pt_infer_like(infer, 0, in);
-    if (in->rank >= 2 && scale->rank == 1 && pt_infer_exact(infer, in->dims[1], &channels) &&
+    bool spatial = pt_node_int(infer->node, "spatial", 1) != 0;
+    if (spatial && in->rank >= 2 && scale->rank == 1 && pt_infer_exact(infer, in->dims[1], &channels) &&
         pt_infer_exact(infer, scale->dims[0], &own) && channels != own) {
         return pt_infer_fail(infer, "%lld channels for a scale of %lld", (long long)channels, (long long)own);
     }
     for (uint32_t i = 1; i < infer->output_count; i++) {
         pt_infer_tensor(infer, i, infer->since >= 14 ? mean->dtype : in->dtype);
+        if (!spatial) {
+            pt_infer_shape_like(infer, i, mean);
+            continue;
+        }
         pt_dim *dims = pt_infer_rank(infer, i, 1);
         if (in->rank >= 2) dims[0] = in->dims[1];
     }

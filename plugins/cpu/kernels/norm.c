@@ -7,13 +7,17 @@
 
 partita_status cpu_norm_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
     cpu_norm_state *state = cpu_alloc(host, sizeof(*state));
+    ptp_value_row statistics;
     *out_state = NULL;
     if (state == NULL) return PARTITA_OUT_OF_MEMORY;
     state->epsilon = cpu_attr_float(node, "epsilon", 1e-5f);
     state->momentum = cpu_attr_float(node, "momentum", 0.9f);
     state->axis = cpu_attr_int(node, "axis", -1);
     state->groups = cpu_attr_int(node, "num_groups", 1);
-    state->training = cpu_attr_int(node, "training_mode", 0) != 0;
+    /* Before version 14 the statistics are asked for by having outputs. */
+    bool asked = node->row.since < 14 && cpu_node_output(node, 1, &statistics) && !cpu_attr_int(node, "is_test", 0);
+    state->training = cpu_attr_int(node, "training_mode", asked) != 0;
+    state->by_element = cpu_attr_int(node, "spatial", 1) == 0;
     state->alpha = cpu_attr_float(node, "alpha", 1e-4f);
     state->beta = cpu_attr_float(node, "beta", 0.75f);
     state->bias = cpu_attr_float(node, "bias", 1.0f);
@@ -29,20 +33,9 @@ partita_status cpu_norm_prepare(const cpu_node *node, const ptp_host *host, void
 
 void cpu_norm_release(const ptp_host *host, void *state) { cpu_free(host, state); }
 
-bool cpu_norm_batch_claim(const cpu_node *node, ptp_answer *answer) {
-    ptp_value_row value;
-    if (cpu_attr_int(node, "spatial", 1) == 0)
-        return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "spatial is 0: statistics per element");
-    for (uint32_t i = 1; node->row.since < 14 && i < node->row.outputs.count; i++)
-        if (cpu_node_output(node, i, &value))
-            return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "output %u: training in version %d", i,
-                              node->row.since);
-    return true;
-}
-
 partita_status cpu_norm_channels(const cpu_call *call, uint32_t first, uint32_t count, uint64_t channels) {
     for (uint32_t i = first; i < first + count; i++)
-        if (cpu_has_input(call, i) && call->in[i].count != channels)
+        if (!cpu_has_input(call, i) || call->in[i].count != channels)
             return cpu_fail(call->host, PARTITA_BAD_INPUT, "input %u has %llu elements for %llu channels", i,
                             (unsigned long long)call->in[i].count, (unsigned long long)channels);
     return PARTITA_OK;
@@ -73,24 +66,33 @@ static void set_scale(const double *x, double *y, set s, double mean, double sca
         for (uint64_t i = 0; i < s.size; i++) y[r * s.step + i] = (x[r * s.step + i] - mean) * scale + shift;
 }
 
-/* In training the statistics are those of the batch, and the running ones move towards them. */
+/* In training the statistics are those of the batch, and the running ones, outputs 1 and 2, move towards them. Old
+ * versions give the batch's own as outputs 3 and 4. */
 CPU_DOUBLES_KERNEL(batch_reference) {
     const cpu_norm_state *state = call->state;
     const cpu_tensor *x = &call->in[0];
-    uint64_t channels = x->rank > 1 ? (uint64_t)x->dims[1] : 1, size = cpu_extent(x->dims, 2, x->rank);
-    set s = {.runs = x->rank > 0 ? (uint64_t)x->dims[0] : 1, .size = size, .step = channels * size};
+    uint64_t channels = cpu_extent(x->dims, 1, state->by_element ? x->rank : x->rank < 2 ? x->rank : 2);
+    set s = {.runs = x->rank > 0 ? (uint64_t)x->dims[0] : 1};
+    s.size = state->by_element ? 1 : cpu_extent(x->dims, 2, x->rank);
+    s.step = channels * s.size;
     partita_status status = cpu_norm_channels(call, 1, 4, channels);
+    for (uint32_t i = 1; status == PARTITA_OK && i < call->out_count; i++)
+        if (cpu_has_output(call, i)) status = cpu_expect_like(call, i, &call->in[3]);
     if (status != PARTITA_OK) return status;
     for (uint64_t c = 0; c < channels; c++) {
-        const double *from = d->in[0] + c * size;
+        const double *from = d->in[0] + c * s.size;
         double mean = d->in[3][c], variance = d->in[4][c], keep = (double)state->momentum;
+        double running[2] = {mean, variance};
         if (state->training) {
             mean = mean_of(from, s);
             variance = spread_of(from, s, mean);
-            if (d->out[1] != NULL) d->out[1][c] = d->in[3][c] * keep + mean * (1 - keep);
-            if (d->out[2] != NULL) d->out[2][c] = d->in[4][c] * keep + variance * (1 - keep);
+            running[0] = running[0] * keep + mean * (1 - keep);
+            running[1] = running[1] * keep + variance * (1 - keep);
         }
-        set_scale(from, d->out[0] + c * size, s, mean, d->in[1][c] / sqrt(variance + (double)state->epsilon),
+        const double results[4] = {running[0], running[1], mean, variance};
+        for (uint32_t i = 0; i < 4; i++)
+            if (d->out[i + 1] != NULL) d->out[i + 1][c] = results[i];
+        set_scale(from, d->out[0] + c * s.size, s, mean, d->in[1][c] / sqrt(variance + (double)state->epsilon),
                   d->in[2][c]);
     }
     return PARTITA_OK;
@@ -292,19 +294,19 @@ CPU_DOUBLES_KERNEL(lp_reference) {
     return PARTITA_OK;
 }
 
-#define ROW(operator, first, function, room, claimed)                                                                  \
+#define ROW(operator, first, function, room)                                                                           \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = first, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,     \
-        .prepare = cpu_norm_prepare, .release = cpu_norm_release, .scratch = room, .run = function, .claim = claimed   \
+        .prepare = cpu_norm_prepare, .release = cpu_norm_release, .scratch = room, .run = function                     \
     }
 const cpu_kernel cpu_kernels_norm[] = {
-    ROW("BatchNormalization", 1, batch_reference, cpu_doubles_scratch, cpu_norm_batch_claim),
-    ROW("InstanceNormalization", 1, instance_reference, cpu_doubles_scratch, NULL),
-    ROW("LayerNormalization", 17, layer_reference, cpu_doubles_scratch, NULL),
-    ROW("RMSNormalization", 23, rms_reference, cpu_doubles_scratch, NULL),
-    ROW("GroupNormalization", 18, group_reference, cpu_doubles_scratch, NULL),
-    ROW("LRN", 1, lrn_reference, cpu_doubles_scratch, NULL),
-    ROW("LpNormalization", 1, lp_reference, cpu_doubles_scratch, NULL),
-    ROW("MeanVarianceNormalization", 9, variance_reference, variance_scratch, NULL),
+    ROW("BatchNormalization", 1, batch_reference, cpu_doubles_scratch),
+    ROW("InstanceNormalization", 1, instance_reference, cpu_doubles_scratch),
+    ROW("LayerNormalization", 17, layer_reference, cpu_doubles_scratch),
+    ROW("RMSNormalization", 23, rms_reference, cpu_doubles_scratch),
+    ROW("GroupNormalization", 18, group_reference, cpu_doubles_scratch),
+    ROW("LRN", 1, lrn_reference, cpu_doubles_scratch),
+    ROW("LpNormalization", 1, lp_reference, cpu_doubles_scratch),
+    ROW("MeanVarianceNormalization", 9, variance_reference, variance_scratch),
 };
 const uint32_t cpu_kernels_norm_count = sizeof(cpu_kernels_norm) / sizeof(cpu_kernels_norm[0]);

@@ -11,13 +11,13 @@ typedef struct cpu_norm_state {
     float epsilon, momentum, alpha, beta, bias;
     int64_t axis, groups, size, p;
     bool training;
+    bool by_element; /* statistics for each element of an image, not for each channel */
     cpu_ints axes;
 } cpu_norm_state;
 
 partita_status cpu_norm_prepare(const cpu_node *node, const ptp_host *host, void **out_state);
 void cpu_norm_release(const ptp_host *host, void *state);
-bool cpu_norm_batch_claim(const cpu_node *node, ptp_answer *answer);
-/* Inputs [first, first + count) have one element per channel. */
+/* Inputs [first, first + count) are there and have one element per channel. */
 partita_status cpu_norm_channels(const cpu_call *call, uint32_t first, uint32_t count, uint64_t channels);
 /* Of operators that normalise all dims from `axis` on. */
 partita_status cpu_norm_rows(const cpu_call *call, uint64_t *out_rows, uint64_t *out_size);

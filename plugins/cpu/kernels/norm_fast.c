@@ -40,13 +40,30 @@ static uint64_t plane_items(const cpu_call *call) {
     return x->rank < 2 ? 1 : (uint64_t)x->dims[0] * (uint64_t)x->dims[1];
 }
 
+/* Types may differ, and inputs be left out where they must not: both are the reference's to say. */
+static bool floats_claim(const cpu_node *node, ptp_answer *answer) {
+    ptp_value_row value;
+    for (uint32_t i = 0; i < node->row.inputs.count; i++)
+        if (cpu_node_input(node, i, &value) ? value.dtype != PARTITA_FLOAT32 : true)
+            return cpu_refuse(answer, PARTITA_REASON_DTYPE, "input %u is of %s", i,
+                              cpu_dtype_name(cpu_input_dtype(node, i)));
+    for (uint32_t i = 0; i < node->row.outputs.count; i++)
+        if (cpu_node_output(node, i, &value) && value.dtype != PARTITA_FLOAT32)
+            return cpu_refuse(answer, PARTITA_REASON_DTYPE, "output %u is of %s", i, cpu_dtype_name(value.dtype));
+    return true;
+}
+
 static bool batch_claim(const cpu_node *node, ptp_answer *answer) {
-    ptp_value_row x;
+    ptp_value_row value;
     if (cpu_attr_int(node, "training_mode", 0) != 0)
         return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "training_mode is 1");
-    if (cpu_node_input(node, 0, &x) && x.rank >= 0 && x.rank < 2)
-        return cpu_refuse(answer, PARTITA_REASON_RANK, "rank %d has no channels", x.rank);
-    return cpu_norm_batch_claim(node, answer);
+    if (cpu_attr_int(node, "spatial", 1) == 0) return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "spatial is 0");
+    if (cpu_node_input(node, 0, &value) && value.rank >= 0 && value.rank < 2)
+        return cpu_refuse(answer, PARTITA_REASON_RANK, "rank %d has no channels", value.rank);
+    for (uint32_t i = 1; i < node->row.outputs.count; i++)
+        if (cpu_node_output(node, i, &value))
+            return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "output %u: statistics", i);
+    return floats_claim(node, answer);
 }
 
 static partita_status batch_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
@@ -128,6 +145,7 @@ static bool row_claim(const cpu_node *node, ptp_answer *answer) {
     if (!cpu_node_input(node, 0, &x) || x.rank < 0)
         return cpu_refuse(answer, PARTITA_REASON_RANK, "the rank is not known");
     if (axis < 0) axis += x.rank;
+    if (axis < 0 || axis >= x.rank) return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "the axis is no dim");
     for (uint32_t i = 1; i < node->row.inputs.count; i++) {
         if (!cpu_node_input(node, i, &scale)) continue;
         const int64_t *dims = ptp_ref_data(node->block, scale.dims), *whole = ptp_ref_data(node->block, x.dims);
@@ -135,7 +153,7 @@ static bool row_claim(const cpu_node *node, ptp_answer *answer) {
         for (int32_t d = 0; same && d < scale.rank; d++) same = dims[d] >= 0 && dims[d] == whole[axis + d];
         if (!same) return cpu_refuse(answer, PARTITA_REASON_SHAPE, "input %u is broadcast", i);
     }
-    return true;
+    return floats_claim(node, answer);
 }
 
 static partita_status layer_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
@@ -188,8 +206,8 @@ static partita_status rms_run(const cpu_call *call, uint64_t begin, uint64_t end
     }
 const cpu_kernel cpu_kernels_norm_fast[] = {
     ROW("BatchNormalization", 1, batch_run, batch_claim, plane_items, true),
-    ROW("InstanceNormalization", 1, instance_run, NULL, plane_items, true),
-    ROW("GroupNormalization", 18, group_run, NULL, group_items, true),
+    ROW("InstanceNormalization", 1, instance_run, floats_claim, plane_items, true),
+    ROW("GroupNormalization", 18, group_run, floats_claim, group_items, true),
     ROW("LayerNormalization", 17, layer_run, row_claim, row_items, true),
     ROW("RMSNormalization", 23, rms_run, row_claim, row_items, true),
 };

@@ -3,6 +3,32 @@
 import numpy as np
 
 
+def batch_old(case, f, opset, shape, spatial):
+    """Versions that train where the statistics are outputs, per channel or per element; onnxruntime does neither."""
+    axes = (0, *range(2, len(shape))) if spatial else (0,)
+    own = shape[1:2] if spatial else shape[1:]
+    x, (scale, bias, mean, variance) = f(*shape), (f(*own) for _ in range(4))
+    variance = np.abs(variance) + np.float32(0.1)
+    attrs = {"momentum": 0.75} | ({"spatial": spatial} if opset < 9 else {}) | (
+        {"consumed_inputs": [0, 0, 0, 1, 1]} if opset == 1 else {})
+    spread = [1, *own] + [1] * (len(shape) - 1 - len(own))
+
+    def scaled(m, v):
+        m, v, s, b = (np.asarray(a, np.float64).reshape(spread) for a in (m, v, scale, bias))
+        return ((x - m) / np.sqrt(v + 1e-5) * s + b).astype(np.float32)
+
+    wide = x.astype(np.float64)
+    m, v = wide.mean(axes).reshape(own), wide.var(axes).reshape(own)
+    moved = [0.75 * mean + 0.25 * m, 0.75 * variance + 0.25 * v]
+    inputs = [x, scale, bias, mean, variance]
+    case("BatchNormalization", opset, inputs, attrs, expect=[scaled(mean, variance)])
+    case("BatchNormalization", opset, inputs, attrs, note="training",
+         expect=[scaled(m, v)] + [np.asarray(a, np.float32) for a in (*moved, m, v)])
+    if opset < 7:
+        case("BatchNormalization", opset, inputs, attrs | {"is_test": 1}, note="statistics as they are",
+             expect=[scaled(mean, variance), mean, variance, mean, variance])
+
+
 def make(case, rng):
     def f(*shape):
         return rng.standard_normal(shape).astype(np.float32)
@@ -15,6 +41,10 @@ def make(case, rng):
              "training_mode": 1}, outputs=3)
         if len(shape) > 2:
             case("InstanceNormalization", 6, [f(*shape), f(c), f(c)])
+    for shape in [(2, 3), (3, 2, 4), (2, 3, 4, 5)]:
+        for opset in (1, 6, 7, 9):
+            for spatial in (1, 0) if opset < 9 else (1,):
+                batch_old(case, f, opset, shape, spatial)
     case("BatchNormalization", 15, [f(2, 3, 4), f(3), f(3), f(3), np.abs(f(3)) + 0.1], as_type=np.float64)
     for shape, axis in [((2, 3, 40), -1), ((2, 3, 40), 1), ((3, 700), 1), ((2, 3, 4, 5), 2), ((5,), 0)]:
         dims = shape[axis:] if axis >= 0 else shape[axis:]
