@@ -126,6 +126,23 @@ def flex(case, f, rng):
         "ai.onnx.preview")
 
 
+def pieces(case, f, rng):
+    """The two ends of a FlexAttention with bodies."""
+    batch, kv_heads, group, length, keys, width = (int(rng.integers(1, 6)) for _ in range(6))
+    q, k = f(batch, kv_heads * group, length, width), f(batch, kv_heads, keys, width)
+    weights, v = np.abs(f(batch, kv_heads * group, length, keys)), f(batch, kv_heads, keys, width)
+    attrs = {"scale": 0.3} if rng.random() < 0.5 else {}
+    scores = q.astype(np.float64) @ np.repeat(k, group, 1).transpose(0, 1, 3, 2) * attrs.get("scale", width ** -0.5)
+    case("FlexScores", 1, [q, k], attrs, expect=[scores.astype(np.float32)], domain="partita")
+    case("FlexScores", 1, [q.astype(np.float64), k.astype(np.float64)], attrs, expect=[scores], domain="partita")
+    case("FlexScores", 1, [q.astype(np.float16), k.astype(np.float16)], attrs, expect=[scores.astype(np.float32)],
+         rtol=1e-2, atol=1e-2, domain="partita")
+    summed = weights.astype(np.float64) @ np.repeat(v, group, 1)
+    case("FlexValues", 1, [weights, v], expect=[summed.astype(np.float32)], domain="partita")
+    case("FlexValues", 1, [weights, f(batch, kv_heads, keys + 1, width)], expect=[summed.astype(np.float32)],
+         status=3, domain="partita")
+
+
 def refused(case, f):
     """Shapes that do not fit: the run says so."""
     bad = 3
@@ -190,4 +207,6 @@ def make(case, rng):
     for _ in range(24):
         rotary(case, f, rng)
         flex(case, f, rng)
+    for _ in range(6):
+        pieces(case, f, rng)
     refused(case, f)
