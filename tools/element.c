@@ -33,7 +33,8 @@ static const struct {
     {PARTITA_FLOAT16, {5, 10, 15, true, false, false}},    {PARTITA_BFLOAT16, {8, 7, 127, true, false, false}},
     {PARTITA_FLOAT8E4M3FN, {4, 3, 7, false, false, true}}, {PARTITA_FLOAT8E4M3FNUZ, {4, 3, 8, false, true, false}},
     {PARTITA_FLOAT8E5M2, {5, 2, 15, true, false, false}},  {PARTITA_FLOAT8E5M2FNUZ, {5, 2, 16, false, true, false}},
-    {PARTITA_FLOAT4E2M1, {2, 1, 1, false, false, false}},
+    {PARTITA_FLOAT4E2M1, {2, 1, 1, false, false, false}},  {PARTITA_FLOAT6E2M3, {2, 3, 1, false, false, false}},
+    {PARTITA_FLOAT6E3M2, {3, 2, 3, false, false, false}},
 };
 
 static uint32_t raw_bits(const partita_value_view *view, uint64_t index, uint32_t width) {
@@ -41,7 +42,10 @@ static uint32_t raw_bits(const partita_value_view *view, uint64_t index, uint32_
     uint16_t two;
     if (width == 16) return memcpy(&two, data + index * 2, 2), two;
     if (width == 8) return data[index];
-    return data[index * width / 8] >> (index * width % 8) & ((1u << width) - 1);
+    uint64_t at = index * width;
+    uint32_t shift = (uint32_t)(at % 8), word = data[at / 8];
+    if (shift + width > 8) word |= (uint32_t)data[at / 8 + 1] << 8;
+    return word >> shift & ((1u << width) - 1);
 }
 
 static tool_element integer(int64_t value) { return (tool_element){true, value, (double)value, 0}; }

@@ -46,7 +46,6 @@ bool pt_dtype_bytes(partita_dtype dtype, uint64_t count, uint64_t *out_bytes) {
     uint64_t bits = pt_dtype_bits(dtype);
     if (bits == 0) return false;
     if (bits >= 8) return pt_mul_u64(count, bits / 8, out_bytes);
-    uint64_t per_byte = 8 / bits;
-    *out_bytes = count / per_byte + (count % per_byte != 0);
+    *out_bytes = count / 8 * bits + (count % 8 * bits + 7) / 8;
     return true;
 }

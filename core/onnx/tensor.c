@@ -114,7 +114,8 @@ static const struct {
     [PARTITA_BFLOAT16] = {INT32S, 1},    [PARTITA_FLOAT8E4M3FN] = {INT32S, 1},   [PARTITA_FLOAT8E4M3FNUZ] = {INT32S, 1},
     [PARTITA_FLOAT8E5M2] = {INT32S, 1},  [PARTITA_FLOAT8E5M2FNUZ] = {INT32S, 1}, [PARTITA_FLOAT8E8M0] = {INT32S, 1},
     [PARTITA_UINT4] = {INT32S, 1},       [PARTITA_INT4] = {INT32S, 1},           [PARTITA_FLOAT4E2M1] = {INT32S, 1},
-    [PARTITA_UINT2] = {INT32S, 1},       [PARTITA_INT2] = {INT32S, 1},
+    [PARTITA_UINT2] = {INT32S, 1},       [PARTITA_INT2] = {INT32S, 1},           [PARTITA_FLOAT6E2M3] = {INT32S, 1},
+    [PARTITA_FLOAT6E3M2] = {INT32S, 1},
 };
 
 static partita_status decode_strings(pt_onnx_origin *origin, const Onnx__TensorProto *proto, pt_arena *arena,
@@ -142,6 +143,15 @@ static partita_status decode_strings(pt_onnx_origin *origin, const Onnx__TensorP
     return pt_weight_create_owned(bytes, total, &out->weight);
 }
 
+/* Elements of 6 bits, one in each entry, behind each other from the lowest bit on. */
+static void pack_six(const int32_t *from, size_t count, uint8_t *to) {
+    for (size_t i = 0; i < count; i++) {
+        uint32_t shifted = ((uint32_t)from[i] & 63u) << (i * 6 % 8);
+        to[i * 6 / 8] |= (uint8_t)shifted;
+        if (shifted > 255) to[i * 6 / 8 + 1] |= (uint8_t)(shifted >> 8);
+    }
+}
+
 /* Entries of int32_data are elements, or bytes of packed ones; only their low bits count. */
 static void narrow_int32(const int32_t *from, size_t count, partita_dtype dtype, void *to) {
     uint32_t bits = pt_dtype_bits(dtype);
@@ -165,8 +175,9 @@ static partita_status decode_typed(pt_onnx_origin *origin, const Onnx__TensorPro
                   : field == INT64S  ? proto->n_int64_data
                   : field == UINT64S ? proto->n_uint64_data
                                      : proto->n_int32_data;
-    /* Packed types have a byte in each entry. */
-    uint64_t want = pt_dtype_bits(out->dtype) < 8 ? bytes : out->count;
+    /* Packed types have a byte in each entry, but for those of 6 bits. */
+    uint32_t bits = pt_dtype_bits(out->dtype);
+    uint64_t want = bits < 8 && bits != 6 ? bytes : out->count;
     if (have % typed_rows[out->dtype].per_element != 0 || have / typed_rows[out->dtype].per_element != want) {
         return pt_fail(PARTITA_BAD_MODEL, "has %zu numbers of %s, its dims need %llu", have, pt_dtype_name(out->dtype),
                        (unsigned long long)want);
@@ -185,7 +196,12 @@ static partita_status decode_typed(pt_onnx_origin *origin, const Onnx__TensorPro
             for (size_t i = 0; i < have; i++) ((uint32_t *)memory)[i] = (uint32_t)proto->uint64_data[i];
         }
         break;
-    default: narrow_int32(proto->int32_data, have, out->dtype, memory); break;
+    default:
+        if (bits == 6)
+            pack_six(proto->int32_data, have, memset(memory, 0, (size_t)bytes));
+        else
+            narrow_int32(proto->int32_data, have, out->dtype, memory);
+        break;
     }
     return pt_weight_create_owned(memory, bytes, &out->weight);
 }

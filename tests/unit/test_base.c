@@ -54,6 +54,7 @@ static void dtypes_have_names_and_sizes(void **state) {
         {PARTITA_INT4, 0, 0},        {PARTITA_UINT2, 5, 2},
         {PARTITA_UINT2, 4, 1},       {PARTITA_BOOL, 7, 7},
         {PARTITA_COMPLEX128, 2, 32}, {PARTITA_INT4, UINT64_MAX, UINT64_MAX / 2 + 1},
+        {PARTITA_FLOAT6E2M3, 5, 4},  {PARTITA_FLOAT6E3M2, 4, 3},
     };
     uint64_t bytes;
     for (size_t i = 0; i < PT_COUNT_OF(rows); i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Conversions of numbers, see number.h. One loop per type pair through a macro; the small formats go through a
- * description of their fields, so that all 8- and 4-bit floats share one conversion.
+ * description of their fields, so that all 8-, 6- and 4-bit floats share one conversion.
  */
 #include "cpu/kernels/kernel.h"
 #include "cpu/kernels/number.h"
@@ -16,13 +16,16 @@ typedef struct minifloat {
     bool unsigned_zero; /* the code of -0 is NaN */
 } minifloat;
 
-/* float4e2m1 has neither NaN nor infinity: NaN becomes -0, as in the libraries that define its conversion. */
+/* Those of 4 and 6 bits have neither NaN nor infinity: NaN becomes -0, as in the libraries that define its conversion.
+ */
 static const minifloat formats[PARTITA_DTYPE_COUNT] = {
     [PARTITA_FLOAT8E4M3FN] = {3, 7, 0x7e, 0, 0x7f, 0x80, false},
     [PARTITA_FLOAT8E4M3FNUZ] = {3, 8, 0x7f, 0, 0x80, 0x80, true},
     [PARTITA_FLOAT8E5M2] = {2, 15, 0x7b, 0x7c, 0x7e, 0x80, false},
     [PARTITA_FLOAT8E5M2FNUZ] = {2, 16, 0x7f, 0, 0x80, 0x80, true},
     [PARTITA_FLOAT4E2M1] = {1, 1, 0x7, 0, 0, 0x8, false},
+    [PARTITA_FLOAT6E2M3] = {3, 1, 0x1f, 0, 0, 0x20, false},
+    [PARTITA_FLOAT6E3M2] = {2, 3, 0x1f, 0, 0, 0x20, false},
 };
 
 bool cpu_dtype_is_minifloat(partita_dtype dtype) {
@@ -79,26 +82,32 @@ uint8_t cpu_minifloat_from_float(partita_dtype dtype, float value, bool saturate
     return (uint8_t)(f->unsigned_zero ? f->nan : f->nan | sign);
 }
 
+/* Elements lie behind each other from the lowest bit on; those of 6 bits may reach into the next byte. */
 void cpu_unpack(partita_dtype dtype, const void *packed, uint64_t first, uint64_t n, uint8_t *codes) {
     const uint8_t *bytes = packed;
-    uint32_t bits = cpu_dtype_bits(dtype), per_byte = 8 / bits, mask = (1u << bits) - 1;
+    uint32_t bits = cpu_dtype_bits(dtype), mask = (1u << bits) - 1;
     bool is_signed = dtype == PARTITA_INT4 || dtype == PARTITA_INT2;
     for (uint64_t i = 0; i < n; i++) {
-        uint64_t at = first + i;
-        uint32_t code = (uint32_t)bytes[at / per_byte] >> (at % per_byte * bits) & mask;
+        uint64_t at = (first + i) * bits;
+        uint32_t shift = (uint32_t)(at % 8), word = bytes[at / 8];
+        if (shift + bits > 8) word |= (uint32_t)bytes[at / 8 + 1] << 8;
+        uint32_t code = word >> shift & mask;
         if (is_signed && (code >> (bits - 1)) != 0) code |= ~mask;
         codes[i] = (uint8_t)code;
     }
 }
 
+/* Elements are stored in order: the first of a byte clears it. */
+static void code_set(uint8_t *bytes, uint32_t bits, uint64_t i, uint32_t code) {
+    uint64_t at = i * bits;
+    uint32_t shift = (uint32_t)(at % 8), word = (code & ((1u << bits) - 1)) << shift;
+    bytes[at / 8] = (uint8_t)((shift == 0 ? 0u : bytes[at / 8]) | word);
+    if (shift + bits > 8) bytes[at / 8 + 1] = (uint8_t)(word >> 8);
+}
+
 void cpu_pack(partita_dtype dtype, const uint8_t *codes, uint64_t n, void *packed) {
-    uint8_t *bytes = packed;
-    uint32_t bits = cpu_dtype_bits(dtype), per_byte = 8 / bits, mask = (1u << bits) - 1;
-    for (uint64_t i = 0; i < n; i += per_byte) {
-        uint32_t byte = 0;
-        for (uint64_t j = 0; j < per_byte && i + j < n; j++) byte |= (codes[i + j] & mask) << (j * bits);
-        bytes[i / per_byte] = (uint8_t)byte;
-    }
+    uint32_t bits = cpu_dtype_bits(dtype);
+    for (uint64_t i = 0; i < n; i++) code_set(packed, bits, i, codes[i]);
 }
 
 /* Rows: dtype, its C type, element as number, number as element. */
@@ -140,18 +149,14 @@ static float small_at(partita_dtype dtype, const void *data, uint64_t i) {
     uint8_t code;
     if (cpu_dtype_bits(dtype) == 8) return cpu_float_from_minifloat(dtype, ((const uint8_t *)data)[i]);
     cpu_unpack(dtype, data, i, 1, &code);
-    if (dtype == PARTITA_FLOAT4E2M1) return cpu_float_from_minifloat(dtype, code);
+    if (cpu_dtype_is_minifloat(dtype)) return cpu_float_from_minifloat(dtype, code);
     return dtype == PARTITA_INT4 || dtype == PARTITA_INT2 ? (float)(int8_t)code : (float)code;
 }
 
 static void small_set(partita_dtype dtype, void *data, uint64_t i, double value) {
-    uint32_t bits = cpu_dtype_bits(dtype), per_byte = 8 / bits, mask = (1u << bits) - 1;
-    uint8_t *byte = (uint8_t *)data + i / per_byte;
-    uint32_t shift = (uint32_t)(i % per_byte) * bits;
     uint32_t code = cpu_dtype_is_minifloat(dtype) ? cpu_minifloat_from_float(dtype, cpu_float_odd(value), true)
                                                   : (uint32_t)cpu_int64_from_double(value);
-    /* Elements are stored in order: the first of a byte clears it. */
-    *byte = (uint8_t)((shift == 0 ? 0 : *byte) | (code & mask) << shift);
+    code_set(data, cpu_dtype_bits(dtype), i, code);
 }
 
 #define int32_from  cpu_int32_from_double

@@ -10,7 +10,9 @@
 #include "cpu/kernels/number.h"
 
 #define CPU_NEWEST 28 /* the newest schema version that was looked at */
-#define CPU_PACKED (CPU_TYPE(UINT4) | CPU_TYPE(INT4) | CPU_TYPE(FLOAT4E2M1) | CPU_TYPE(UINT2) | CPU_TYPE(INT2))
+#define CPU_FLOAT6 (CPU_TYPE(FLOAT6E2M3) | CPU_TYPE(FLOAT6E3M2))
+#define CPU_PACKED                                                                                                     \
+    (CPU_TYPE(UINT4) | CPU_TYPE(INT4) | CPU_TYPE(FLOAT4E2M1) | CPU_TYPE(UINT2) | CPU_TYPE(INT2) | CPU_FLOAT6)
 #define CPU_HALVES (CPU_TYPE(FLOAT16) | CPU_TYPE(BFLOAT16))
 #define CPU_FLOAT8 (CPU_TYPE(FLOAT8E4M3FN) | CPU_TYPE(FLOAT8E4M3FNUZ) | CPU_TYPE(FLOAT8E5M2) | CPU_TYPE(FLOAT8E5M2FNUZ))
 #define CPU_INDEX  (CPU_TYPE(INT32) | CPU_TYPE(INT64))

@@ -77,14 +77,16 @@ enum {
     X(FLOAT4E2M1, 23, "float4e2m1", 4)                                                                                 \
     X(FLOAT8E8M0, 24, "float8e8m0", 8)                                                                                 \
     X(UINT2, 25, "uint2", 2)                                                                                           \
-    X(INT2, 26, "int2", 2)
+    X(INT2, 26, "int2", 2)                                                                                             \
+    X(FLOAT6E2M3, 27, "float6e2m3", 6)                                                                                 \
+    X(FLOAT6E3M2, 28, "float6e3m2", 6)
 
 typedef uint32_t partita_dtype;
 enum {
 #define X(name, value, text, bits) PARTITA_##name = value,
     PARTITA_DTYPE_ROWS(X)
 #undef X
-        PARTITA_DTYPE_COUNT = 27
+        PARTITA_DTYPE_COUNT = 29
 };
 
 /** What a value is. A dense tensor of strings is kind TENSOR with dtype STRING. */

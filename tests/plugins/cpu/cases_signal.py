@@ -212,6 +212,25 @@ def floats_of_8_bits(case, rng):
                                    np.array(0, np.int8)], expect=[want.astype(np.int8)], rtol=0, atol=0)
 
 
+def floats_of_6_bits(case, rng):
+    for number, kind in ((27, ml_dtypes.float6_e2m3fn), (28, ml_dtypes.float6_e3m2fn)):
+        every = np.arange(64, dtype=np.uint8).view(kind)
+        half = (every[:32].astype(F)[1:] + every[:32].astype(F)[:-1]) / 2  # ties
+        x = np.concatenate([rng.uniform(-40, 40, 4099), rng.uniform(-0.2, 0.2, 300), every.astype(F), half, -half,
+                            [0.0, -0.0, np.inf, -np.inf, 1e30]]).astype(F)
+        most = float(ml_dtypes.finfo(kind).max)
+        want = np.clip(x, -most, most).astype(kind)
+        case("Cast", 28, [x], {"to": number}, expect=[want], rtol=0, atol=0)
+        case("Cast", 28, [x.astype(D)], {"to": number}, expect=[want], rtol=0, atol=0)
+        case("Cast", 28, [every], {"to": 1}, expect=[every.astype(F)], rtol=0, atol=0)
+        case("Cast", 28, [every[:5]], {"to": 10}, expect=[every[:5].astype(np.float16)], rtol=0, atol=0)
+        case("Cast", 28, [every[::-1][:13]], {"to": number}, expect=[every[::-1][:13]], rtol=0, atol=0)
+        scale = np.array(0.5, F)
+        case("DequantizeLinear", 28, [every, scale], expect=[every.astype(F) * F(0.5)], rtol=0, atol=0)
+        case("QuantizeLinear", 28, [x, scale, np.array(0, kind)], rtol=0, atol=0,
+             expect=[(np.clip(x / F(0.5), -most, most) + F(0)).astype(kind)])
+
+
 def make(case, rng):
     spectra(case, rng)
     windows(case)
@@ -219,3 +238,4 @@ def make(case, rng):
     deformed(case, rng)
     moved(case, rng)
     floats_of_8_bits(case, rng)
+    floats_of_6_bits(case, rng)
