@@ -109,11 +109,19 @@ static partita_status write_json(const tool_job *job, const char *path) {
     return code == 0 ? PARTITA_OK : pt_fail(PARTITA_IO, "%s: cannot be written", path);
 }
 
-partita_status tool_outputs_write(const tool_job *job, const char *path) {
+static bool is_json(const char *path) {
     size_t size = strlen(path);
-    if (size > 5 && strcmp(path + size - 5, ".json") == 0) return write_json(job, path);
-    if (size <= 4 || strcmp(path + size - 4, ".npz") != 0)
-        return pt_fail(PARTITA_INVALID_ARGUMENT, "--outputs: '%s' is neither .npz nor .json", path);
+    return size > 5 && strcmp(path + size - 5, ".json") == 0;
+}
+
+partita_status tool_outputs_check(const char *path) {
+    size_t size = strlen(path);
+    if (is_json(path) || (size > 4 && strcmp(path + size - 4, ".npz") == 0)) return PARTITA_OK;
+    return pt_fail(PARTITA_INVALID_ARGUMENT, "--outputs: '%s' is neither .npz nor .json", path);
+}
+
+partita_status tool_outputs_write(const tool_job *job, const char *path) {
+    if (is_json(path)) return write_json(job, path);
     tool_values values = {0};
     partita_status status = PARTITA_OK;
     for (uint32_t i = 0; i < job->output_count && status == PARTITA_OK; i++) {

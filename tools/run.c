@@ -44,14 +44,15 @@ static partita_status print_json(const tool_job *job, double run_ms) {
 }
 
 partita_status tool_run(const tool_options *options) {
-    tool_job job;
+    tool_job job = {.options = options};
     partita_status status;
+    const char *path = tool_option_text(options, OPTION_OUTPUTS, NULL);
+    if (path) PT_CHECK(tool_outputs_check(path));
     PT_CHECK(tool_job_open(options, &job));
     PT_CHECK(tool_job_session(&job, false));
     uint64_t start = pt_now_ns();
     PT_CHECK(tool_job_run(&job));
     double run_ms = tool_ms_since(start);
-    const char *path = tool_option_text(options, OPTION_OUTPUTS, NULL);
     if (path) PT_CHECK(tool_outputs_write(&job, path));
     if (options->given[OPTION_JSON])
         PT_CHECK(print_json(&job, run_ms));

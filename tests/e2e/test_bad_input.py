@@ -6,6 +6,7 @@ file of the same name, made below.
 """
 import json
 import os
+import random
 import subprocess
 import tempfile
 
@@ -87,6 +88,8 @@ BAD = [
     # Options that are not there, not here, not yet, or not once.
     (RUN + ["--no-such"], 1, ["no option --no-such"]),
     (RUN + ["--why"], 1, ["run", "no option --why"]),
+    (["explain", "{small}", "--outputs", "x.npz"], 1, ["explain", "no option --outputs"]),
+    (["test", "{dir}", "--inputs", "{good}"], 1, ["test", "no option --inputs"]),
     (RUN + ["-x"], 1, ["unknown option -x", "long"]),
     (RUN + ["--json=1"], 1, ["--json takes no value"]),
     (RUN + ["--seed"], 1, ["--seed needs a value"]),
@@ -255,6 +258,30 @@ def warned(arguments, env, words, files):
     assert len(done.stderr.strip().splitlines()) <= 1, done.stderr
 
 
+VALUES = ["", "-", "0", "1", "-1", "1e9", "nan", "99999999999999999999", "x", "x=", "=x", "x=1", "x=@", "x=@{int}", "n=3",
+          "x=2x3", "x=1x3x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1", "cpu", "sim:0", "cpu,sim:1",
+          "cpu.level=auto", "sim:1.machine=x", "random:7", "mm=cpu", ".*=sim:0", "(=cpu", "{small}", "{text}", "{good}",
+          "{dims}", "{garbage}", "{plan}", "{pins}", "{dir}", "%s%n", "\x7f\u00fc" * 40]
+
+
+def random_lines(files, seed, count):
+    """Whatever is put together: an exit code of the contract, and words when it is not 0."""
+    chance = random.Random(seed)
+    rows = [c for c in json.loads(command(["help", "--json"], files).stdout)["commands"] if c["in_version"]]
+    for _ in range(count):
+        row = chance.choice([r for r in rows if r["name"] != "bench"])
+        arguments = [row["name"]]
+        if row["arguments"]:
+            arguments += chance.sample(["{small}", "{vector}", "{cut}", "{dir}"], chance.choice([1, 1, 1, 1, 2]))
+        for option in chance.sample(row["options"], chance.randint(0, min(3, len(row["options"])))):
+            arguments.append("--" + option["name"])
+            if option["argument"] or chance.random() < 0.05:
+                arguments.append(chance.choice(VALUES))
+        done = command(arguments, files)
+        assert 0 <= done.returncode <= 6, f"{arguments}: exit {done.returncode}: {done.stderr[-900:]}"
+        assert done.returncode == 0 or done.stderr.startswith("partita: "), f"{arguments}: {done.stderr}"
+
+
 def main():
     files = make_files()
     for arguments, code, words in BAD:
@@ -263,6 +290,9 @@ def main():
         title = " ".join([f"{k}={v}" for k, v in env.items()] + arguments)
         cases.run("warns of " + title, warned, arguments, env, words, files)
     cases.run("errors as JSON", refused_as_json, files)
+    # The last ones: some of them write over the files.
+    for seed in range(1 if common.QUICK else 4):
+        cases.run(f"random command lines, seed {seed}", random_lines, files, seed, 50)
     cases.end()
 
 

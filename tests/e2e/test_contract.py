@@ -19,17 +19,18 @@ NUMBER, TEXT, LIST, MAP, FLAG = (int, float), str, list, dict, bool
 MAYBE_TEXT = (str, type(None))
 
 PLACING = ("devices fallback strict option precision threads objective pin plan dim shape seed plugin-path isolate layers "
-           "max-memory copy-weights inputs input").split()
-RUNNING = PLACING + ["deadline"]
+           "max-memory copy-weights").split()
+FEEDING = PLACING + ["inputs", "input"]
+RUNNING = FEEDING + ["deadline"]
 # Options of each command, and of those which a later version has.
 OPTIONS = {
     "devices": ["options", "option", "plugin-path"],
     "inspect": ["fusions", "copy-weights", "threads", "plugin-path"],
-    "plan": PLACING + ["output", "why", "dot", "svg", "html", "measure", "diff"],
+    "plan": FEEDING + ["output", "why", "dot", "svg", "html", "measure", "diff"],
     "explain": RUNNING + ["output", "dot", "svg"],
     "run": RUNNING + ["outputs", "compare", "rtol", "atol"],
     "bench": RUNNING + ["seconds", "rounds", "in-flight", "tune"],
-    "test": RUNNING + ["time-limit", "rtol", "atol"],
+    "test": PLACING + ["deadline", "time-limit", "rtol", "atol"],
     "profile": ["output"],
     "conformance": ["level", "report", "verify"],
     "new-plugin": [],
@@ -134,6 +135,8 @@ def commands():
         options = {o["name"]: o for o in row["options"]}
         missing = [o for o in OPTIONS[name] + ["json", "help"] if o not in options]
         assert not missing, f"{name}: {missing}"
+        if name == "test":
+            assert "inputs" not in options
         if name not in LATER_COMMANDS:
             wrong = [o["name"] for o in row["options"] if o["in_version"] == (o["name"] in LATER)]
             assert not wrong, f"{name}: {wrong}"
