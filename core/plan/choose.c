@@ -129,8 +129,7 @@ out:
 static partita_status tell_unplaced(const choosing *c, const pt_graph_problem *graph, partita_status status) {
     for (uint32_t i = 0; i < graph->problem.units; i++) {
         bool taken = false;
-        for (uint32_t d = 0; d < graph->problem.devices; d++)
-            taken |= pt_problem_costs((pt_graph_problem *)(uintptr_t)graph, i)[d] < PT_PART_INFINITE;
+        for (uint32_t d = 0; d < graph->problem.devices; d++) taken |= pt_problem_costs(graph, i)[d] < PT_PART_INFINITE;
         if (!taken) return pt_plan_fail_unplaced(c->plan, graph->units[i]);
     }
     return status;

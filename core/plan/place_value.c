@@ -60,7 +60,7 @@ static partita_status make_relaxed(pt_placing *p, const pt_graph_problem *placed
         uint32_t unit = out_graph->units[i], row = placed->rows[unit - g->first_unit];
         int64_t *cost = pt_problem_costs(out_graph, i);
         if (row != PT_NONE && plan->units[unit].parent == PT_NONE)
-            memcpy(cost, pt_problem_costs((pt_graph_problem *)(uintptr_t)placed, row), row_bytes);
+            memcpy(cost, pt_problem_costs(placed, row), row_bytes);
         if (plan->units[unit].parent != PT_NONE) relax_piece(p, unit, cost);
         out_graph->pinned[i] = pinned[unit - g->first_unit];
         (*out_device)[i] = device[unit - g->first_unit];
