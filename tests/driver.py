@@ -41,6 +41,7 @@ SCRIPTS = [
     ("e2e/test_transfers.py", False, 1200),
     ("e2e/test_devices.py", False, 1500),
     ("e2e/test_absent.py", False, 300),
+    ("e2e/test_maps.py", True, 120),
     ("e2e/test_classical.py", False, 1500),
     ("shared/test_shared_models.py", False, 1500),
 ]

@@ -10,7 +10,7 @@ BUILD = os.environ.get("PARTITA_BUILD", "build/release")
 DTYPES = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool",
           10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 14: "complex64", 15: "complex128"}
 NUMBERS = {np.dtype(name): number for number, name in DTYPES.items()}
-STRING = 8
+STRING, MAP = 8, 4
 
 
 class Failure(Exception):
@@ -118,6 +118,14 @@ def sized(kind, **fields):
 
 def make_value(array):
     value = c.c_void_p()
+    if isinstance(array, dict):
+        items = [make_value(np.array(list(part), object if isinstance(next(iter(part), ""), str) else None))
+                 for part in (array.keys(), array.values())]
+        row = (c.c_void_p * 2)(*[v.value for v in items])
+        check(LIB.partita_value_create_container(MAP, 0, row, c.c_uint64(2), c.byref(value)))
+        for item in items:
+            LIB.partita_value_release(item)
+        return value
     dims = (c.c_int64 * max(array.ndim, 1))(*array.shape)
     if array.dtype.kind in "UO":
         texts = [str(t).encode() for t in array.reshape(-1)]
@@ -198,7 +206,7 @@ class Session:
             raise
 
     def run(self, feeds, deadline_ms=0):
-        inputs = [make_value(np.asarray(feeds[name])) for name in self.model.inputs]
+        inputs = [make_value(feeds[name] if isinstance(feeds[name], dict) else np.asarray(feeds[name])) for name in self.model.inputs]
         row = (c.c_void_p * max(len(inputs), 1))(*[v.value for v in inputs])
         outputs = (c.c_void_p * max(len(self.model.outputs), 1))()
         options = sized(RunOptions, deadline_ms=deadline_ms)
