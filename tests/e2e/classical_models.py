@@ -22,7 +22,7 @@ import skl2onnx.common._container
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 from sklearn import (calibration, cluster, compose, cross_decomposition, datasets, decomposition, discriminant_analysis,
-                     dummy, ensemble, feature_extraction, feature_selection, gaussian_process, impute,
+                     ensemble, feature_extraction, feature_selection, gaussian_process, impute,
                      kernel_approximation, linear_model, mixture, model_selection, multiclass, multioutput, naive_bayes,
                      neighbors, neural_network, pipeline, preprocessing, random_projection, svm, tree)
 
@@ -137,13 +137,12 @@ for name, make in {
         [("a", lm.LinearRegression()), ("b", tree.DecisionTreeRegressor(max_depth=4, random_state=SEED))]),
     "stacking_regressor": lambda: ensemble.StackingRegressor(
         [("a", lm.Ridge()), ("b", ensemble.RandomForestRegressor(10, random_state=SEED))]),
-    "mlp_regressor": lambda: scaled(neural_network.MLPRegressor((20, 10), max_iter=300, random_state=SEED)),
+    "mlp_regressor": lambda: scaled(neural_network.MLPRegressor(hidden_layer_sizes=(20, 10), max_iter=300, random_state=SEED)),
     "pls": lambda: cross_decomposition.PLSRegression(4),
     "pipeline_poly": lambda: pipeline.make_pipeline(preprocessing.PolynomialFeatures(2), lm.Ridge()),
     "pipeline_pca": lambda: pipeline.make_pipeline(decomposition.PCA(5), lm.LinearRegression()),
     "pipeline_kbins": lambda: pipeline.make_pipeline(
         preprocessing.KBinsDiscretizer(5, encode="onehot-dense", quantile_method="linear"), lm.Ridge()),
-    "dummy_regressor": dummy.DummyRegressor,
 }.items():
     regression(name, make)
 regression("hist_regressor_missing", lambda: ensemble.HistGradientBoostingRegressor(random_state=SEED), missing=True)
@@ -211,7 +210,6 @@ for name, make in {
     "knn_distance": lambda: neighbors.KNeighborsClassifier(weights="distance"),
     "knn_manhattan": lambda: neighbors.KNeighborsClassifier(metric="manhattan"),
     "radius_classifier": lambda: neighbors.RadiusNeighborsClassifier(radius=2.0),
-    "nearest_centroid": lambda: scaled(neighbors.NearestCentroid()),
     "gaussian_nb": naive_bayes.GaussianNB,
     "lda": discriminant_analysis.LinearDiscriminantAnalysis,
     "qda": discriminant_analysis.QuadraticDiscriminantAnalysis,
