@@ -177,7 +177,7 @@ static partita_status stft_geometry(const cpu_call *call, stft *out) {
     if (status != PARTITA_OK) return status;
     if (step < 1) return cpu_fail(call->host, PARTITA_BAD_INPUT, "frame_step is %lld", (long long)step);
     if (length < 1 || length > in->dims[1] || (out->window != NULL && out->window->dims[0] != length))
-        return cpu_fail(call->host, PARTITA_BAD_INPUT, "frames of %lld in a signal of %lld do not fit or the window",
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "frames of %lld do not fit the signal of %lld or the window",
                         (long long)length, (long long)in->dims[1]);
     if (state->one_sided && in->dims[2] == 2)
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "one side is not enough for a complex signal");
