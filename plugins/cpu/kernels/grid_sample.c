@@ -39,7 +39,7 @@ static double reflect(double x, double low, double high) {
 /* Index of a neighbour after padding; -1: it counts as 0. */
 static int64_t padded(const grid_state *state, int64_t i, int64_t n) {
     if (i >= 0 && i < n) return i;
-    if (state->padding == ZEROS) return -1;
+    if (state->padding == ZEROS || n == 0) return -1;
     if (state->padding == BORDER) return i < 0 ? 0 : n - 1;
     double x =
         reflect((double)i, state->align_corners ? 0 : -0.5, state->align_corners ? (double)n - 1 : (double)n - 0.5);

@@ -260,8 +260,8 @@ static void stop_words(const normal_state *state, texts *out) {
 static bool is_stopped(const texts *stop, const texts *folded, uint64_t index) {
     uint64_t size = folded->offsets[index + 1] - folded->offsets[index];
     for (uint64_t i = 0; i < stop->count; i++) {
-        if (stop->offsets[i + 1] - stop->offsets[i] == size &&
-            memcmp(stop->bytes + stop->offsets[i], folded->bytes + folded->offsets[index], size) == 0)
+        if (stop->offsets[i + 1] - stop->offsets[i] != size) continue;
+        if (size == 0 || memcmp(stop->bytes + stop->offsets[i], folded->bytes + folded->offsets[index], size) == 0)
             return true;
     }
     return false;

@@ -194,6 +194,10 @@ def moved(case, rng):
         case("Upsample", 1, [x], {"height_scale": 2.0, "width_scale": 3.0}, expect=[x.repeat(2, 2).repeat(3, 3)])
     x = rng.standard_normal((1, 2, 3, 4)).astype(F)
     case("Upsample", 7, [x], {"scales": [1.0, 1.0, 2.0, 2.0], "mode": "linear"})
+    for mode in ("border", "reflection", "zeros"):
+        for kind in (F, I):
+            case("GridSample", 16, [np.zeros((1, 2, 3, 0), kind), grid], {"mode": "nearest", "padding_mode": mode},
+                 expect=[np.zeros((1, 2, 1, 4), kind)], note="nothing to sample")
     case("GridSample", 16, [np.arange(12).reshape(1, 1, 3, 4), np.zeros((1, 1, 1, 2), F)], {"align_corners": 1},
          expect=[np.array([[[[5]]]])], note="integers between elements")
 
