@@ -195,6 +195,15 @@ static partita_status normalizer_run(const cpu_call *call, uint64_t begin, uint6
 
 /* ---- FeatureVectorizer ---- */
 
+static bool vectorizer_claim(const cpu_node *node, ptp_answer *answer) {
+    for (uint32_t i = 0; i < node->row.inputs.count; i++) {
+        partita_dtype dtype = cpu_input_dtype(node, i);
+        if (dtype >= 64 || (ML_FEATURES >> dtype & 1) == 0)
+            return cpu_refuse(answer, PARTITA_REASON_DTYPE, "input %u is of type %s", i, cpu_dtype_name(dtype));
+    }
+    return true;
+}
+
 static partita_status vectorizer_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
     feature_state *state;
     partita_status status = state_make(host, out_state, &state);
@@ -238,6 +247,12 @@ static partita_status vectorizer_run(const cpu_call *call, uint64_t begin, uint6
 }
 
 /* ---- ArrayFeatureExtractor ---- */
+
+static bool extract_claim(const cpu_node *node, ptp_answer *answer) {
+    partita_dtype dtype = cpu_input_dtype(node, 1);
+    return dtype == PARTITA_INT64 || dtype == PARTITA_INT32 ||
+           cpu_refuse(answer, PARTITA_REASON_DTYPE, "the places are of type %s, not int64", cpu_dtype_name(dtype));
+}
 
 /* Which element of the last axis: negative numbers count from its end, as ONNX's own evaluator has it. */
 static uint64_t place_of(const cpu_tensor *places, uint64_t i, uint64_t inner) {
@@ -305,13 +320,14 @@ const cpu_kernel cpu_kernels_ml_features[] = {
     {FEATURE_ROW("Imputer", imputer_prepare, cpu_items_elements, imputer_run)},
     {FEATURE_ROW("Scaler", scaler_prepare, cpu_items_elements, scaler_run)},
     {FEATURE_ROW("Normalizer", normalizer_prepare, normalizer_items, normalizer_run), .scratch = normalizer_scratch},
-    {FEATURE_ROW("FeatureVectorizer", vectorizer_prepare, NULL, vectorizer_run)},
+    {FEATURE_ROW("FeatureVectorizer", vectorizer_prepare, NULL, vectorizer_run), .claim = vectorizer_claim},
     {.op = "ArrayFeatureExtractor",
      .domain = "ai.onnx.ml",
      .since = 1,
      .until = ML_NEWEST,
      .types = CPU_FIXED,
      .reference = true,
+     .claim = extract_claim,
      .run = extract_run},
     {.op = "ArrayFeatureExtractor",
      .domain = "ai.onnx.ml",
@@ -319,6 +335,7 @@ const cpu_kernel cpu_kernels_ml_features[] = {
      .until = ML_NEWEST,
      .types = CPU_TYPE(STRING),
      .reference = true,
+     .claim = extract_claim,
      .run = extract_text_run,
      .emit = true,
      .shaped = true},
