@@ -110,9 +110,10 @@ static partita_status check_count(const char *what, uint32_t count, uint32_t lea
     return pt_fail(PARTITA_BAD_MODEL, "%u %s instead of %u to %u", count, what, least, most);
 }
 
-static partita_status check_node(pt_model *model, pt_id id) {
+static partita_status check_node(pt_model *model, pt_id id, const pt_schema_source *source) {
     pt_node *node = pt_node_at(model, id);
     const pt_schema *schema = pt_schema_find(node->domain, node->op, node->version);
+    if (!schema && source) PT_TRY(source->find(source->user, node->domain, node->op, node->version, &schema));
     if (!schema) {
         if (node->domain.size == 0 && node->version <= NEWEST_KNOWN_OPSET) {
             if (node->version <= 0) return pt_fail(PARTITA_BAD_MODEL, "the model imports no opset of ai.onnx");
@@ -126,10 +127,12 @@ static partita_status check_node(pt_model *model, pt_id id) {
     return check_attributes(model, id, schema);
 }
 
-partita_status pt_model_check(pt_model *model) {
+partita_status pt_model_check(pt_model *model) { return pt_model_check_with(model, NULL); }
+
+partita_status pt_model_check_with(pt_model *model, const pt_schema_source *source) {
     for (pt_id id = 0; id < model->nodes.size; id++) {
         if (pt_node_at(model, id)->dead) continue;
-        partita_status status = check_node(model, id);
+        partita_status status = check_node(model, id, source);
         if (status == PARTITA_OK) continue;
         partita_str name = pt_node_name(model, id), op = pt_node_at(model, id)->op;
         return pt_annotate(status, "node '%.*s' (%.*s)", PT_STR_ARG(name), PT_STR_ARG(op));

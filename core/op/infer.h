@@ -183,5 +183,7 @@ uint32_t pt_infer_depth(const pt_infer *infer);
 #define ROW_OP_IN(domain, name, since, until, in_min, in_max, out_min, out_max, kind, function, flops, attributes)     \
     partita_status pt_op_infer_##function(pt_infer *infer);
 #include "rows/operators.inc"
+/* Of rows of an operator set that have a callback. */
+partita_status pt_op_infer_set(pt_infer *infer);
 
 #endif

@@ -152,7 +152,7 @@ static partita_status infer_actual(pt_infer *infer, const pt_shaped *inputs, uin
         PT_TRY(load_actual(infer, node->inputs[i], i < input_count ? &inputs[i] : NULL, &infer->inputs[i]));
     }
     for (uint32_t i = 0; i < node->output_count; i++) pt_infer_from_type(NULL, &infer->outputs[i]);
-    if (schema && !(schema->flags & PT_OP_CONTROL_FLOW)) return pt_infer_call(infer, schema);
+    if (schema && schema->infer && !(schema->flags & PT_OP_CONTROL_FLOW)) return pt_infer_call(infer, schema);
     for (uint32_t i = 0; i < node->output_count; i++) load_declared(infer, i);
     return infer->status;
 }

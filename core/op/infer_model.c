@@ -268,7 +268,7 @@ static partita_status infer_into(struct pt_infer_run *run, pt_id id, pt_infer_va
                       .nothing = {.rank = -1}};
     for (uint32_t i = 0; i < node->input_count; i++) PT_TRY(load(run, node->inputs[i], &infer.inputs[i]));
     for (uint32_t i = 0; i < node->output_count; i++) pt_infer_from_type(NULL, &infer.outputs[i]);
-    if (node->schema) {
+    if (node->schema && node->schema->infer) {
         PT_TRY(call(run, &infer));
     } else {
         for (uint32_t i = 0; i < node->output_count; i++) declared(run, node->outputs[i], &infer.outputs[i]);

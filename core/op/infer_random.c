@@ -75,12 +75,14 @@ partita_status pt_op_infer_dft(pt_infer *infer) {
 partita_status pt_op_infer_stft(pt_infer *infer) {
     const pt_infer_value *in = pt_infer_in(infer, 0), *window = pt_infer_in(infer, 2);
     pt_infer_tensor(infer, 0, in->dtype);
-    if (in->rank >= 0 && in->rank != 3) return pt_infer_fail(infer, "a signal of rank %d, expected 3", in->rank);
+    /* Exporters leave the last axis, of 1, out. */
+    bool known = in->rank == 2 || in->rank == 3;
+    if (in->rank >= 0 && !known) return pt_infer_fail(infer, "a signal of rank %d, expected 3", in->rank);
     pt_dim *dims = pt_infer_rank(infer, 0, 4);
     pt_dim step = scalar(pt_infer_in(infer, 1)), length = scalar(pt_infer_in(infer, 3));
     if (!pt_infer_has(infer, 3) && window->rank == 1) length = window->dims[0];
-    if (!pt_infer_has(infer, 3) && !pt_infer_has(infer, 2) && in->rank == 3) length = in->dims[1];
-    if (in->rank == 3) {
+    if (!pt_infer_has(infer, 3) && !pt_infer_has(infer, 2) && known) length = in->dims[1];
+    if (known) {
         dims[0] = in->dims[0];
         dims[1] = pt_infer_add(infer, pt_infer_div(infer, pt_infer_sub(infer, in->dims[1], length), step), 1);
     }

@@ -78,9 +78,8 @@ static int compare(partita_str a, const char *b) {
     return order ? order : (a.size > size) - (a.size < size);
 }
 
-const pt_schema *pt_schema_find(partita_str domain, partita_str name, int64_t opset_version) {
-    if (pt_str_is(domain, "ai.onnx")) domain = PT_STR("");
-    /* The last row that is not after (domain, name, version) is the one, if it's of that name and in force. */
+/* The last row that is not after (domain, name, version); NULL before the first. */
+static const pt_schema *last_until(partita_str domain, partita_str name, int64_t opset_version) {
     size_t low = 0, high = PT_COUNT_OF(rows);
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -94,8 +93,20 @@ const pt_schema *pt_schema_find(partita_str domain, partita_str name, int64_t op
             low = middle + 1;
         }
     }
-    if (low == 0) return NULL;
-    const pt_schema *row = &rows[low - 1];
-    bool found = compare(domain, row->domain) == 0 && compare(name, row->name) == 0 && opset_version <= row->until;
-    return found ? row : NULL;
+    return low ? &rows[low - 1] : NULL;
+}
+
+static bool is_named(const pt_schema *row, partita_str domain, partita_str name) {
+    return row && compare(domain, row->domain) == 0 && compare(name, row->name) == 0;
+}
+
+const pt_schema *pt_schema_find(partita_str domain, partita_str name, int64_t opset_version) {
+    if (pt_str_is(domain, "ai.onnx")) domain = PT_STR("");
+    const pt_schema *row = last_until(domain, name, opset_version);
+    return is_named(row, domain, name) && opset_version <= row->until ? row : NULL;
+}
+
+bool pt_schema_is_standard(partita_str domain, partita_str name) {
+    if (pt_str_is(domain, "ai.onnx")) domain = PT_STR("");
+    return is_named(last_until(domain, name, INT64_MAX), domain, name);
 }

@@ -40,10 +40,14 @@ typedef struct pt_schema {
     partita_status (*infer)(pt_infer *infer); /* NULL: nothing can be said */
     /* FLOPs at the given dims; what moves data has none. */
     uint64_t (*flops)(const pt_model *model, const pt_node *node, const int64_t *symbol_values);
+    const struct ptp_operator_row *row; /* of an operator set: pt_op_infer_set serves `infer`; NULL: the standard's */
+    const char *origin;                 /* plugin that brought the row; NULL */
 } pt_schema;
 
 /* The schema in force for `name` at the opset version; NULL when there is none. */
 const pt_schema *pt_schema_find(partita_str domain, partita_str name, int64_t opset_version);
+/* True when some version of the standard has an operator of this name. */
+bool pt_schema_is_standard(partita_str domain, partita_str name);
 /* All rows, sorted by domain, name, since. */
 const pt_schema *pt_schema_rows(uint32_t *out_count);
 
@@ -53,6 +57,14 @@ const pt_schema *pt_schema_rows(uint32_t *out_count);
  * and its opset version is one we know, when it is BAD_MODEL.
  */
 partita_status pt_model_check(pt_model *model);
+/* Where operators that the standard lacks are looked up: NULL in *out_schema when they are not known there either. */
+typedef struct pt_schema_source {
+    partita_status (*find)(void *user, partita_str domain, partita_str name, int64_t version,
+                           const pt_schema **out_schema);
+    void *user;
+} pt_schema_source;
+/* As pt_model_check. The rows that the source gives live as long as the model. */
+partita_status pt_model_check_with(pt_model *model, const pt_schema_source *source);
 
 /*
  * Types, shapes with symbolic dims, and values of small integer tensors, through every node and body. Runs again after

@@ -55,6 +55,9 @@ partita_status pt_plugin_load(pt_plugin *plugin);
 /* Copies a table whatever the writer's size is: what is missing is zero, what is beyond is ignored. */
 void pt_table_copy(void *to, uint32_t to_size, const void *from);
 
+/* operator_set.c: checks the rows of the plugin's operator set, if it has one, and makes them schemas. */
+partita_status pt_plugin_read_operators(pt_plugin *plugin);
+
 /* host.c: the services table of a plugin. */
 partita_status pt_plugin_make_host(pt_plugin *plugin);
 void pt_stray_destroy(pt_stray *stray);

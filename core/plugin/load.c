@@ -78,8 +78,9 @@ static partita_status check_tables(pt_plugin *plugin) {
     ptp_device_vtable device;
     ptp_executable_vtable executable;
     ptp_memory_vtable memory;
-    if (!info->plugin) return pt_fail(PARTITA_DEVICE_FAILED, "required table plugin is missing");
     pt_table_copy(&plugin->vtable, sizeof(plugin->vtable), info->plugin);
+    if (info->operator_set && !info->plugin && !info->device) return PARTITA_OK;
+    if (!info->plugin) return pt_fail(PARTITA_DEVICE_FAILED, "required table plugin is missing");
     PT_TRY(check_slots(TABLE_PLUGIN, &plugin->vtable));
     if (!info->device) {
         if (info->operator_set) return PARTITA_OK;
@@ -194,7 +195,8 @@ static partita_status negotiate(pt_plugin *plugin) {
     }
     PT_TRY(check_sanitizer(info->sanitizer));
     PT_TRY(check_extensions(info->next));
-    return check_tables(plugin);
+    PT_TRY(check_tables(plugin));
+    return pt_plugin_read_operators(plugin);
 }
 
 partita_status pt_plugin_load(pt_plugin *plugin) {

@@ -132,6 +132,7 @@ static void stop_quietly(pt_plugin *plugin) {
 static partita_status start_plugin(pt_plugin *plugin) {
     partita_status status;
     PT_TRY(pt_plugin_load(plugin));
+    if (!plugin->info->plugin) return PARTITA_OK; /* rows only: nothing to start */
     PT_TRY(pt_plugin_make_host(plugin));
     if (!pt_array_reserve(&plugin->registry->started, plugin->registry->started.size + 1)) return PT_OUT_OF_MEMORY();
     pt_plugin_begin(plugin);

@@ -49,10 +49,13 @@ typedef struct pt_plugin {
     uint32_t kind_count;
     const char **fallbacks; /* those of them that have the role FALLBACK */
     uint32_t fallback_count;
-    const char **domains; /* operator domains */
+    const char **domains; /* operator domains; "ai.onnx" is "" */
     uint32_t domain_count;
     const char *sanitizer;  /* that it was built with; "" */
     struct pt_stray *stray; /* failure texts from the plugin's own threads */
+    /* Of its operator set, sorted by domain, name, version. */
+    struct pt_schema *operators;
+    uint32_t operator_count;
 } pt_plugin;
 
 /* Host services that live above this room (values, runs, inference): core/run fills these before plugins are opened. */
@@ -90,6 +93,12 @@ partita_status pt_plugin_device_info(pt_plugin *plugin, uint32_t index, ptp_devi
                                      const char **out_name);
 /* Option rows of a device that can be set, `index` from 0; false past the last one. The plugin is opened. */
 bool pt_plugin_option_row(pt_plugin *plugin, uint32_t device, uint32_t index, ptp_option_row *out_row);
+/*
+ * The operator's schema in the sets of the plugins whose manifests name its domain, which are opened; NULL when none has
+ * it. It lives as long as the registry. A set that does not load is a warning.
+ */
+partita_status pt_registry_operator(pt_registry *registry, partita_str domain, partita_str name, int64_t version,
+                                    const struct pt_schema **out_schema);
 /* The device with the role FALLBACK; NULL when no plugin has one. */
 pt_device *pt_registry_fallback(pt_registry *registry);
 

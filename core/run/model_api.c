@@ -81,6 +81,11 @@ static partita_status make_defaults(partita_model *model) {
     return PARTITA_OK;
 }
 
+static partita_status find_operator(void *user, partita_str domain, partita_str name, int64_t version,
+                                    const pt_schema **out_schema) {
+    return pt_registry_operator(user, domain, name, version, out_schema);
+}
+
 /* From an imported graph, which is taken over, to a model. */
 static partita_status prepare(partita_context *context, pt_model *graph, const partita_model_options *options,
                               partita_model **out_model) {
@@ -90,11 +95,12 @@ static partita_status prepare(partita_context *context, pt_model *graph, const p
         pt_model_destroy(graph);
         return PT_OUT_OF_MEMORY();
     }
+    const pt_schema_source source = {find_operator, context->registry};
     atomic_init(&model->references, 1);
     pt_context_retain(context);
     model->context = context;
     model->graph = graph;
-    PT_CHECK(pt_model_check(graph));
+    PT_CHECK(pt_model_check_with(graph, &source));
     PT_CHECK(pt_model_infer(graph));
     if (!PT_OPTION(options, partita_model_options, optimize)) PT_CHECK(pt_model_optimize(graph, context->registry));
     PT_CHECK(describe(model));

@@ -36,6 +36,8 @@ typedef struct ptp_run ptp_run;           /* one execution of one part */
 typedef struct ptp_job ptp_job;           /* one compilation */
 typedef struct ptp_infer ptp_infer;       /* shape inference of one part; lives as long as the executable */
 
+typedef struct ptp_operator_set ptp_operator_set; /* operators beyond the standard: <partita/operator_set.h> */
+
 /* Objects of the plugin, opaque to the host. */
 typedef struct ptp_plugin ptp_plugin;
 typedef struct ptp_device ptp_device;
@@ -657,11 +659,11 @@ typedef struct ptp_plugin_info {
     const char *name;
     const char *version;
     const char *sanitizer;                   /* "", "address", "thread", "memory": must match the host's */
-    const ptp_plugin_vtable *plugin;         /* required */
+    const ptp_plugin_vtable *plugin;         /* required, unless the plugin is an operator set only */
     const ptp_device_vtable *device;         /* required, unless the plugin is an operator set only */
     const ptp_executable_vtable *executable; /* required with `device` */
     const ptp_memory_vtable *memory;         /* optional: devices work in host memory */
-    const void *operator_set;                /* reserved for operator sets: NULL */
+    const ptp_operator_set *operator_set;    /* optional: operators that it brings */
     const ptp_extension *next;
 } ptp_plugin_info;
 
