@@ -167,7 +167,9 @@ static partita_status stft_geometry(const cpu_call *call, stft *out) {
     const cpu_tensor *in = &call->in[0];
     int64_t step, length;
     *out = (stft){.window = cpu_has_input(call, 2) ? &call->in[2] : NULL};
-    if (in->rank != 3 || in->dims[2] < 1 || in->dims[2] > 2)
+    /* Exporters leave the last axis, of 1, out. */
+    int64_t parts = in->rank == 2 ? 1 : in->dims[2];
+    if ((in->rank != 2 && in->rank != 3) || parts < 1 || parts > 2)
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "the signal must be [batch, length, 1 or 2]");
     if (out->window != NULL && out->window->rank != 1)
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "the window must be of rank 1");
@@ -179,12 +181,12 @@ static partita_status stft_geometry(const cpu_call *call, stft *out) {
     if (length < 1 || length > in->dims[1] || (out->window != NULL && out->window->dims[0] != length))
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "frames of %lld do not fit the signal of %lld or the window",
                         (long long)length, (long long)in->dims[1]);
-    if (state->one_sided && in->dims[2] == 2)
+    if (state->one_sided && parts == 2)
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "one side is not enough for a complex signal");
     out->step = (uint64_t)step;
     out->length = (uint64_t)length;
     out->samples = (uint64_t)in->dims[1];
-    out->parts = (uint32_t)in->dims[2];
+    out->parts = (uint32_t)parts;
     out->bins = state->one_sided ? out->length / 2 + 1 : out->length;
     out->frames = (out->samples - out->length) / out->step + 1;
     int64_t dims[4] = {in->dims[0], (int64_t)out->frames, (int64_t)out->bins, 2};
