@@ -37,9 +37,21 @@ out:
     return status;
 }
 
+static partita_status check_options(const partita_context_options *options) {
+    const char *const *paths = PT_OPTION(options, partita_context_options, plugin_paths);
+    const partita_option *rows = PT_OPTION(options, partita_context_options, options);
+    uint32_t path_count = PT_OPTION(options, partita_context_options, plugin_path_count);
+    uint32_t row_count = PT_OPTION(options, partita_context_options, option_count);
+    PT_REQUIRE((paths || !path_count) && (rows || !row_count));
+    for (uint32_t i = 0; i < path_count; i++) PT_REQUIRE(paths[i]);
+    for (uint32_t i = 0; i < row_count; i++) PT_REQUIRE(rows[i].key && rows[i].value);
+    return PARTITA_OK;
+}
+
 partita_status partita_context_create(const partita_context_options *options, partita_context **out_context) {
     partita_status status = PARTITA_OK;
-    if (!out_context) return pt_fail(PARTITA_INVALID_ARGUMENT, "no place for the context");
+    PT_REQUIRE(out_context);
+    PT_TRY(check_options(options));
     const partita_thread_pool *threads = PT_OPTION(options, partita_context_options, pool);
     if (threads && (threads->size < sizeof(*threads) || !threads->run))
         return pt_fail(PARTITA_INVALID_ARGUMENT, "the thread pool is not complete");
@@ -182,6 +194,7 @@ static partita_status list_options(partita_context *context) {
 
 partita_status partita_context_plugins(partita_context *context, const partita_plugin_info **out_plugins,
                                        uint32_t *out_count) {
+    PT_REQUIRE(context && out_plugins && out_count);
     pthread_mutex_lock(&context->lock);
     partita_status status = list_plugins(context);
     if (status == PARTITA_OK) {
@@ -194,6 +207,7 @@ partita_status partita_context_plugins(partita_context *context, const partita_p
 
 partita_status partita_context_devices(partita_context *context, const partita_device_info **out_devices,
                                        uint32_t *out_count) {
+    PT_REQUIRE(context && out_devices && out_count);
     pthread_mutex_lock(&context->lock);
     partita_status status = list_devices(context);
     if (status == PARTITA_OK) {
@@ -206,6 +220,7 @@ partita_status partita_context_devices(partita_context *context, const partita_d
 
 partita_status partita_context_options_of(partita_context *context, const partita_option_info **out_options,
                                           uint32_t *out_count) {
+    PT_REQUIRE(context && out_options && out_count);
     pthread_mutex_lock(&context->lock);
     partita_status status = list_options(context);
     if (status == PARTITA_OK) {

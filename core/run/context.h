@@ -53,6 +53,12 @@ partita_status pt_device_describe(pt_arena *arena, const char *name, const char 
 /* Rows of the services table that live in this room. */
 const ptp_host *pt_run_services(void);
 /* The field of an options struct, or 0 when the caller's struct is too small to have it. */
+/* What an application must give. Several pointers are joined by `&&`. */
+#define PT_REQUIRE(given)                                                                                              \
+    do {                                                                                                               \
+        if (!(given)) return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");                                   \
+    } while (0)
+
 #define PT_OPTION(options, type, field)                                                                                \
     ((options) && (options)->size >= offsetof(type, field) + sizeof((options)->field) ? (options)->field : 0)
 

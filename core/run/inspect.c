@@ -84,6 +84,7 @@ static uint64_t count_flops(const pt_model *model) {
 }
 
 partita_status partita_model_inspect(const partita_model *model, char **out_json) {
+    PT_REQUIRE(model && out_json);
     const pt_model *graph = model->graph;
     partita_status status = PARTITA_OK;
     uint64_t parameters, bytes;

@@ -2,6 +2,7 @@
 /*
  * Models of the application: loaded, checked, inferred, optimised, and described.
  */
+#include "gradient/gradient.h"
 #include "onnx/reader.h"
 #include "op/schema.h"
 #include "run/context.h"
@@ -102,6 +103,7 @@ static partita_status prepare(partita_context *context, pt_model *graph, const p
     model->graph = graph;
     PT_CHECK(pt_model_check_with(graph, &source));
     PT_CHECK(pt_model_infer(graph));
+    PT_CHECK(pt_model_expand_gradients(graph));
     if (!PT_OPTION(options, partita_model_options, optimize)) PT_CHECK(pt_model_optimize(graph, context->registry));
     PT_CHECK(describe(model));
     PT_CHECK(make_defaults(model));
@@ -119,11 +121,18 @@ static pt_onnx_options reader_options(const partita_model_options *options) {
                              .overridable_count = PT_OPTION(options, partita_model_options, overridable_count)};
 }
 
+static partita_status check_overridable(const pt_onnx_options *reader) {
+    PT_REQUIRE(reader->overridable || !reader->overridable_count);
+    for (uint32_t i = 0; i < reader->overridable_count; i++) PT_REQUIRE(reader->overridable[i]);
+    return PARTITA_OK;
+}
+
 partita_status partita_model_load_file(partita_context *context, const char *path, const partita_model_options *options,
                                        partita_model **out_model) {
     pt_onnx_options reader = reader_options(options);
     pt_model *graph;
-    if (!context || !path || !out_model) return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
+    PT_REQUIRE(context && path && out_model);
+    PT_TRY(check_overridable(&reader));
     PT_TRY(pt_onnx_load_file(path, &reader, &graph));
     partita_status status = prepare(context, graph, options, out_model);
     return status == PARTITA_OK ? status : pt_annotate(status, "%s", path);
@@ -134,17 +143,18 @@ partita_status partita_model_load_memory(partita_context *context, const void *d
     pt_onnx_options reader = reader_options(options);
     pt_model *graph;
     bool copy = !PT_OPTION(options, partita_model_options, borrow);
-    if (!context || !data || !out_model) return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
+    PT_REQUIRE(context && data && out_model);
+    PT_TRY(check_overridable(&reader));
     PT_TRY(
         pt_onnx_load_memory(data, bytes, copy, PT_OPTION(options, partita_model_options, base_dir), &reader, &graph));
     return prepare(context, graph, options, out_model);
 }
 
 uint32_t partita_model_input_count(const partita_model *model) {
-    return (uint32_t)model->graph->graphs.data[0].inputs.size;
+    return model ? (uint32_t)model->graph->graphs.data[0].inputs.size : 0;
 }
 uint32_t partita_model_output_count(const partita_model *model) {
-    return (uint32_t)model->graph->graphs.data[0].outputs.size;
+    return model ? (uint32_t)model->graph->graphs.data[0].outputs.size : 0;
 }
 const partita_value_info *partita_model_input(const partita_model *model, uint32_t index) {
     return index < partita_model_input_count(model) ? &model->inputs[index] : NULL;
@@ -154,14 +164,16 @@ const partita_value_info *partita_model_output(const partita_model *model, uint3
 }
 
 const char *partita_model_metadata(const partita_model *model, const char *key) {
-    for (size_t i = 0; i < model->graph->metadata.size; i++)
+    for (size_t i = 0; model && key && i < model->graph->metadata.size; i++)
         if (pt_str_is(model->graph->metadata.data[i].key, key)) return model->graph->metadata.data[i].value.data;
     return NULL;
 }
-uint32_t partita_model_metadata_count(const partita_model *model) { return (uint32_t)model->graph->metadata.size; }
+uint32_t partita_model_metadata_count(const partita_model *model) {
+    return model ? (uint32_t)model->graph->metadata.size : 0;
+}
 void partita_model_metadata_at(const partita_model *model, uint32_t index, const char **out_key,
                                const char **out_value) {
-    const pt_property *row = &model->graph->metadata.data[index];
-    *out_key = row->key.data;
-    *out_value = row->value.data;
+    const bool known = index < partita_model_metadata_count(model);
+    if (out_key) *out_key = known ? model->graph->metadata.data[index].key.data : NULL;
+    if (out_value) *out_value = known ? model->graph->metadata.data[index].value.data : NULL;
 }

@@ -217,9 +217,24 @@ out:
     return status;
 }
 
+static partita_status check_options(const partita_plan_options *options) {
+    const partita_pin *pins = PT_OPTION(options, partita_plan_options, pins);
+    const partita_dim *dims = PT_OPTION(options, partita_plan_options, dims);
+    const partita_input_shape *shapes = PT_OPTION(options, partita_plan_options, shapes);
+    uint32_t pin_count = PT_OPTION(options, partita_plan_options, pin_count);
+    uint32_t dim_count = PT_OPTION(options, partita_plan_options, dim_count);
+    uint32_t shape_count = PT_OPTION(options, partita_plan_options, shape_count);
+    PT_REQUIRE((pins || !pin_count) && (dims || !dim_count) && (shapes || !shape_count));
+    for (uint32_t i = 0; i < pin_count; i++) PT_REQUIRE(pins[i].pattern && pins[i].device);
+    for (uint32_t i = 0; i < dim_count; i++) PT_REQUIRE(dims[i].name);
+    for (uint32_t i = 0; i < shape_count; i++) PT_REQUIRE(shapes[i].input && (shapes[i].dims || !shapes[i].rank));
+    return PARTITA_OK;
+}
+
 partita_status partita_plan_create(partita_model *model, const partita_plan_options *options, partita_plan **out_plan) {
     partita_status status = PARTITA_OK;
-    if (!model || !out_plan) return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
+    PT_REQUIRE(model && out_plan);
+    PT_TRY(check_options(options));
     partita_plan *plan = pt_calloc(1, sizeof(*plan));
     if (!plan) return PT_OUT_OF_MEMORY();
     atomic_init(&plan->references, 1);
@@ -234,4 +249,4 @@ out:
     return status;
 }
 
-double partita_plan_estimate_us(const partita_plan *plan) { return plan->plan->estimate_us; }
+double partita_plan_estimate_us(const partita_plan *plan) { return plan ? plan->plan->estimate_us : 0; }

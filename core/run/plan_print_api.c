@@ -16,23 +16,27 @@ static partita_status take_text(pt_text *text, char **out_text) {
 }
 
 partita_status partita_plan_json(const partita_plan *plan, char **out_json) {
+    PT_REQUIRE(plan && out_json);
     return pt_plan_to_json(plan->plan, NULL, out_json);
 }
 
 partita_status partita_plan_print(const partita_plan *plan, uint32_t why, char **out_text) {
     pt_text text = {0};
+    PT_REQUIRE(plan && out_text);
     pt_plan_print(plan->plan, NULL, why != 0, &text);
     return take_text(&text, out_text);
 }
 
 partita_status partita_plan_dot(const partita_plan *plan, char **out_text) {
     pt_text text = {0};
+    PT_REQUIRE(plan && out_text);
     pt_plan_print_dot(plan->plan, &text);
     return take_text(&text, out_text);
 }
 
 partita_status partita_plan_svg(const partita_plan *plan, char **out_text) {
     pt_text text = {0};
+    PT_REQUIRE(plan && out_text);
     pt_plan_print_svg(plan->plan, &text);
     return take_text(&text, out_text);
 }
@@ -66,6 +70,7 @@ static partita_status collect(const pt_build *build, measures *out) {
 }
 
 partita_status partita_session_explain_json(const partita_session *session, char **out_json) {
+    PT_REQUIRE(session && out_json);
     pt_build *build = pt_session_hold_build((partita_session *)session);
     measures m;
     partita_status status = collect(build, &m);
@@ -78,6 +83,7 @@ partita_status partita_session_explain_json(const partita_session *session, char
 }
 
 partita_status partita_session_explain_print(const partita_session *session, char **out_text) {
+    PT_REQUIRE(session && out_text);
     pt_build *build = pt_session_hold_build((partita_session *)session);
     pt_text text = {0};
     measures m;

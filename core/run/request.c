@@ -137,8 +137,7 @@ partita_status partita_request_start(partita_session *session, const partita_run
                                      partita_value *const *inputs, uint32_t input_count, partita_value *const *bound,
                                      uint32_t output_count, partita_request **out_request) {
     partita_status status = PARTITA_OK;
-    if (!session || !out_request || (input_count && !inputs))
-        return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
+    PT_REQUIRE(session && out_request && (inputs || !input_count));
     partita_request *request = pt_calloc(1, sizeof(*request));
     if (!request) return PT_OUT_OF_MEMORY();
     atomic_init(&request->references, 1);
@@ -175,6 +174,7 @@ out:
 partita_status partita_request_wait(partita_request *request, uint64_t timeout_ms) {
     uint64_t ns, until = 0;
     partita_status status;
+    PT_REQUIRE(request);
     if (timeout_ms != UINT64_MAX && pt_mul_u64(timeout_ms, 1000000, &ns) && !pt_add_u64(pt_now_ns(), ns, &until))
         until = 0;
     pthread_mutex_lock(&request->lock);
@@ -194,6 +194,7 @@ void partita_request_cancel(partita_request *request) {
 }
 
 partita_value *partita_request_output(partita_request *request, uint32_t index) {
+    if (!request) return NULL;
     pthread_mutex_lock(&request->lock);
     bool good = request->done && request->status == PARTITA_OK && index < request->output_count;
     pthread_mutex_unlock(&request->lock);

@@ -10,7 +10,7 @@
 partita_status partita_session_create(partita_plan *plan, const partita_session_options *options,
                                       partita_session **out_session) {
     partita_status status = PARTITA_OK;
-    if (!plan || !out_session) return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
+    PT_REQUIRE(plan && out_session);
     partita_session *session = pt_calloc(1, sizeof(*session));
     if (!session) return PT_OUT_OF_MEMORY();
     atomic_init(&session->references, 1);
@@ -163,19 +163,11 @@ void pt_request_init(pt_request *request, partita_session *session, const partit
 
 void pt_request_deinit(pt_request *request) { pthread_mutex_destroy(&request->lock); }
 
-static partita_status check_arrays(partita_value *const *inputs, uint32_t input_count, const void *outputs,
-                                   uint32_t output_count) {
-    if ((input_count && !inputs) || (output_count && !outputs))
-        return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
-    return PARTITA_OK;
-}
-
 partita_status partita_session_run(partita_session *session, const partita_run_options *options,
                                    partita_value *const *inputs, uint32_t input_count, partita_value **outputs,
                                    uint32_t output_count) {
     pt_request request;
-    if (!session) return pt_fail(PARTITA_INVALID_ARGUMENT, "no session");
-    PT_TRY(check_arrays(inputs, input_count, outputs, output_count));
+    PT_REQUIRE(session && (inputs || !input_count) && (outputs || !output_count));
     if (PT_OPTION(options, partita_run_options, deadline_ms))
         return pt_request_run_apart(session, options, inputs, input_count, outputs, output_count);
     partita_value **results = pt_calloc(output_count + 1, sizeof(*results));
@@ -197,6 +189,7 @@ partita_status partita_session_run(partita_session *session, const partita_run_o
 
 void partita_session_counters(const partita_session *session, partita_counters *out_counters) {
     partita_session *s = (partita_session *)session;
+    if (!session || !out_counters) return;
     partita_counters c = {.plans = atomic_load(&s->counters.plans),
                           .compiles = atomic_load(&s->counters.compiles),
                           .resizes = atomic_load(&s->counters.resizes),

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 partita_status partita_session_device(const partita_session *session, uint32_t index, partita_device_usage *out_usage) {
+    PT_REQUIRE(session && out_usage);
     pt_build *build = pt_session_hold_build((partita_session *)session);
     const pt_plan *plan = build->plan;
     if (index >= plan->device_count) {
@@ -34,6 +35,7 @@ partita_status partita_session_device(const partita_session *session, uint32_t i
 }
 
 partita_status partita_session_edge(const partita_session *session, uint32_t index, partita_edge_usage *out_usage) {
+    PT_REQUIRE(session && out_usage);
     pt_build *build = pt_session_hold_build((partita_session *)session);
     const pt_plan *plan = build->plan;
     if (index >= plan->edge_count) {

@@ -152,6 +152,7 @@ partita_status pt_value_create_container(partita_kind kind, partita_dtype dtype,
     partita_value *value;
     bool fits = kind == PARTITA_KIND_SEQUENCE || (kind == PARTITA_KIND_OPTIONAL && count <= 1) ||
                 (kind == PARTITA_KIND_MAP && count == 2);
+    fits = fits && (items || !count);
     for (uint64_t i = 0; fits && i < count; i++) fits = items[i] != NULL;
     if (!fits)
         return pt_fail(PARTITA_INVALID_ARGUMENT, "%llu items do not make this kind of value",

@@ -8,8 +8,7 @@
 partita_status partita_value_create_borrowed(partita_dtype dtype, uint32_t rank, const int64_t *dims, void *data,
                                              uint64_t bytes, partita_value **out_value) {
     partita_value *value;
-    if (!out_value || (rank && !dims) || (bytes && !data))
-        return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
+    PT_REQUIRE(out_value && (dims || !rank) && (data || !bytes));
     PT_TRY(pt_value_create_over(dtype, rank, dims, data, NULL, &value));
     if (value->bytes != bytes) {
         uint64_t need = value->bytes;
@@ -24,7 +23,7 @@ partita_status partita_value_create_borrowed(partita_dtype dtype, uint32_t rank,
 partita_status partita_value_create(partita_dtype dtype, uint32_t rank, const int64_t *dims, const void *data,
                                     partita_value **out_value) {
     partita_value *value;
-    if (!out_value || (rank && !dims)) return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
+    PT_REQUIRE(out_value && (dims || !rank));
     PT_TRY(pt_value_create_dense(dtype, rank, dims, &value));
     if (data)
         memcpy(value->data, data, (size_t)value->bytes);
@@ -40,10 +39,11 @@ partita_status partita_value_create_strings(uint32_t rank, const int64_t *dims, 
     uint64_t count, bytes = 0;
     size_t size;
     char *joined = NULL;
-    if (!out_value || (rank && !dims)) return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
+    PT_REQUIRE(out_value && (dims || !rank));
     if (!pt_dims_count(dims, rank, &count) || !pt_mul_size((size_t)count, sizeof(uint64_t), &size) ||
         count >= SIZE_MAX / 16)
         return pt_fail(PARTITA_BAD_INPUT, "dims are negative or overflow");
+    PT_REQUIRE(strings || !count);
     uint64_t *offsets = pt_calloc((size_t)count + 1, sizeof(*offsets));
     if (!offsets) return PT_OUT_OF_MEMORY();
     for (uint64_t i = 0; i < count; i++) offsets[i + 1] = bytes += strings[i].size;
@@ -63,18 +63,20 @@ out:
 
 partita_status partita_value_create_sparse(uint32_t rank, const int64_t *dims, partita_value *values,
                                            partita_value *indices, partita_value **out_value) {
+    PT_REQUIRE(out_value && (dims || !rank));
     return pt_value_create_sparse(rank, dims, values, indices, out_value);
 }
 
 partita_status partita_value_create_container(partita_kind kind, partita_dtype dtype, partita_value *const *items,
                                               uint64_t n, partita_value **out_value) {
+    PT_REQUIRE(out_value);
     return pt_value_create_container(kind, dtype, items, n, out_value);
 }
 
 partita_status partita_value_create_on_device(partita_context *context, const char *device, partita_dtype dtype,
                                               uint32_t rank, const int64_t *dims, partita_value **out_value) {
     pt_device *handle;
-    if (!context || !device || !out_value) return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
+    PT_REQUIRE(context && device && out_value && (dims || !rank));
     PT_TRY(pt_registry_device(context->registry, pt_str(device), &handle));
     uint32_t domain = handle->has_memory && handle->info.domain_count ? 0 : PTP_DOMAIN_HOST;
     PT_TRY(pt_value_create_in(handle, domain, dtype, rank, dims, out_value));
@@ -96,6 +98,7 @@ static partita_status check_dense(const partita_value *value, uint64_t bytes) {
 
 partita_status partita_value_read(const partita_value *value, void *data, uint64_t bytes) {
     PT_TRY(check_dense(value, bytes));
+    PT_REQUIRE(data || !bytes);
     if (value->storage == PT_STORAGE_DEVICE) return pt_value_copy_device(value, data, false);
     if (bytes) memcpy(data, value->data, (size_t)bytes);
     return PARTITA_OK;
@@ -103,13 +106,14 @@ partita_status partita_value_read(const partita_value *value, void *data, uint64
 
 partita_status partita_value_write(partita_value *value, const void *data, uint64_t bytes) {
     PT_TRY(check_dense(value, bytes));
+    PT_REQUIRE(data || !bytes);
     if (value->storage == PT_STORAGE_DEVICE) return pt_value_copy_device(value, (void *)data, true);
     if (bytes) memmove(value->data, data, (size_t)bytes); /* an output bound over an input */
     return PARTITA_OK;
 }
 
 partita_status partita_value_view_of(const partita_value *value, partita_value_view *out_view) {
-    if (!value || !out_view) return pt_fail(PARTITA_INVALID_ARGUMENT, "a pointer is NULL");
+    PT_REQUIRE(value && out_view);
     bool tensor = value->kind == PARTITA_KIND_TENSOR;
     *out_view = (partita_value_view){.size = sizeof(*out_view),
                                      .kind = value->kind,

@@ -13,6 +13,7 @@
  * and cause. Out parameters are written on success only. `create`/`destroy` pairs own; destroy accepts NULL. Children
  * keep their parents alive: a context may be destroyed before its models, a model before its plans, and so on.
  * Option structs start with `size` = sizeof; zero fields are the defaults; NULL options are all defaults.
+ * A pointer that is needed and is NULL gives INVALID_ARGUMENT; what returns no status then returns NULL, 0 or nothing.
  * Strings are UTF-8. Thread-safe: from any thread at any time. Thread-compatible: from one thread at a time per object.
  */
 #ifndef PARTITA_PARTITA_H
@@ -233,6 +234,7 @@ PARTITA_API const partita_value_info *partita_model_output(const partita_model *
 /** NULL when there is no such key. */
 PARTITA_API const char *partita_model_metadata(const partita_model *model, const char *key);
 PARTITA_API uint32_t partita_model_metadata_count(const partita_model *model);
+/** Both NULL past the end. */
 PARTITA_API void partita_model_metadata_at(const partita_model *model, uint32_t index, const char **out_key,
                                            const char **out_value);
 
