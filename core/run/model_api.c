@@ -2,7 +2,6 @@
 /*
  * Models of the application: loaded, checked, inferred, optimised, and described.
  */
-#include "gradient/gradient.h"
 #include "onnx/reader.h"
 #include "op/schema.h"
 #include "run/context.h"
@@ -103,7 +102,6 @@ static partita_status prepare(partita_context *context, pt_model *graph, const p
     model->graph = graph;
     PT_CHECK(pt_model_check_with(graph, &source));
     PT_CHECK(pt_model_infer(graph));
-    PT_CHECK(pt_model_expand_gradients(graph));
     if (!PT_OPTION(options, partita_model_options, optimize)) PT_CHECK(pt_model_optimize(graph, context->registry));
     PT_CHECK(describe(model));
     PT_CHECK(make_defaults(model));
