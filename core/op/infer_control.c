@@ -5,6 +5,8 @@
  */
 #include "op/infer.h"
 
+#include <limits.h>
+
 /*
  * Loops are tried until what is carried no longer changes. From TRIES on all carried dims are given up, which always
  * ends it; within PATIENT_DEPTH bodies they are at once, so that nested loops do not multiply.
@@ -109,11 +111,30 @@ typedef struct carried {
     uint32_t count;        /* of carried values */
     uint32_t first_input;  /* of the body */
     uint32_t first_output; /* of the body */
+    bool keeps_shape;      /* what comes out has the shape of what goes in */
     pt_infer_value *values;
 } carried;
 
+/* Of Scan: states keep their shape, so that what is known of one of the two holds for both. */
+static partita_status match(pt_infer *infer, pt_infer_value *value, const pt_infer_value *after, bool *out_changed) {
+    if (after->rank < 0) return PARTITA_OK;
+    bool fresh = value->rank < 0;
+    if (!fresh && value->rank != after->rank) {
+        return pt_infer_fail(infer, "a state changes its rank from %d to %d", value->rank, after->rank);
+    }
+    value->rank = after->rank;
+    for (int32_t i = 0; i < after->rank; i++) {
+        pt_dim old = fresh ? PT_DIM_UNKNOWN : value->dims[i], dim = after->dims[i];
+        bool varies = dim != PT_DIM_UNKNOWN && pt_dim_depends_on_data(infer->symbols, dim);
+        PT_TRY(pt_infer_same_dim(infer, old, varies ? PT_DIM_UNKNOWN : dim, &value->dims[i]));
+        *out_changed = *out_changed || fresh || value->dims[i] != old;
+    }
+    return PARTITA_OK;
+}
+
 /* Gives up what the body's output contradicts; true when that changed the value. */
-static partita_status widen(pt_infer *infer, pt_infer_value *value, const pt_infer_value *after, bool *out_changed) {
+static partita_status widen(pt_infer *infer, pt_infer_value *value, const pt_infer_value *after, bool keeps_shape,
+                            bool *out_changed) {
     if (value->kind == PARTITA_KIND_NONE || after->kind == PARTITA_KIND_NONE) return PARTITA_OK;
     /* What goes in as an optional may come out as what it holds. */
     if (value->kind == PARTITA_KIND_OPTIONAL && after->kind != PARTITA_KIND_OPTIONAL) return PARTITA_OK;
@@ -121,6 +142,7 @@ static partita_status widen(pt_infer *infer, pt_infer_value *value, const pt_inf
         return pt_infer_fail(infer, "a carried value changes its type from %s to %s", pt_dtype_name(value->dtype),
                              pt_dtype_name(after->dtype));
     }
+    if (keeps_shape) return match(infer, value, after, out_changed);
     if (value->rank < 0) return PARTITA_OK;
     if (value->rank != after->rank) {
         value->rank = -1;
@@ -150,7 +172,7 @@ static partita_status try_body(pt_infer *infer, carried *all, bool *out_changed)
     for (uint32_t i = 0; i < all->count; i++) {
         pt_infer_value after;
         pt_infer_body_output(infer, all->graph, all->first_output + i, &after);
-        PT_TRY(widen(infer, &all->values[i], &after, out_changed));
+        PT_TRY(widen(infer, &all->values[i], &after, all->keeps_shape, out_changed));
     }
     return infer->status;
 }
@@ -164,12 +186,13 @@ static partita_status settle(pt_infer *infer, carried *all) {
         value->data = NULL;
         /* A sequence that grows may get elements of other shapes. */
         if (value->kind != PARTITA_KIND_TENSOR) value->element = NULL;
-        if (pt_infer_depth(infer) >= PATIENT_DEPTH) give_up(value, false);
+        if (pt_infer_depth(infer) >= PATIENT_DEPTH && !all->keeps_shape) give_up(value, false);
     }
     pt_infer_snapshot *before = pt_infer_snapshot_take(infer, all->graph);
     if (!before) return infer->status;
     partita_status status = PARTITA_OK;
-    for (int tries = 0; changed && status == PARTITA_OK; tries++) {
+    int most = !all->keeps_shape ? INT_MAX : pt_infer_depth(infer) >= PATIENT_DEPTH ? 1 : TRIES;
+    for (int tries = 0; changed && tries < most && status == PARTITA_OK; tries++) {
         if (tries > 0) pt_infer_snapshot_restore(infer, before);
         for (uint32_t i = 0; tries >= TRIES && i < all->count; i++) give_up(&all->values[i], tries > TRIES);
         status = try_body(infer, all, &changed);
@@ -303,7 +326,7 @@ static partita_status scan_batched(pt_infer *infer, uint32_t states, const carri
 partita_status pt_op_infer_scan(pt_infer *infer) {
     uint32_t skip = infer->since < 9 ? 1 : 0, inputs = infer->input_count - skip;
     int64_t scanned = pt_node_int(infer->node, "num_scan_inputs", 0);
-    carried all = {0};
+    carried all = {.keeps_shape = true};
     PT_TRY(need_body(infer, "body", &all.graph));
     if (infer->input_count < skip || scanned < 1 || scanned > inputs) {
         return pt_infer_fail(infer, "attribute 'num_scan_inputs' is %lld for %u inputs", (long long)scanned, inputs);
@@ -352,5 +375,13 @@ partita_status pt_op_infer_sequence_map(pt_infer *infer) {
         out->dtype = value.dtype;
         out->element = pt_infer_make_type(infer, &value);
     }
+    return infer->status;
+}
+
+/* ---- Gradient -------------------------------------------------------------------------------- */
+
+/* Each output is what the input of the same number is. */
+partita_status pt_op_infer_gradient(pt_infer *infer) {
+    for (uint32_t i = 0; i < infer->output_count; i++) pt_infer_like(infer, i, pt_infer_in(infer, i));
     return infer->status;
 }

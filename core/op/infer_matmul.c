@@ -240,15 +240,22 @@ partita_status pt_op_infer_linear_attention(pt_infer *infer) {
     pt_dim k[4], v[4];
     pt_infer_tensor(infer, 0, in->dtype);
     pt_infer_tensor(infer, 1, past->dtype ? past->dtype : in->dtype);
-    if (in->rank != 3 || !by_heads(infer, pt_infer_in(infer, 1), kv_heads, k) ||
-        !by_heads(infer, pt_infer_in(infer, 2), kv_heads, v)) {
-        return infer->status;
+    if (in->rank >= 0 && in->rank != 3) return pt_infer_fail(infer, "a query of rank %d instead of 3", in->rank);
+    bool has_k = by_heads(infer, pt_infer_in(infer, 1), kv_heads, k);
+    bool has_v = by_heads(infer, pt_infer_in(infer, 2), kv_heads, v);
+    pt_dim k_width = has_k ? k[3] : PT_DIM_UNKNOWN, v_width = has_v ? v[3] : PT_DIM_UNKNOWN;
+    pt_dim batch = in->rank == 3 ? in->dims[0] : has_k ? k[0] : PT_DIM_UNKNOWN;
+    if (past->rank >= 0) {
+        if (past->rank != 4) return pt_infer_fail(infer, "a state of rank %d instead of 4", past->rank);
+        PT_TRY(pt_infer_same_dim(infer, batch, past->dims[0], &batch));
+        PT_TRY(pt_infer_same_dim(infer, k_width, past->dims[2], &k_width));
+        PT_TRY(pt_infer_same_dim(infer, v_width, past->dims[3], &v_width));
     }
     pt_dim *dims = pt_infer_rank(infer, 0, 3);
-    dims[0] = in->dims[0];
-    dims[1] = in->dims[1];
-    dims[2] = pt_infer_mul(infer, pt_infer_number(infer, heads), v[3]);
-    set_dims(infer, 1, in->dims[0], pt_infer_number(infer, kv_heads), k[3], v[3]);
+    dims[0] = batch;
+    dims[1] = in->rank == 3 ? in->dims[1] : has_k ? k[2] : PT_DIM_UNKNOWN;
+    dims[2] = pt_infer_mul(infer, pt_infer_number(infer, heads), v_width);
+    set_dims(infer, 1, batch, pt_infer_number(infer, kv_heads), k_width, v_width);
     return infer->status;
 }
 

@@ -208,22 +208,30 @@ partita_status pt_op_infer_global_pool(pt_infer *infer) {
 }
 
 partita_status pt_op_infer_max_unpool(pt_infer *infer) {
-    const pt_infer_value *in = pt_infer_in(infer, 0), *shape = pt_infer_in(infer, 2);
+    const pt_infer_value *in = pt_infer_in(infer, 0), *places = pt_infer_in(infer, 1), *shape = pt_infer_in(infer, 2);
     window w;
     pt_infer_tensor(infer, 0, in->dtype);
     PT_TRY(need_rank(infer, in, 3));
     if (in->rank < 0) return infer->status;
     PT_TRY(window_of(infer, in->rank - 2, NULL, &w));
     pt_dim *dims = pt_infer_rank(infer, 0, in->rank);
+    if (places->rank >= 0 && places->rank != in->rank) {
+        return pt_infer_fail(infer, "places of rank %d for an input of rank %d", places->rank, in->rank);
+    }
     if (pt_infer_has(infer, 2)) {
         bool known = shape->small && shape->small_count == (uint32_t)in->rank;
         for (int32_t i = 0; known && i < in->rank; i++) dims[i] = shape->small[i];
         return infer->status;
     }
-    dims[0] = in->dims[0];
-    dims[1] = in->dims[1];
+    pt_dim from[PT_RANK_MAX];
+    for (int32_t i = 0; i < in->rank; i++) {
+        pt_dim place = places->rank == in->rank ? places->dims[i] : PT_DIM_UNKNOWN;
+        PT_TRY(pt_infer_same_dim(infer, in->dims[i], place, &from[i]));
+    }
+    dims[0] = from[0];
+    dims[1] = from[1];
     for (int32_t i = 0; i < w.count; i++) {
-        pt_dim reach = pt_infer_mul(infer, pt_infer_sub(infer, in->dims[i + 2], 1), w.strides[i]);
+        pt_dim reach = pt_infer_mul(infer, pt_infer_sub(infer, from[i + 2], 1), w.strides[i]);
         reach = pt_infer_add(infer, reach, w.kernel[i]);
         dims[i + 2] = pt_infer_sub(infer, reach, pt_infer_number(infer, w.pads[i] + w.pads[w.count + i]));
     }

@@ -133,10 +133,11 @@ partita_status pt_op_infer_affine_grid(pt_infer *infer) {
 }
 
 partita_status pt_op_infer_roi_align(pt_infer *infer) {
-    const pt_infer_value *in = pt_infer_in(infer, 0), *rois = pt_infer_in(infer, 1);
+    const pt_infer_value *in = pt_infer_in(infer, 0), *rois = pt_infer_in(infer, 1), *batches = pt_infer_in(infer, 2);
     pt_infer_tensor(infer, 0, in->dtype);
     pt_dim *dims = pt_infer_rank(infer, 0, 4);
     if (rois->rank >= 1) dims[0] = rois->dims[0];
+    if (batches->rank >= 1) PT_TRY(pt_infer_same_dim(infer, dims[0], batches->dims[0], &dims[0]));
     if (in->rank >= 2) dims[1] = in->dims[1];
     dims[2] = pt_infer_number(infer, pt_node_int(infer->node, "output_height", 1));
     dims[3] = pt_infer_number(infer, pt_node_int(infer->node, "output_width", 1));

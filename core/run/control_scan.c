@@ -51,11 +51,18 @@ static partita_status start(scan *s) {
     return PARTITA_OK;
 }
 
+/* Inference counts on it, and so does the standard. */
+static bool keeps_shape(const partita_value *before, const partita_value *after) {
+    return before->rank == after->rank && memcmp(before->dims, after->dims, before->rank * sizeof(*before->dims)) == 0;
+}
+
 /* One run of the body over the slices in `in`; states move on, scan outputs are collected. */
 static partita_status iterate(scan *s) {
     if (pt_request_stopped(s->control->frame->request)) return pt_request_fail_stopped(s->control->frame->request);
     PT_TRY(pt_body_run(s->control->frame, s->body, s->in, s->states + s->inputs, s->out, s->states + s->outputs));
     for (uint32_t i = 0; i < s->states; i++) {
+        if (!keeps_shape(s->in[i], s->out[i]))
+            return pt_fail(PARTITA_BAD_INPUT, "state %u of Scan changes its shape", i);
         pt_value_replace(&s->in[i], s->out[i]);
         s->out[i] = NULL;
     }

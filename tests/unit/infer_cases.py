@@ -333,7 +333,7 @@ def judge_rows(program):
             if not schema.deprecated or schema.name == "GroupNormalization":
                 wanted.append(schema_text(schema, after.since_version - 1 if after else 2**31 - 1))
     text = subprocess.run([program, "rows"], stdout=subprocess.PIPE, timeout=60).stdout.decode()
-    rows = [line for line in text.splitlines()]
+    rows = [line for line in text.splitlines() if not line.startswith("partita\t")]
     wrong = [f"{row!r} instead of {truth!r}" for row, truth in zip(rows, wanted)
              if row != truth and "GroupNormalization\t18" not in row]
     if wrong or len(rows) != len(wanted):

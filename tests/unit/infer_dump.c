@@ -2,7 +2,7 @@
 /*
  * Says what inference says: reads models with the shapes and bytes of their inputs (infer_cases.py writes them), prints
  * for each output its type, its dims as inferred, as evaluated for these inputs, and for single nodes as given for a
- * run.
+ * run. With "values" before the file: the type of every value of every graph, bodies included.
  *
  * "rows" instead of a file: prints the schemas.
  *
@@ -97,6 +97,63 @@ static void print_types(const pt_model *model, const int64_t *values) {
     }
 }
 
+/* A number; or s and the symbol's row, d where data decides, and what it is for these inputs. */
+static void print_symbolic(const pt_model *model, pt_dim dim, const int64_t *values, bool first) {
+    if (pt_dim_is_exact(dim) || dim == PT_DIM_UNKNOWN) {
+        print_dim(dim, first);
+        return;
+    }
+    char letter = pt_dim_depends_on_data(&model->symbols, dim) ? 'd' : 's';
+    printf("%s%c%u=", first ? "" : ",", letter, pt_dim_symbol(dim));
+    print_dim(pt_dim_evaluate(dim, values), true);
+}
+
+/* kind, dtype, key's dtype, then dims of tensors in [], the element's type in (). */
+static void print_type(const pt_model *model, const pt_type *type, const int64_t *values) {
+    printf("%u %u %u", type->kind, type->dtype, type->key_dtype);
+    if (type->rank >= 0) {
+        printf(" [");
+        for (int32_t k = 0; k < type->rank; k++) print_symbolic(model, type->dims[k], values, k == 0);
+        printf("]");
+    }
+    if (type->element) {
+        printf(" (");
+        print_type(model, type->element, values);
+        printf(")");
+    }
+}
+
+/* Where a graph is: for each node on the way, its first named output and the attribute. */
+static void print_path(const pt_model *model, pt_id id) {
+    const pt_graph *graph = &model->graphs.data[id];
+    if (graph->parent == PT_NONE) return;
+    const pt_node *node = pt_node_at(model, graph->parent);
+    print_path(model, node->graph);
+    uint32_t first = 0;
+    while (first + 1 < node->output_count && node->outputs[first] == PT_NONE) first++;
+    pt_id named = node->output_count ? node->outputs[first] : PT_NONE;
+    printf("/%.*s", named == PT_NONE ? 0 : (int)pt_value_at(model, named)->name.size,
+           named == PT_NONE ? "" : pt_value_at(model, named)->name.data);
+    for (uint32_t i = 0; i < node->attribute_count; i++) {
+        const pt_attribute *attribute = &node->attributes[i];
+        for (uint32_t k = 0; pt_attribute_has_graphs(attribute) && k < attribute->count; k++) {
+            if (attribute->graphs[k] == id) printf(".%.*s", PT_STR_ARG(attribute->name));
+        }
+    }
+}
+
+static void print_values(const pt_model *model, const int64_t *values) {
+    for (size_t i = 0; i < model->values.size; i++) {
+        const pt_value *value = pt_value_at(model, (pt_id)i);
+        if (value->dead || value->name.size == 0) continue;
+        printf("value\t");
+        print_path(model, value->graph);
+        printf("\t%.*s\t", PT_STR_ARG(value->name));
+        print_type(model, &value->type, values);
+        printf("\n");
+    }
+}
+
 /* For a graph of one node whose inputs are the graph's. */
 static void print_actual(const pt_model *model, const input *inputs, uint32_t count) {
     const pt_graph *graph = &model->graphs.data[0];
@@ -132,7 +189,7 @@ static partita_status prepare(pt_model *model) {
     return pt_model_validate(model);
 }
 
-static void dump(reader *in, uint32_t index) {
+static void dump(reader *in, uint32_t index, bool all) {
     static input inputs[PORTS_MAX];
     uint32_t size = take_u32(in);
     const void *bytes = take(in, size);
@@ -149,8 +206,9 @@ static void dump(reader *in, uint32_t index) {
         printf("infer\t%d\t%s\n", status, pt_last_message());
     } else {
         int64_t *values = bind(model, inputs, count);
-        if (values) print_types(model, values);
-        print_actual(model, inputs, count);
+        if (values && all) print_values(model, values);
+        if (values && !all) print_types(model, values);
+        if (!all) print_actual(model, inputs, count);
         free(values);
     }
     pt_model_destroy(model);
@@ -185,9 +243,10 @@ int main(int argc, char **argv) {
         print_rows();
         return 0;
     }
-    FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
+    bool all = argc == 3 && strcmp(argv[1], "values") == 0;
+    FILE *file = argc == 2 || all ? fopen(argv[argc - 1], "rb") : NULL;
     if (!file) {
-        fprintf(stderr, "usage: infer_dump FILE | rows\n");
+        fprintf(stderr, "usage: infer_dump [values] FILE | rows\n");
         return 2;
     }
     fseek(file, 0, SEEK_END);
@@ -198,7 +257,7 @@ int main(int argc, char **argv) {
     fclose(file);
     reader in = {data, data + size};
     uint32_t count = take_u32(&in);
-    for (uint32_t i = 0; i < count; i++) dump(&in, i);
+    for (uint32_t i = 0; i < count; i++) dump(&in, i, all);
     free(data);
     return 0;
 }
