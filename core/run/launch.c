@@ -92,8 +92,10 @@ partita_status pt_step_launch(pt_frame *frame, uint32_t s, bool *out_pending) {
     for (uint32_t i = 0; i < step->queue_before_count; i++)
         state->waits[i] = (ptp_point){pt_timeline_handle(&frame->steps[step->queue_before[i]].timeline), frame->number};
     if (step->async) exec.done = (ptp_point){pt_timeline_handle(&state->timeline), frame->number};
+    if (step->part->serial) pthread_mutex_lock(&step->part->turn);
     partita_status status =
         pt_device_call(device, device->executable.exec(step->part->executable, instance->handle, &exec));
+    if (step->part->serial) pthread_mutex_unlock(&step->part->turn);
     *out_pending = status == PARTITA_OK && step->async;
     return status == PARTITA_OK || !state->refusal[0] ? status
                                                       : pt_fail(status, "%s: %s", device->name, state->refusal);

@@ -59,6 +59,7 @@ static partita_status compile(pt_part *part, uint32_t precision, const ptp_job *
     PT_TRY(status);
     if (!executable) return pt_fail(PARTITA_INTERNAL, "%s: compile gave no executable", device->name);
     part->executable = executable;
+    part->serial = compile.flags & PTP_EXECUTABLE_SERIAL;
     return PARTITA_OK;
 }
 
@@ -116,6 +117,7 @@ partita_status pt_part_create(const pt_plan *plan, uint32_t cluster, ptp_job *jo
     pt_part *part = pt_calloc(1, sizeof(*part));
     if (!part) return PT_OUT_OF_MEMORY();
     pthread_mutex_init(&part->lock, NULL);
+    pthread_mutex_init(&part->turn, NULL);
     part->device = plan->devices[c->device];
     part->cluster = cluster;
     part->model = plan->model;
@@ -167,6 +169,7 @@ void pt_part_destroy(pt_part *part) {
     pt_free(part->outputs);
     pt_free(part->port_rows);
     pt_block_destroy(part->block);
+    pthread_mutex_destroy(&part->turn);
     pthread_mutex_destroy(&part->lock);
     pt_free(part);
 }

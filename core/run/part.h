@@ -60,6 +60,8 @@ typedef struct pt_part {
     uint32_t *port_rows;  /* row of values of each input port */
     uint32_t key_size;    /* dims of all rows, one rank more each */
     bool dynamic;         /* has an output that is not static */
+    bool serial;          /* calls of exec take turns */
+    pthread_mutex_t turn; /* held during a call of a serial one */
     pthread_mutex_t lock; /* guards the instances; resize is thread-compatible */
     PT_ARRAY(pt_instance_row) instances;
     uint64_t clock;

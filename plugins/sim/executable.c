@@ -16,6 +16,7 @@ struct ptp_executable {
     const ptp_block *block;
     double us; /* of one run, launch included */
     bool wrong;
+    atomic_uint inside;               /* calls of exec under way */
     int64_t dims_limit[CPU_MAX_RANK]; /* what every input port has for its largest dims */
 };
 
@@ -187,6 +188,8 @@ partita_status sim_compile(ptp_device *device, ptp_compile *compile, ptp_executa
         return status;
     }
     atomic_fetch_add(&device->counters.programs, 1);
+    bool has_flags = compile->size >= offsetof(ptp_compile, flags) + sizeof(compile->flags);
+    if (has_flags && device->config.serial) compile->flags = PTP_EXECUTABLE_SERIAL;
     *out_executable = executable;
     return PARTITA_OK;
 }
@@ -373,7 +376,7 @@ static partita_status exec_take(exec_work *e, const ptp_exec *exec) {
     return PARTITA_OK;
 }
 
-static partita_status executable_exec(ptp_executable *executable, ptp_instance *instance, const ptp_exec *exec) {
+static partita_status exec_begin(ptp_executable *executable, ptp_instance *instance, const ptp_exec *exec) {
     ptp_device *device = executable->device;
     const sim_config *config = &device->config;
     uint64_t number = atomic_fetch_add(&device->counters.execs, 1) + 1;
@@ -394,6 +397,16 @@ static partita_status executable_exec(ptp_executable *executable, ptp_instance *
         return status;
     }
     return sim_enqueue(device, SIM_COMPUTE, &e->work);
+}
+
+static partita_status executable_exec(ptp_executable *executable, ptp_instance *instance, const ptp_exec *exec) {
+    ptp_device *device = executable->device;
+    bool alone = atomic_fetch_add(&executable->inside, 1) == 0;
+    partita_status status = alone || !device->config.serial
+                                ? exec_begin(executable, instance, exec)
+                                : cpu_fail(device->host, PARTITA_DEVICE_FAILED, "a serial part is run twice at once");
+    atomic_fetch_sub(&executable->inside, 1);
+    return status;
 }
 
 const ptp_executable_vtable sim_executable_vtable = {

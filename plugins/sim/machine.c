@@ -38,6 +38,7 @@ enum { KEY_TEXT, KEY_NUMBER, KEY_INT };
     X(all_kinds, INT, "int", "0", "1: takes values of every kind")                                                     \
     X(async, INT, "int", "1", "0: calls return when the work is done")                                                 \
     X(in_order, INT, "int", "1", "0: work is ordered by waits alone")                                                  \
+    X(serial, INT, "int", "0", "1: runs of one part must take turns, and fail when they do not")                       \
     X(bound, TEXT, "string", "", "bytes that outputs get at most, by operator, over what is right: NonZero:64")        \
     X(max_dim, INT, "int", "0", "largest dim of inputs that its parts are compiled for; 0: any")                       \
     X(decline, TEXT, "string", "", "operators whose clusters it declines when they're offered")                        \

@@ -25,7 +25,7 @@ typedef struct sim_config {
     char import[SIM_TEXT], export[SIM_TEXT], fail_compile[SIM_TEXT], wrong[SIM_TEXT], trim[SIM_TEXT];
     char decline[SIM_TEXT], bound[SIM_TEXT], fail_code[32];
     double flops_per_us, bytes_per_us, launch_us, copy_us, copy_bytes_per_us, import_us, speed, slow, fuse, hang_us;
-    int64_t memory_bytes, max_buffer, max_dim, alignment, import_alignment, async, in_order, all_kinds;
+    int64_t memory_bytes, max_buffer, max_dim, alignment, import_alignment, async, in_order, all_kinds, serial;
     int64_t fail_exec, fail_exec_count, fail_resize, fail_resize_count, most_elements, hang_exec, hang_resize,
         fail_copy, fail_alloc;
     int64_t lost;

@@ -105,10 +105,25 @@ static void threads_fill_the_slowest_stage(void **state) {
     world_end(&w);
 }
 
+/* Devices that run while called, so that calls of a part would overlap: sim fails those that do. */
+static void serial_parts_take_turns(void **state) {
+    static const partita_option options[] = {
+        {"sim:0.serial", "1"}, {"sim:0.async", "0"}, {"sim:0.us", "*:500"}, {"sim:1.copy_us", "100"}};
+    static const partita_pin pins[] = {{"first", "sim:0"}, {"last", "sim:1"}};
+    world w;
+    PT_UNUSED(state);
+    pt_id x = world_begin(&w, COUNT), y = world_node(&w, "Abs", "first", x, PT_NONE);
+    world_load(&w, world_node(&w, "Abs", "last", y, PT_NONE), "sim:0,sim:1", options, PT_COUNT_OF(options), pins,
+               PT_COUNT_OF(pins));
+    assert_true(rate_of(&w, 500) < 1.05);
+    world_end(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_take_the_makespan),
         cmocka_unit_test(threads_fill_the_slowest_stage),
+        cmocka_unit_test(serial_parts_take_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,7 +73,7 @@ static bool optimizer_claim(const cpu_node *node, ptp_answer *answer) {
 /* Tensor `t`: the groups' operands and their targets, all of one shape. */
 static partita_status tensor_step(const cpu_call *call, uint32_t t, uint32_t tensors, double rate, double count) {
     const optimizer_state *state = call->state;
-    const cpu_tensor *in[GROUPS];
+    const cpu_tensor *in[GROUPS] = {0};
     cpu_tensor *out[GROUPS] = {0};
     double pieces[GROUPS][PIECE], element[GROUPS];
     for (uint32_t g = 0; g < state->groups; g++) {

@@ -95,7 +95,7 @@ static void row_turn(const rotary *r, bool interleaved, partita_dtype step, cons
 CPU_DOUBLES_KERNEL(rotary_run) {
     const rotary_state *state = call->state;
     partita_dtype step = cpu_step_dtype(call->in[0].dtype);
-    rotary r;
+    rotary r = {0};
     partita_status status = input_of(call, &r);
     if (status == PARTITA_OK) status = caches_check(call, &r);
     if (status != PARTITA_OK) return status;

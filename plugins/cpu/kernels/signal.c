@@ -130,7 +130,7 @@ static partita_status dft_run(const cpu_call *call, uint64_t begin, uint64_t end
     const cpu_tensor *out = &call->out[0];
     uint64_t first, last;
     bench own;
-    dft d;
+    dft d = {0};
     partita_status status = dft_geometry(call, &d);
     if (status != PARTITA_OK) return status;
     share_of(call, d.lines, begin, end, &first, &last);
@@ -198,7 +198,7 @@ static partita_status stft_run(const cpu_call *call, uint64_t begin, uint64_t en
     const cpu_tensor *in = &call->in[0], *out = &call->out[0];
     uint64_t first, last;
     bench own;
-    stft s;
+    stft s = {0};
     partita_status status = stft_geometry(call, &s);
     if (status != PARTITA_OK) return status;
     share_of(call, (uint64_t)in->dims[0] * s.frames, begin, end, &first, &last);

@@ -320,7 +320,8 @@ enum {
                                     not wait between two steps on this device */
     PTP_DEVICE_ALL_KINDS = 64u,  /* takes values of every kind; otherwise dense tensors of numbers only */
     PTP_DEVICE_CONCURRENT = 128u /* exec and copy may be called from several threads at once for different
-                                    instances or runs; otherwise the host serialises calls per device */
+                                    instances or runs, unless the executable is serial; otherwise the host
+                                    serialises calls per device */
 };
 
 /** What memory a domain is. */
@@ -481,7 +482,15 @@ typedef struct ptp_compile {
     ptp_job *job;     /* for job_progress and job_onnx */
     ptp_infer *infer; /* for ptp_host.infer, valid until the executable is destroyed */
     const ptp_extension *next;
+    uint32_t flags; /* out: PTP_EXECUTABLE_*; 0 when not written */
+    uint32_t reserved;
 } ptp_compile;
+
+/** What an executable is. */
+enum {
+    PTP_EXECUTABLE_SERIAL = 1u /* calls of its exec must not overlap, though its device is concurrent: the host makes
+                                  them one after the other */
+};
 
 /** What an output is. */
 enum {
