@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LIMIT 16
+#define LIMIT 24
 
 typedef struct case_tensor {
     bool present;
