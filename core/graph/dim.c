@@ -20,6 +20,17 @@ void pt_symbols_deinit(pt_symbols *symbols) {
     symbols->index = NULL;
 }
 
+bool pt_symbols_copy(pt_symbols *symbols, const pt_symbols *from) {
+    size_t size = from->index ? sizeof *from->index + (size_t)from->index->capacity * sizeof(uint32_t) : 0;
+    if (!pt_array_reserve(&symbols->rows, from->rows.size)) return false;
+    if (from->rows.size) memcpy(symbols->rows.data, from->rows.data, from->rows.size * sizeof *from->rows.data);
+    symbols->rows.size = from->rows.size;
+    if (!from->index) return true;
+    symbols->index = pt_malloc(size);
+    if (symbols->index) memcpy(symbols->index, from->index, size);
+    return symbols->index != NULL;
+}
+
 const pt_symbol *pt_dim_row(const pt_symbols *symbols, pt_dim dim) {
     return pt_dim_is_exact(dim) ? NULL : &symbols->rows.data[pt_dim_symbol(dim)];
 }

@@ -48,6 +48,8 @@ typedef struct pt_symbols {
 } pt_symbols;
 
 void pt_symbols_deinit(pt_symbols *symbols);
+/* The same symbols under the same numbers, names borrowed, in an empty table. False when memory is out. */
+bool pt_symbols_copy(pt_symbols *symbols, const pt_symbols *from);
 /* The base symbol of this name; "" or "?" gives a new unnamed one each time. `name` must outlive the table. */
 partita_status pt_dim_named(pt_symbols *symbols, partita_str name, pt_dim *out_dim);
 /* A new symbol that only a run tells. */

@@ -130,6 +130,8 @@ typedef struct pt_model {
 /* The only way to make or change a model. All return OUT_OF_MEMORY or succeed. */
 partita_status pt_model_create(pt_model **out_model);
 void pt_model_destroy(pt_model *model);
+/* A copy that is changed apart from `model`, which must outlive it: names, types and tensors are borrowed. */
+partita_status pt_model_copy(const pt_model *model, pt_model **out_copy);
 partita_status pt_model_add_graph(pt_model *model, partita_str name, pt_id parent, pt_id *out_graph);
 /* `type` is copied, dims too. */
 partita_status pt_model_add_value(pt_model *model, pt_id graph, partita_str name, const pt_type *type,

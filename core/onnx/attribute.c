@@ -130,13 +130,19 @@ static const Onnx__AttributeProto *find(Onnx__AttributeProto *const *list, size_
     return NULL;
 }
 
-/* Follows references to attributes of calls: to what the call gives, else to the function's default. */
-static const Onnx__AttributeProto *resolve(const Onnx__AttributeProto *proto, const pt_site **site) {
+/*
+ * Follows references to attributes of calls: to what the call gives, else to the function's default. An expanded node
+ * gives attributes of the model, *out_given.
+ */
+static const Onnx__AttributeProto *resolve(const Onnx__AttributeProto *proto, const pt_site **site,
+                                           const pt_attribute **out_given) {
     while (proto && proto->ref_attr_name && *proto->ref_attr_name) {
         const pt_call *call = (*site)->call;
         if (!call) return NULL;
         const char *name = proto->ref_attr_name;
         const Onnx__FunctionProto *function = call->function;
+        *out_given = call->expanded ? pt_node_attribute(call->expanded, name) : NULL;
+        if (*out_given) return NULL;
         proto = find(call->node->attribute, call->node->n_attribute, name);
         if (!proto) return find(function->attribute_proto, function->n_attribute_proto, name);
         *site = call->site;
@@ -152,7 +158,14 @@ partita_status pt_import_attribute(pt_importer *importer, const pt_site *site, c
     if (site->call) PT_TRY(pt_importer_charge(importer, sizeof(pt_attribute) + strlen(proto->name)));
     out_attribute->name = pt_arena_str(&importer->model->arena, pt_str(proto->name));
     if (!out_attribute->name.data) return PT_OUT_OF_MEMORY();
-    const Onnx__AttributeProto *written = resolve(proto, &site);
+    const pt_attribute *given = NULL;
+    const Onnx__AttributeProto *written = resolve(proto, &site, &given);
+    if (given) {
+        partita_str name = out_attribute->name;
+        *out_attribute = *given;
+        out_attribute->name = name;
+        return PARTITA_OK;
+    }
     if (!written) {
         *out_present = false;
         return site->call

@@ -82,6 +82,13 @@ partita_status pt_import_function_of(pt_importer *importer, const Onnx__NodeProt
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
+bool pt_import_is_formal(const pt_call *call, const char *name) {
+    for (size_t i = 0; call && i < call->function->n_input; i++) {
+        if (strcmp(call->function->input[i], name) == 0) return true;
+    }
+    return false;
+}
+
 /* Formal inputs are the caller's values; those that the call leaves out are absent. */
 static partita_status bind_inputs(const pt_call *call, pt_scope *scope) {
     const Onnx__FunctionProto *function = call->function;
@@ -90,6 +97,7 @@ static partita_status bind_inputs(const pt_call *call, pt_scope *scope) {
         const char *name = call->node->input[i];
         if (!*name) continue;
         pt_id value = pt_scope_find(call->site->scope, name);
+        if (value == PT_NONE && pt_import_is_formal(call->site->call, name)) continue;
         if (value == PT_NONE) {
             return pt_fail(PARTITA_BAD_MODEL, "input %s is computed by no node and is no input or initializer", name);
         }
@@ -145,7 +153,8 @@ static partita_status import_body(pt_importer *importer, const pt_site *site, co
 
 partita_status pt_import_call(pt_importer *importer, const pt_site *site, const Onnx__FunctionProto *function,
                               const Onnx__NodeProto *node, partita_str source) {
-    pt_call call = {function, node, site, site->call ? site->call->depth + 1 : 0};
+    pt_call call = {function, node, site, site->call ? site->call->depth + 1 : 0,
+                    site->call ? NULL : importer->expanded};
     for (const pt_call *outer = site->call; outer; outer = outer->site->call) {
         if (outer->function == function) return pt_fail(PARTITA_BAD_MODEL, "function %s calls itself", function->name);
     }

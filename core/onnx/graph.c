@@ -41,15 +41,16 @@ static bool is_constant(const Onnx__NodeProto *node) {
     return node->op_type && strcmp(node->op_type, "Constant") == 0 && pt_import_domain(node->domain).size == 0;
 }
 
-static partita_status resolve_values(pt_importer *importer, const pt_scope *scope, char *const *names, size_t count,
+static partita_status resolve_values(pt_importer *importer, const pt_site *site, char *const *names, size_t count,
                                      bool inputs, pt_id **out_ids) {
+    const pt_scope *scope = site->scope;
     pt_id *ids = pt_arena_array(&importer->scratch, count, sizeof *ids);
     if (!ids) return PT_OUT_OF_MEMORY();
     for (size_t i = 0; i < count; i++) {
         ids[i] = PT_NONE;
         if (!names[i] || !*names[i]) continue;
         ids[i] = inputs ? pt_scope_find(scope, names[i]) : pt_map_get(&scope->names, pt_str(names[i]));
-        if (ids[i] == PT_NONE) {
+        if (ids[i] == PT_NONE && !pt_import_is_formal(site->call, names[i])) {
             return pt_fail(PARTITA_BAD_MODEL, "input %s is computed by no node and is no input or initializer",
                            names[i]);
         }
@@ -97,8 +98,8 @@ static partita_status import_operator(pt_importer *importer, const pt_site *site
     int32_t version;
     partita_str domain = pt_import_domain(proto->domain);
     PT_TRY(pt_import_version(importer, site, domain, &version));
-    PT_TRY(resolve_values(importer, site->scope, proto->input, proto->n_input, true, &inputs));
-    PT_TRY(resolve_values(importer, site->scope, proto->output, proto->n_output, false, &outputs));
+    PT_TRY(resolve_values(importer, site, proto->input, proto->n_input, true, &inputs));
+    PT_TRY(resolve_values(importer, site, proto->output, proto->n_output, false, &outputs));
     PT_TRY(pt_model_add_node(importer->model, site->scope->graph, pt_str(proto->op_type), domain, version, inputs,
                              (uint32_t)proto->n_input, outputs, (uint32_t)proto->n_output, &node));
     PT_TRY(pt_import_source(importer, name, proto->op_type, domain, &source));

@@ -16,11 +16,12 @@ typedef struct pt_importer {
     const Onnx__ModelProto *proto;
     pt_onnx_origin origin;
     const pt_onnx_options *options;
-    uint64_t left;    /* of the budget */
-    pt_map functions; /* key -> functions of the model */
-    pt_text key;      /* being looked up */
-    pt_map dim_names; /* name -> symbol */
-    pt_arena scratch; /* keys and prefixes; dies with the importer */
+    uint64_t left;           /* of the budget */
+    pt_map functions;        /* key -> functions of the model */
+    pt_text key;             /* being looked up */
+    pt_map dim_names;        /* name -> symbol */
+    pt_arena scratch;        /* keys and prefixes; dies with the importer */
+    const pt_node *expanded; /* the model's node that a function replaces (pt_onnx_expand); NULL */
 } pt_importer;
 
 /* Names of one graph, or of one call's function body. */
@@ -37,6 +38,7 @@ typedef struct pt_call {
     const Onnx__NodeProto *node;
     const struct pt_site *site; /* of the call itself */
     uint32_t depth;
+    const pt_node *expanded; /* has the call's attributes instead of `node`; NULL */
 } pt_call;
 
 /* Where nodes are imported to. */
@@ -89,6 +91,8 @@ partita_status pt_import_flex(pt_importer *importer, const pt_site *site, const 
 partita_status pt_import_function_of(pt_importer *importer, const Onnx__NodeProto *node,
                                      const Onnx__FunctionProto **out_function);
 partita_status pt_import_index_functions(pt_importer *importer);
+/* True for an input of the call's function: one that the call leaves out is absent within. `call` may be NULL. */
+bool pt_import_is_formal(const pt_call *call, const char *name);
 /* Replaces a call by the function's nodes; its outputs are values of the site's scope. */
 partita_status pt_import_call(pt_importer *importer, const pt_site *site, const Onnx__FunctionProto *function,
                               const Onnx__NodeProto *node, partita_str source);

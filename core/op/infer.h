@@ -185,5 +185,7 @@ uint32_t pt_infer_depth(const pt_infer *infer);
 #include "rows/operators.inc"
 /* Of rows of an operator set that have a callback. */
 partita_status pt_op_infer_set(pt_infer *infer);
+/* Which of the bodies of the row computes the node; PT_NONE. */
+partita_status pt_op_choose_set(pt_infer *infer, uint32_t *out_body);
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include "op/infer_run.h"
 
+#include <partita/operator_set.h>
 #include <stdio.h>
 
 enum { DEPTH_MAX = 64 };
@@ -252,9 +253,10 @@ static partita_status call(struct pt_infer_run *run, pt_infer *infer) {
     return PARTITA_OK;
 }
 
-static partita_status infer_into(struct pt_infer_run *run, pt_id id, pt_infer_value *values) {
+/* `values` has room for the node's inputs and outputs. */
+static partita_status open_node(struct pt_infer_run *run, pt_id id, pt_infer_value *values, pt_infer *out) {
     const pt_node *node = pt_node_at(run->model, id);
-    pt_infer infer = {.model = run->model,
+    *out = (pt_infer){.model = run->model,
                       .node = node,
                       .node_id = id,
                       .since = node->schema ? node->schema->since : 0,
@@ -266,8 +268,24 @@ static partita_status infer_into(struct pt_infer_run *run, pt_id id, pt_infer_va
                       .input_count = node->input_count,
                       .output_count = node->output_count,
                       .nothing = {.rank = -1}};
-    for (uint32_t i = 0; i < node->input_count; i++) PT_TRY(load(run, node->inputs[i], &infer.inputs[i]));
-    for (uint32_t i = 0; i < node->output_count; i++) pt_infer_from_type(NULL, &infer.outputs[i]);
+    for (uint32_t i = 0; i < node->input_count; i++) PT_TRY(load(run, node->inputs[i], &out->inputs[i]));
+    for (uint32_t i = 0; i < node->output_count; i++) pt_infer_from_type(NULL, &out->outputs[i]);
+    return PARTITA_OK;
+}
+
+/* What the body said of them stays. */
+static bool is_known(const struct pt_infer_run *run, const pt_node *node) {
+    bool known = pt_node_needs_body(node);
+    for (uint32_t i = 0; known && i < node->output_count; i++)
+        known = node->outputs[i] == PT_NONE || pt_value_at(run->model, node->outputs[i])->type.dtype;
+    return known;
+}
+
+static partita_status infer_into(struct pt_infer_run *run, pt_id id, pt_infer_value *values) {
+    const pt_node *node = pt_node_at(run->model, id);
+    pt_infer infer;
+    if (is_known(run, node)) return PARTITA_OK;
+    PT_TRY(open_node(run, id, values, &infer));
     if (node->schema && node->schema->infer) {
         PT_TRY(call(run, &infer));
     } else {
@@ -336,7 +354,46 @@ partita_status pt_model_infer(pt_model *model) { return model->graphs.size ? run
 
 partita_status pt_node_infer(pt_model *model, pt_id node) { return run_infer(model, node); }
 
-/* ---- bodies ---------------------------------------------------------------------------------- */
+/* ---- bodies in ONNX -------------------------------------------------------------------------- */
+
+bool pt_node_needs_body(const pt_node *node) {
+    return node->schema && node->schema->row && !node->schema->infer && node->schema->row->body_count;
+}
+
+/* Of an operator set: the one that its row chooses for what is known of the inputs. */
+static partita_status choose_body(struct pt_infer_run *run, pt_id id, uint32_t *out_body) {
+    pt_infer infer;
+    size_t need = (size_t)pt_node_at(run->model, id)->input_count + pt_node_at(run->model, id)->output_count;
+    if (!reserve(run, need)) return PT_OUT_OF_MEMORY();
+    PT_TRY(open_node(run, id, run->values, &infer));
+    return pt_op_choose_set(&infer, out_body);
+}
+
+partita_status pt_node_body(pt_model *model, pt_id id, const void **out_bytes, uint64_t *out_size) {
+    const pt_node *node = pt_node_at(model, id);
+    struct pt_infer_run run = {.model = model};
+    uint32_t body = PT_NONE;
+    *out_bytes = NULL;
+    *out_size = 0;
+    if (!node->schema) return PARTITA_OK;
+    if (!node->schema->row) {
+        *out_bytes = pt_schema_function(node->schema, out_size);
+        return PARTITA_OK;
+    }
+    if (node->schema->row->body_count == 0) return PARTITA_OK;
+    partita_status status = choose_body(&run, id, &body);
+    if (status == PARTITA_OK && body != PT_NONE) {
+        *out_bytes = node->schema->row->bodies[body].bytes;
+        *out_size = node->schema->row->bodies[body].byte_count;
+    }
+    pt_free(run.values);
+    pt_arena_deinit(&run.scratch);
+    if (status == PARTITA_OK) return status;
+    partita_str name = pt_node_name(model, id);
+    return pt_annotate(status, "node '%.*s' (%.*s)", PT_STR_ARG(name), PT_STR_ARG(node->op));
+}
+
+/* ---- bodies of control flow ------------------------------------------------------------------ */
 
 uint32_t pt_infer_depth(const pt_infer *infer) { return infer->run->depth; }
 

@@ -157,6 +157,18 @@ static partita_status settle(const bridge *self, partita_status status) {
     return pt_fail(status, "operator set %s: failed, and gave no reason (%s)", origin, pt_status_text(status));
 }
 
+partita_status pt_op_choose_set(pt_infer *infer, uint32_t *out_body) {
+    bridge self = {.infer = infer};
+    const ptp_inference table = table_for(&self);
+    const ptp_operator_row *row = infer->node->schema->row;
+    *out_body = row->body_count ? 0 : PT_NONE;
+    if (!row->choose || !row->body_count) return PARTITA_OK;
+    PT_TRY(settle(&self, row->choose(&table, out_body)));
+    if (*out_body < row->body_count || *out_body == PT_NONE) return PARTITA_OK;
+    return pt_fail(PARTITA_INTERNAL, "operator set %s: chose body %u of %u", infer->node->schema->origin, *out_body,
+                   row->body_count);
+}
+
 partita_status pt_op_infer_set(pt_infer *infer) {
     bridge self = {.infer = infer};
     const ptp_inference table = table_for(&self);

@@ -46,6 +46,8 @@ typedef struct pt_schema {
 
 /* The schema in force for `name` at the opset version; NULL when there is none. */
 const pt_schema *pt_schema_find(partita_str domain, partita_str name, int64_t opset_version);
+/* The FunctionProto that defines an operator of the standard; NULL when it has none that holds for every node. */
+const void *pt_schema_function(const pt_schema *schema, uint64_t *out_size);
 /* True when some version of the standard has an operator of this name. */
 bool pt_schema_is_standard(partita_str domain, partita_str name);
 /* All rows, sorted by domain, name, since. */
@@ -72,6 +74,14 @@ partita_status pt_model_check_with(pt_model *model, const pt_schema_source *sour
  */
 partita_status pt_model_infer(pt_model *model);
 partita_status pt_node_infer(pt_model *model, pt_id node);
+
+/*
+ * The FunctionProto that computes this node: of its operator set, or of the standard. NULL when there is none. The bytes
+ * live as long as the library they are in.
+ */
+partita_status pt_node_body(pt_model *model, pt_id node, const void **out_bytes, uint64_t *out_size);
+/* True for a node that only its body tells the outputs of: its operator set has no inference for it. */
+bool pt_node_needs_body(const pt_node *node);
 
 /* A run-time tensor for inference: data NULL when the value is not at hand. */
 typedef struct pt_shaped {

@@ -97,6 +97,36 @@ out:
     return status;
 }
 
+static bool is_claimed(const pt_plan *plan, uint32_t unit) {
+    for (uint32_t i = 0; i < plan->device_count; i++)
+        if (pt_plan_answer_at(plan, unit, i)->can == PTP_YES) return true;
+    return false;
+}
+
+partita_status pt_plan_unclaimed(const pt_plan_request *request, pt_arena *arena, pt_id **out_nodes,
+                                 uint32_t *out_count) {
+    partita_status status = PARTITA_OK;
+    pt_plan *plan = pt_calloc(1, sizeof(*plan));
+    if (!plan) return PT_OUT_OF_MEMORY();
+    *out_count = 0;
+    PT_CHECK(take_request(plan, request));
+    PT_CHECK(pt_plan_make_units(plan));
+    PT_CHECK(pt_plan_ask(plan, request));
+    *out_nodes = pt_arena_array(arena, plan->unit_count + 1, sizeof(pt_id));
+    if (!*out_nodes) {
+        status = PT_OUT_OF_MEMORY();
+        goto out;
+    }
+    for (uint32_t i = 0; i < plan->unit_count; i++) {
+        const pt_plan_unit *unit = &plan->units[i];
+        bool claimed = is_claimed(plan, i) || (unit->parent != PT_NONE && is_claimed(plan, unit->parent));
+        if (unit->kind != PTP_UNIT_GROUP && !claimed) (*out_nodes)[(*out_count)++] = unit->nodes[0];
+    }
+out:
+    pt_plan_destroy(plan);
+    return status;
+}
+
 /* True when an offer priced a cluster otherwise than its units, so that other placements may be better now. */
 static bool offers_tell_more(const pt_plan *plan) {
     for (uint32_t i = 0; i < plan->cluster_count; i++) {

@@ -144,6 +144,9 @@ typedef struct pt_plan_request {
 
 /* Units, ask, place, offer, clusters, edges, steps. UNPLACED naming the node with each device's reason. */
 partita_status pt_plan_create(const pt_plan_request *request, pt_plan **out_plan);
+/* Nodes that no allowed device takes, alone or in a group. */
+partita_status pt_plan_unclaimed(const pt_plan_request *request, pt_arena *arena, pt_id **out_nodes,
+                                 uint32_t *out_count);
 /* A cluster as the block of a part, with the groups in it that its device took whole. */
 partita_status pt_plan_cluster_block(const pt_plan *plan, const pt_plan_cluster *cluster, pt_block **out_block);
 void pt_plan_destroy(pt_plan *plan);

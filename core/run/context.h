@@ -7,6 +7,7 @@
 
 #include "base/pool.h"
 #include "graph/model.h"
+#include "op/schema.h"
 #include "plan/plan.h"
 #include "plugin/registry.h"
 #include <partita/partita.h>
@@ -33,6 +34,8 @@ struct partita_model {
     partita_value_info *inputs, *outputs;
     partita_value **defaults; /* by input; NULL where there is none */
     bool has_defaults;
+    bool optimized;
+    partita_model *origin; /* of one with operators expanded: the model whose names, types and weights it borrows */
 };
 
 struct partita_plan {
@@ -47,6 +50,15 @@ struct partita_plan {
 void pt_context_retain(partita_context *context);
 void pt_model_retain(partita_model *model);
 void pt_plan_retain(partita_plan *plan);
+/* Operators beyond the standard, as the context's plugins bring them. */
+pt_schema_source pt_context_schemas(partita_context *context);
+/* A model of the same inputs and outputs out of `graph`, a copy of the model's that was changed; taken over, when this
+ * fails too. */
+partita_status pt_model_derive(partita_model *model, pt_model *graph, partita_model **out_model);
+/* A derived model with these nodes expanded, where they have a body; *out_model NULL when none has. */
+partita_status pt_model_expand(partita_model *model, const pt_id *nodes, uint32_t count, partita_model **out_model);
+/* Infers the outputs of nodes that only their bodies tell. The model was checked and inferred. */
+partita_status pt_model_infer_bodies(pt_model *model, const pt_schema_source *source);
 /* What people are told of a device; strings live in `arena`. */
 partita_status pt_device_describe(pt_arena *arena, const char *name, const char *plugin, const ptp_device_info *info,
                                   partita_device_info *out_info);

@@ -2,6 +2,7 @@
 /*
  * Models of the application: loaded, checked, inferred, optimised, and described.
  */
+#include "gradient/gradient.h"
 #include "onnx/reader.h"
 #include "op/schema.h"
 #include "run/context.h"
@@ -17,6 +18,7 @@ void partita_model_destroy(partita_model *model) {
         partita_value_release(model->defaults[i]);
     pt_model_destroy(model->graph);
     pt_arena_deinit(&model->arena);
+    partita_model_destroy(model->origin);
     partita_context_destroy(model->context);
     pt_free(model);
 }
@@ -86,29 +88,59 @@ static partita_status find_operator(void *user, partita_str domain, partita_str 
     return pt_registry_operator(user, domain, name, version, out_schema);
 }
 
-/* From an imported graph, which is taken over, to a model. */
-static partita_status prepare(partita_context *context, pt_model *graph, const partita_model_options *options,
-                              partita_model **out_model) {
-    partita_status status = PARTITA_OK;
+pt_schema_source pt_context_schemas(partita_context *context) {
+    return (pt_schema_source){find_operator, context->registry};
+}
+
+/* The object around a graph, which is taken over. */
+static partita_status create(partita_context *context, pt_model *graph, bool optimized, partita_model **out_model) {
     partita_model *model = pt_calloc(1, sizeof(*model));
     if (!model) {
         pt_model_destroy(graph);
         return PT_OUT_OF_MEMORY();
     }
-    const pt_schema_source source = {find_operator, context->registry};
     atomic_init(&model->references, 1);
     pt_context_retain(context);
     model->context = context;
     model->graph = graph;
+    model->optimized = optimized;
+    *out_model = model;
+    return PARTITA_OK;
+}
+
+/* From an imported graph, which is taken over, to a model. */
+static partita_status prepare(partita_context *context, pt_model *graph, const partita_model_options *options,
+                              partita_model **out_model) {
+    const pt_schema_source source = pt_context_schemas(context);
+    partita_status status;
+    partita_model *model;
+    PT_TRY(create(context, graph, !PT_OPTION(options, partita_model_options, optimize), &model));
     PT_CHECK(pt_model_check_with(graph, &source));
     PT_CHECK(pt_model_infer(graph));
-    if (!PT_OPTION(options, partita_model_options, optimize)) PT_CHECK(pt_model_optimize(graph, context->registry));
+    PT_CHECK(pt_model_infer_bodies(graph, &source));
+    if (model->optimized) PT_CHECK(pt_model_optimize(graph, context->registry));
     PT_CHECK(describe(model));
     PT_CHECK(make_defaults(model));
     *out_model = model;
     model = NULL;
 out:
     partita_model_destroy(model);
+    return status;
+}
+
+partita_status pt_model_derive(partita_model *model, pt_model *graph, partita_model **out_model) {
+    partita_status status;
+    partita_model *derived;
+    PT_TRY(create(model->context, graph, model->optimized, &derived));
+    pt_model_retain(model);
+    derived->origin = model;
+    if (derived->optimized) PT_CHECK(pt_model_optimize(graph, model->context->registry));
+    PT_CHECK(describe(derived));
+    PT_CHECK(make_defaults(derived));
+    *out_model = derived;
+    derived = NULL;
+out:
+    partita_model_destroy(derived);
     return status;
 }
 

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the functions that operators are expanded into: core/op/functions.inc out of what ONNX defines, and
+plugins/contrib/bodies.inc out of bodies.txt beside it.
+
+    python make_functions.py [--write]
+
+Of ONNX's operators those whose function is the same for every node. Without --write the files that are there are
+compared: PASS or FAIL.
+"""
+import os
+import re
+import sys
+
+import onnx
+from onnx import parser
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+STANDARD = os.path.join(ROOT, "core/op/functions.inc")
+BODIES = os.path.join(ROOT, "plugins/contrib/bodies.inc")
+SOURCE = os.path.join(ROOT, "plugins/contrib/bodies.txt")
+HEAD = "/* SPDX-License-Identifier: Apache-2.0 */\n/*\n * {}\n * Made by tests/make_functions.py.\n */\n/* clang-format off */\n"
+COLUMNS = 112
+
+
+def literal(data):
+    """C string literals of the bytes."""
+    lines, line = [], ""
+    for byte in data:
+        char = chr(byte)
+        piece = char if 32 <= byte < 127 and char not in '"\\?' else f"\\{byte:03o}"
+        if len(line) + len(piece) > COLUMNS:
+            lines.append(line)
+            line = ""
+        line += piece
+    return "\n".join(f'    "{text}"' for text in lines + [line])
+
+
+def packed(function):
+    function.ClearField("doc_string")
+    for node in function.node:
+        node.ClearField("doc_string")
+    return function.SerializeToString(deterministic=True)
+
+
+def standard():
+    rows = []
+    for schema in onnx.defs.get_all_schemas_with_history():
+        if not schema.has_function:
+            continue
+        function = onnx.FunctionProto()
+        function.ParseFromString(schema.get_function_with_opset_version(schema.function_opset_versions[0]))
+        rows.append((schema.domain, schema.name, schema.since_version, packed(function)))
+    out = HEAD.format("Functions of the standard, sorted: ROW_FUNCTION(domain, name, since, bytes, text).")
+    for domain, name, since, data in sorted(rows):
+        out += f'ROW_FUNCTION("{domain}", "{name}", {since}, {len(data)},\n{literal(data)})\n'
+    return out + "#undef ROW_FUNCTION\n"
+
+
+def bodies():
+    with open(SOURCE, encoding="utf-8") as source:
+        text = re.sub(r"(?m)^#.*\n", "", source.read())
+    by_name = {}
+    for block in re.split(r"(?m)^function ", text)[1:]:
+        title, _, body = block.partition("\n")
+        function = parser.parse_function(body)
+        by_name.setdefault(title.split(".")[0], []).append(packed(function))
+    out = HEAD.format("Bodies of the operators: BODIES(name, BODY(bytes, text) for each). See bodies.txt.")
+    for name, functions in sorted(by_name.items()):
+        pieces = "\n".join(f"BODY({len(data)},\n{literal(data)})" for data in functions)
+        out += f"BODIES({name},\n{pieces})\n"
+    return out + "#undef BODIES\n#undef BODY\n"
+
+
+def main():
+    wrong = []
+    for path, text in ((STANDARD, standard()), (BODIES, bodies())):
+        if "--write" in sys.argv[1:]:
+            with open(path, "w", encoding="utf-8") as target:
+                target.write(text)
+            continue
+        with open(path, encoding="utf-8") as target:
+            if target.read() != text:
+                wrong.append(os.path.relpath(path, ROOT))
+    if wrong:
+        print(f"FAIL {', '.join(wrong)}: run tests/make_functions.py --write")
+        return 1
+    print("PASS functions are those of ONNX and of bodies.txt")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
