@@ -43,6 +43,33 @@ static void print_device(const partita_device_info *device) {
     printf("\n");
 }
 
+/* Domains with commas between. */
+static void list_domains(const partita_plugin_info *plugin, char *text, size_t size) {
+    size_t at = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; i < plugin->domain_count && at < size; i++) {
+        int written = snprintf(text + at, size - at, "%s%s", i ? ", " : "", plugin->domains[i]);
+        at += written > 0 ? (size_t)written : 0;
+    }
+}
+
+/* What has no device of its own to be seen by. */
+static void print_plugin(const partita_plugin_info *plugin) {
+    char domains[256];
+    list_domains(plugin, domains, sizeof(domains));
+    if (plugin->operator_count) printf("operators %s: %u of %s\n", plugin->name, plugin->operator_count, domains);
+    if (plugin->message[0]) printf("plugin %s: %s\n", plugin->name, plugin->message);
+}
+
+static json_t *plugin_json(const partita_plugin_info *plugin) {
+    json_t *domains = json_array();
+    for (uint32_t i = 0; i < plugin->domain_count; i++) json_array_append_new(domains, json_string(plugin->domains[i]));
+    return json_pack("{s:s,s:s,s:s,s:s,s:b,s:s,s:i,s:i,s:i,s:o}", "name", plugin->name, "path", plugin->path, "version",
+                     plugin->version, "status", partita_status_text(plugin->status), "loaded",
+                     plugin->status == PARTITA_OK, "message", plugin->message, "abi", (int)plugin->abi, "devices",
+                     (int)plugin->device_count, "operators", (int)plugin->operator_count, "domains", domains);
+}
+
 static partita_status print_options(partita_context *context, bool json) {
     const partita_option_info *rows;
     uint32_t count;
@@ -84,12 +111,8 @@ partita_status tool_devices(const tool_options *options) {
     }
     for (uint32_t i = 0; i < plugin_count; i++) {
         const partita_plugin_info *plugin = &plugins[i];
-        if (!json && plugin->message[0]) printf("plugin %s: %s\n", plugin->name, plugin->message);
-        json_array_append_new(plugin_list,
-                              json_pack("{s:s,s:s,s:s,s:s,s:b,s:s,s:i,s:i}", "name", plugin->name, "path", plugin->path,
-                                        "version", plugin->version, "status", partita_status_text(plugin->status),
-                                        "loaded", plugin->status == PARTITA_OK, "message", plugin->message, "abi",
-                                        (int)plugin->abi, "devices", (int)plugin->device_count));
+        if (!json) print_plugin(plugin);
+        json_array_append_new(plugin_list, plugin_json(plugin));
     }
     json_object_set_new(document, "plugins", plugin_list);
     json_object_set_new(document, "devices", device_list);
@@ -179,6 +202,20 @@ static void check_paths(findings *found) {
     }
 }
 
+static void check_plugin(findings *found, const partita_plugin_info *plugin) {
+    char id[128], text[1200], domains[256];
+    list_domains(plugin, domains, sizeof(domains));
+    snprintf(id, sizeof(id), "plugin-%s", plugin->name);
+    bool ok = plugin->status == PARTITA_OK && (plugin->device_count > 0 || plugin->operator_count > 0);
+    if (ok && plugin->device_count)
+        snprintf(text, sizeof(text), "%u device%s", plugin->device_count, plugin->device_count == 1 ? "" : "s");
+    else if (ok)
+        snprintf(text, sizeof(text), "%u operators of %s", plugin->operator_count, domains);
+    else
+        snprintf(text, sizeof(text), "%s", plugin->message[0] ? plugin->message : partita_status_text(plugin->status));
+    finding(found, id, ok, text);
+}
+
 partita_status tool_doctor(const tool_options *options) {
     tool_job job;
     partita_status status;
@@ -192,18 +229,7 @@ partita_status tool_doctor(const tool_options *options) {
     check_nodes(&found);
     check_paths(&found);
     if (count == 0) finding(&found, "plugins", false, "no plugin was found; set PARTITA_PLUGIN_PATH or --plugin-path");
-    for (uint32_t i = 0; i < count; i++) {
-        char id[128], text[1200];
-        snprintf(id, sizeof(id), "plugin-%s", plugins[i].name);
-        bool ok = plugins[i].status == PARTITA_OK && plugins[i].device_count > 0;
-        if (ok)
-            snprintf(text, sizeof(text), "%u device%s", plugins[i].device_count,
-                     plugins[i].device_count == 1 ? "" : "s");
-        else
-            snprintf(text, sizeof(text), "%s",
-                     plugins[i].message[0] ? plugins[i].message : partita_status_text(plugins[i].status));
-        finding(&found, id, ok, text);
-    }
+    for (uint32_t i = 0; i < count; i++) check_plugin(&found, &plugins[i]);
     if (found.json) {
         json_t *document = tool_json_document();
         json_object_set(document, "findings", found.list);

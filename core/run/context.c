@@ -139,6 +139,9 @@ static partita_status list_plugins(partita_context *context) {
         row.message = plugin->message ? plugin->message : "";
         row.abi = plugin->info ? plugin->info->abi : 0;
         row.device_count = plugin->device_count;
+        row.operator_count = plugin->operator_count;
+        row.domain_count = plugin->domain_count;
+        row.domains = plugin->domains;
         if (!pt_array_push(&context->plugins, row)) return PT_OUT_OF_MEMORY();
     }
     context->has_plugins = true;

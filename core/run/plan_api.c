@@ -51,6 +51,7 @@ static partita_status add_defaults(pt_registry *registry, device_set *set) {
     const uint32_t named_only = PTP_DEVICE_REFERENCE | PTP_DEVICE_SIMULATED | PTP_DEVICE_EMULATED;
     for (uint32_t i = 0; i < pt_registry_plugin_count(registry); i++) {
         pt_plugin *plugin = pt_registry_plugin(registry, i);
+        if (plugin->lists_devices && plugin->kind_count == 0) continue; /* an operator set */
         if (pt_plugin_open(plugin) != PARTITA_OK) continue;
         for (uint32_t k = 0; k < plugin->device_count; k++) {
             ptp_device_info info;

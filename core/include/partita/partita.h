@@ -99,6 +99,9 @@ typedef struct partita_plugin_info {
     const char *message; /* why it did not load or has no device; "" when fine */
     uint32_t abi;
     uint32_t device_count;
+    uint32_t operator_count;    /* of its operator set */
+    uint32_t domain_count;      /* operator domains that its manifest names */
+    const char *const *domains; /* "ai.onnx" for the standard's own */
 } partita_plugin_info;
 
 typedef struct partita_device_info {
