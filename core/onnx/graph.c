@@ -105,6 +105,7 @@ static partita_status import_operator(pt_importer *importer, const pt_site *site
     PT_TRY(pt_import_source(importer, name, proto->op_type, domain, &source));
     PT_TRY(pt_node_add_source(importer->model, node, source));
     PT_TRY(import_attributes(importer, site, proto, node, name));
+    if (pt_import_is_gradient(proto)) PT_TRY(pt_import_gradient(importer, site, node));
     return proto->n_output ? take_type(importer, proto, outputs[0]) : PARTITA_OK;
 }
 

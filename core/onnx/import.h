@@ -87,6 +87,10 @@ bool pt_import_is_flex(const Onnx__NodeProto *node);
 partita_status pt_import_flex(pt_importer *importer, const pt_site *site, const Onnx__NodeProto *node,
                               partita_str source);
 
+/* The tensors that the attributes of a Gradient name become inputs of it. */
+bool pt_import_is_gradient(const Onnx__NodeProto *node);
+partita_status pt_import_gradient(pt_importer *importer, const pt_site *site, pt_id node);
+
 /* The function that a node calls; NULL when it is an operator. */
 partita_status pt_import_function_of(pt_importer *importer, const Onnx__NodeProto *node,
                                      const Onnx__FunctionProto **out_function);

@@ -127,15 +127,20 @@ static partita_status check_node(pt_model *model, pt_id id, const pt_schema_sour
     return check_attributes(model, id, schema);
 }
 
+static partita_status check_named(pt_model *model, pt_id id, const pt_schema_source *source) {
+    partita_status status = check_node(model, id, source);
+    if (status == PARTITA_OK) return PARTITA_OK;
+    partita_str name = pt_node_name(model, id), op = pt_node_at(model, id)->op;
+    return pt_annotate(status, "node '%.*s' (%.*s)", PT_STR_ARG(name), PT_STR_ARG(op));
+}
+
+partita_status pt_node_check(pt_model *model, pt_id node) { return check_named(model, node, NULL); }
+
 partita_status pt_model_check(pt_model *model) { return pt_model_check_with(model, NULL); }
 
 partita_status pt_model_check_with(pt_model *model, const pt_schema_source *source) {
     for (pt_id id = 0; id < model->nodes.size; id++) {
-        if (pt_node_at(model, id)->dead) continue;
-        partita_status status = check_node(model, id, source);
-        if (status == PARTITA_OK) continue;
-        partita_str name = pt_node_name(model, id), op = pt_node_at(model, id)->op;
-        return pt_annotate(status, "node '%.*s' (%.*s)", PT_STR_ARG(name), PT_STR_ARG(op));
+        if (!pt_node_at(model, id)->dead) PT_TRY(check_named(model, id, source));
     }
     return PARTITA_OK;
 }

@@ -59,6 +59,8 @@ const pt_schema *pt_schema_rows(uint32_t *out_count);
  * and its opset version is one we know, when it is BAD_MODEL.
  */
 partita_status pt_model_check(pt_model *model);
+/* The same for one node. */
+partita_status pt_node_check(pt_model *model, pt_id node);
 /* Where operators that the standard lacks are looked up: NULL in *out_schema when they are not known there either. */
 typedef struct pt_schema_source {
     partita_status (*find)(void *user, partita_str domain, partita_str name, int64_t version,

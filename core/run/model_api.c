@@ -117,6 +117,7 @@ static partita_status prepare(partita_context *context, pt_model *graph, const p
     PT_TRY(create(context, graph, !PT_OPTION(options, partita_model_options, optimize), &model));
     PT_CHECK(pt_model_check_with(graph, &source));
     PT_CHECK(pt_model_infer(graph));
+    PT_CHECK(pt_model_expand_gradients(graph));
     PT_CHECK(pt_model_infer_bodies(graph, &source));
     if (model->optimized) PT_CHECK(pt_model_optimize(graph, context->registry));
     PT_CHECK(describe(model));
