@@ -23,6 +23,7 @@ SCRIPTS = [
     ("lint.py", True, 300),
     ("test_driver.py", True, 60),
     ("make_operators.py", True, 300),
+    ("make_functions.py", True, 60),
     ("unit/infer_cases.py", True, 600),
     ("e2e/test_models.py", True, 900),
     ("e2e/test_nodes.py", True, 900),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the functions that operators are expanded into: core/op/functions.inc out of what ONNX defines, and
-plugins/contrib/bodies.inc out of bodies.txt beside it.
+"""Makes the functions that operators are expanded into: core/op/functions.inc out of what ONNX defines, and those of
+operator sets out of the text beside them.
 
     python make_functions.py [--write]
 
@@ -16,8 +16,7 @@ from onnx import parser
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STANDARD = os.path.join(ROOT, "core/op/functions.inc")
-BODIES = os.path.join(ROOT, "plugins/contrib/bodies.inc")
-SOURCE = os.path.join(ROOT, "plugins/contrib/bodies.txt")
+SETS = [os.path.join(ROOT, path) for path in ("plugins/contrib/bodies", "tests/plugins/operator_bodies")]
 HEAD = "/* SPDX-License-Identifier: Apache-2.0 */\n/*\n * {}\n * Made by tests/make_functions.py.\n */\n/* clang-format off */\n"
 COLUMNS = 112
 
@@ -56,15 +55,15 @@ def standard():
     return out + "#undef ROW_FUNCTION\n"
 
 
-def bodies():
-    with open(SOURCE, encoding="utf-8") as source:
+def bodies(path):
+    with open(path + ".txt", encoding="utf-8") as source:
         text = re.sub(r"(?m)^#.*\n", "", source.read())
     by_name = {}
     for block in re.split(r"(?m)^function ", text)[1:]:
         title, _, body = block.partition("\n")
         function = parser.parse_function(body)
         by_name.setdefault(title.split(".")[0], []).append(packed(function))
-    out = HEAD.format("Bodies of the operators: BODIES(name, BODY(bytes, text) for each). See bodies.txt.")
+    out = HEAD.format("Bodies of operators: BODIES(name, BODY(bytes, text) for each); the text file of this name is the source.")
     for name, functions in sorted(by_name.items()):
         pieces = "\n".join(f"BODY({len(data)},\n{literal(data)})" for data in functions)
         out += f"BODIES({name},\n{pieces})\n"
@@ -73,7 +72,7 @@ def bodies():
 
 def main():
     wrong = []
-    for path, text in ((STANDARD, standard()), (BODIES, bodies())):
+    for path, text in [(STANDARD, standard()), *((path + ".inc", bodies(path)) for path in SETS)]:
         if "--write" in sys.argv[1:]:
             with open(path, "w", encoding="utf-8") as target:
                 target.write(text)
@@ -84,7 +83,7 @@ def main():
     if wrong:
         print(f"FAIL {', '.join(wrong)}: run tests/make_functions.py --write")
         return 1
-    print("PASS functions are those of ONNX and of bodies.txt")
+    print("PASS functions are those of ONNX and of the texts")
     return 0
 
 

@@ -7,31 +7,30 @@
 #include "op/schema.h"
 #include "run/context.h"
 
-/* A copy with these nodes expanded, those of them that have a body; *out_copy NULL when none has. */
-static partita_status expand_copy(const pt_model *model, const pt_id *nodes, uint32_t count,
-                                  const pt_schema_source *source, pt_model **out_copy) {
-    partita_status status = PARTITA_OK;
-    pt_model *copy;
-    bool any = false;
-    *out_copy = NULL;
-    PT_TRY(pt_model_copy(model, &copy));
-    for (uint32_t i = 0; i < count; i++) {
+/* Functions within functions within functions, and the nodes that they may become: no model has more. */
+enum { MOST_ROUNDS = 16, MOST_NODES = 1 << 20 };
+
+/* Expands those of the nodes that have a body. */
+static partita_status expand(pt_model *model, const pt_id *nodes, size_t count, bool *out_any) {
+    size_t before = model->nodes.size;
+    *out_any = false;
+    for (size_t i = 0; i < count; i++) {
         const void *bytes;
         uint64_t size;
-        PT_CHECK(pt_node_body(copy, nodes[i], &bytes, &size));
+        PT_TRY(pt_node_body(model, nodes[i], &bytes, &size));
         if (!bytes) continue;
-        PT_CHECK(pt_onnx_expand(copy, nodes[i], bytes, size));
-        any = true;
+        PT_TRY(pt_onnx_expand(model, nodes[i], bytes, size));
+        *out_any = true;
+        if (model->nodes.size - before > MOST_NODES)
+            return pt_fail(PARTITA_OVER_BUDGET, "bodies of operators expand to more than %d nodes", MOST_NODES);
     }
-    if (!any) goto out;
-    PT_CHECK(pt_model_sort(copy));
-    PT_CHECK(pt_model_check_with(copy, source));
-    PT_CHECK(pt_model_infer(copy));
-    *out_copy = copy;
-    copy = NULL;
-out:
-    pt_model_destroy(copy);
-    return status;
+    return PARTITA_OK;
+}
+
+static partita_status settle(pt_model *model, const pt_schema_source *source) {
+    PT_TRY(pt_model_sort(model));
+    PT_TRY(pt_model_check_with(model, source));
+    return pt_model_infer(model);
 }
 
 /* ---- inference through bodies ---------------------------------------------------------------- */
@@ -54,20 +53,38 @@ static partita_status take_outputs(pt_model *model, const pt_model *copy, pt_id 
     return PARTITA_OK;
 }
 
-partita_status pt_model_infer_bodies(pt_model *model, const pt_schema_source *source) {
-    partita_status status = PARTITA_OK;
-    pt_model *copy = NULL;
-    PT_ARRAY(pt_id) nodes = {0};
+typedef PT_ARRAY(pt_id) id_list;
+
+static partita_status find_needing(const pt_model *model, id_list *out_nodes) {
+    out_nodes->size = 0;
     for (pt_id id = 0; id < model->nodes.size; id++) {
         if (pt_node_at(model, id)->dead || !pt_node_needs_body(pt_node_at(model, id))) continue;
-        if (!pt_array_push(&nodes, id)) {
-            status = PT_OUT_OF_MEMORY();
-            goto out;
-        }
+        if (!pt_array_push(out_nodes, id)) return PT_OUT_OF_MEMORY();
     }
+    return PARTITA_OK;
+}
+
+/* All that need it, and those within their bodies; what is left after so many rounds stays unknown. */
+static partita_status expand_needing(pt_model *model, const pt_schema_source *source, id_list *nodes) {
+    bool any = nodes->size > 0;
+    for (int round = 0; round < MOST_ROUNDS && any; round++) {
+        PT_TRY(expand(model, nodes->data, nodes->size, &any));
+        PT_TRY(settle(model, source));
+        PT_TRY(find_needing(model, nodes));
+        any = any && nodes->size > 0;
+    }
+    return PARTITA_OK;
+}
+
+partita_status pt_model_infer_bodies(pt_model *model, const pt_schema_source *source) {
+    partita_status status;
+    pt_model *copy = NULL;
+    id_list nodes = {0}, within = {0};
+    PT_CHECK(find_needing(model, &nodes));
     if (nodes.size == 0) goto out;
-    PT_CHECK(expand_copy(model, nodes.data, (uint32_t)nodes.size, source, &copy));
-    if (!copy) goto out;
+    PT_CHECK(pt_model_copy(model, &copy));
+    PT_CHECK(find_needing(copy, &within));
+    PT_CHECK(expand_needing(copy, source, &within));
     /* The copy began with the model's symbols, so that all that the model has stay what they are. */
     pt_symbols old = model->symbols;
     model->symbols = copy->symbols;
@@ -76,6 +93,7 @@ partita_status pt_model_infer_bodies(pt_model *model, const pt_schema_source *so
     status = pt_model_infer(model);
 out:
     pt_array_deinit(&nodes);
+    pt_array_deinit(&within);
     pt_model_destroy(copy);
     return status;
 }
@@ -84,8 +102,18 @@ out:
 
 partita_status pt_model_expand(partita_model *model, const pt_id *nodes, uint32_t count, partita_model **out_model) {
     const pt_schema_source source = pt_context_schemas(model->context);
-    pt_model *copy;
+    partita_status status;
+    pt_model *copy = NULL;
+    bool any;
     *out_model = NULL;
-    PT_TRY(expand_copy(model->graph, nodes, count, &source, &copy));
-    return copy ? pt_model_derive(model, copy, out_model) : PARTITA_OK;
+    PT_CHECK(pt_model_copy(model->graph, &copy));
+    PT_CHECK(expand(copy, nodes, count, &any));
+    if (!any) goto out;
+    PT_CHECK(settle(copy, &source));
+    PT_CHECK(pt_model_infer_bodies(copy, &source));
+    status = pt_model_derive(model, copy, out_model);
+    copy = NULL;
+out:
+    pt_model_destroy(copy);
+    return status;
 }
