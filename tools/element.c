@@ -89,3 +89,12 @@ tool_element tool_element_at(const partita_value_view *view, uint64_t index) {
     }
     return real(NAN);
 }
+
+const char *tool_kind_name(partita_kind kind) {
+    static const char *const names[PARTITA_KIND_COUNT] = {
+#define X(name, number, text) [number] = text,
+        PARTITA_KIND_ROWS(X)
+#undef X
+    };
+    return names[kind];
+}

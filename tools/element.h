@@ -15,4 +15,7 @@ typedef struct tool_element {
 /* `view`: dense tensor of numbers in host memory. */
 tool_element tool_element_at(const partita_value_view *view, uint64_t index);
 
+/* "sequence", ... */
+const char *tool_kind_name(partita_kind kind);
+
 #endif

@@ -10,10 +10,17 @@ static void print_values(json_t *document, const char *key) {
     printf("%s\n", key);
     json_array_foreach(json_object_get(document, key), index, row) {
         char *shape = json_dumps(json_object_get(row, "shape"), JSON_COMPACT | JSON_ENCODE_ANY);
-        printf("  %s: %s %s\n", json_string_value(json_object_get(row, "name")),
-               json_string_value(json_object_get(row, "dtype")), shape ? shape : "");
+        printf("  ");
+        tool_show(pt_str(json_string_value(json_object_get(row, "name"))), stdout);
+        printf(": %s %s\n", json_string_value(json_object_get(row, "dtype")), shape ? shape : "");
         free(shape);
     }
+}
+
+static void print_operator(const char *name, json_int_t count) {
+    char shown[256];
+    pt_str_show(pt_str(name), shown, sizeof(shown));
+    printf("  %-28s %" JSON_INTEGER_FORMAT "\n", shown, count);
 }
 
 static void print_inspection(json_t *document) {
@@ -30,7 +37,7 @@ static void print_inspection(json_t *document) {
     }
     printf("operators\n");
     json_object_foreach(json_object_get(document, "operators"), key, value)
-        printf("  %-28s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
+        print_operator(key, json_integer_value(value));
     printf("parameters %" JSON_INTEGER_FORMAT ", %.1f MiB of weights, %.3f GFLOP\n",
            json_integer_value(json_object_get(document, "parameters")),
            json_number_value(json_object_get(document, "weight_bytes")) / 0x1p20,

@@ -48,6 +48,8 @@ json_t *tool_value_json(const partita_value *value, bool with_data);
 partita_status tool_outputs_check(const char *path); /* before the run: can there be such a file */
 partita_status tool_outputs_write(const tool_job *job, const char *path);
 void tool_outputs_print(const tool_job *job, FILE *stream);
+/* Text of a model or a run, on one line. */
+void tool_show(partita_str text, FILE *stream);
 
 /* compare.c: |a - b| <= atol + rtol |b| for floats, NaN equal to NaN; all else equal. MISMATCH with the worst element.
  */
@@ -63,6 +65,10 @@ partita_status tool_json_print(json_t *document);
 /* True once a document was printed: a command prints one, also when it fails after it. */
 bool tool_json_is_printed(void);
 json_t *tool_json_document(void); /* {"schema": 1} */
+/* A string; bytes that are no UTF-8 become '?'. */
+json_t *tool_json_text(partita_str text);
+/* Takes `value` over. The key is cleaned in the same way. */
+void tool_json_set(json_t *object, const char *key, json_t *value);
 
 /* The commands. */
 partita_status tool_devices(const tool_options *options);

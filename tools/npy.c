@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* numpy's array files, read and written; archives through libzip. */
 #include "npy.h"
+#include "element.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,10 +154,11 @@ static partita_status parse_unicode(const npy_header *header, const unsigned cha
     }
     for (uint64_t i = 0; i < count; i++) {
         strings[i].data = text;
-        for (size_t k = 0; k < width; k++) {
-            uint32_t code;
+        size_t used = width; /* zeros pad it at its end; within it they are characters */
+        uint32_t code = 0;
+        for (; used > 0 && code == 0; used -= code == 0) memcpy(&code, data + (i * width + used - 1) * 4, 4);
+        for (size_t k = 0; k < used; k++) {
             memcpy(&code, data + (i * width + k) * 4, 4);
-            if (code == 0) break;
             text += encode_utf8(code, text);
         }
         strings[i].size = (size_t)(text - strings[i].data);
@@ -216,7 +218,11 @@ partita_status tool_npz_read(const char *path, tool_values *out_values) {
         if (zip_stat_index(archive, (zip_uint64_t)i, 0, &stat) != 0) continue;
         char name[512];
         size_t size = strlen(stat.name);
-        if (size < 5 || size >= sizeof(name) || strcmp(stat.name + size - 4, ".npy") != 0) continue;
+        if (size < 5 || strcmp(stat.name + size - 4, ".npy") != 0) continue;
+        if (size >= sizeof(name)) {
+            status = pt_fail(PARTITA_BAD_INPUT, "an entry's name has %zu bytes", size);
+            break;
+        }
         memcpy(name, stat.name, size - 4);
         name[size - 4] = '\0';
         zip_file_t *file = zip_fopen_index(archive, (zip_uint64_t)i, 0);
@@ -302,6 +308,20 @@ static partita_status npy_bytes(const partita_value_view *view, const char *desc
     return PARTITA_OK;
 }
 
+/* An archive without an entry, of which libzip would leave no file. */
+static partita_status write_empty(const char *path) {
+    static const char end[22] = "PK\5\6";
+    FILE *file = fopen(path, "wb");
+    if (!file) return pt_fail(PARTITA_IO, "%s: %s", path, strerror(errno));
+    size_t written = fwrite(end, 1, sizeof(end), file);
+    if (fclose(file) != 0 || written != sizeof(end)) return pt_fail(PARTITA_IO, "%s: cannot be written", path);
+    return PARTITA_OK;
+}
+
+static const char *what_of(const partita_value_view *view) {
+    return view->kind == PARTITA_KIND_TENSOR ? partita_dtype_name(view->dtype) : tool_kind_name(view->kind);
+}
+
 partita_status tool_npz_write(const char *path, const tool_values *values) {
     int code = 0;
     zip_t *archive = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, &code);
@@ -314,10 +334,10 @@ partita_status tool_npz_write(const char *path, const tool_values *values) {
         status = partita_value_view_of(values->data[i].value, &view);
         if (status != PARTITA_OK) break;
         if (!numpy_description(&view, description, sizeof(description), &width)) {
-            fprintf(stderr,
-                    "partita: warning npz-cannot-hold: output '%s' (%s) has no type in numpy and is left out of "
-                    "%s; --outputs FILE.json holds everything\n",
-                    values->data[i].name, partita_dtype_name(view.dtype), path);
+            pt_log(PARTITA_LOG_WARNING,
+                   "npz-cannot-hold: output '%s' (%s) has no type in numpy and is left out of %s; --outputs FILE.json "
+                   "holds everything",
+                   values->data[i].name, what_of(&view), path);
             continue;
         }
         status = npy_bytes(&view, description, width, &data, &size);
@@ -338,6 +358,10 @@ partita_status tool_npz_write(const char *path, const tool_values *values) {
     if (status != PARTITA_OK) {
         zip_discard(archive);
         return status;
+    }
+    if (zip_get_num_entries(archive, 0) == 0) {
+        zip_discard(archive);
+        return write_empty(path);
     }
     if (zip_close(archive) != 0) {
         status = pt_fail(PARTITA_IO, "%s: %s", path, zip_strerror(archive));

@@ -7,6 +7,20 @@
 
 json_t *tool_json_document(void) { return json_pack("{s:i}", "schema", 1); }
 
+json_t *tool_json_text(partita_str text) {
+    pt_text clean = {0};
+    pt_text_append_clean(&clean, text, false);
+    json_t *json = json_stringn_nocheck(clean.data ? clean.data : "", clean.size);
+    pt_text_deinit(&clean);
+    return json;
+}
+
+void tool_json_set(json_t *object, const char *key, json_t *value) {
+    json_t *text = tool_json_text(pt_str(key));
+    json_object_set_new(object, json_string_value(text), value);
+    json_decref(text);
+}
+
 static bool printed;
 
 bool tool_json_is_printed(void) { return printed; }
@@ -31,8 +45,8 @@ static json_t *number(double value) {
 static json_t *element_json(const partita_value_view *view, uint64_t index) {
     tool_element element;
     if (view->dtype == PARTITA_STRING)
-        return json_stringn((const char *)view->data + view->offsets[index],
-                            view->offsets[index + 1] - view->offsets[index]);
+        return tool_json_text((partita_str){(const char *)view->data + view->offsets[index],
+                                            (size_t)(view->offsets[index + 1] - view->offsets[index])});
     if (view->dtype == PARTITA_BOOL) return json_boolean(((const uint8_t *)view->data)[index]);
     element = tool_element_at(view, index);
     if (element.is_integer) return json_integer(element.integer);
@@ -102,8 +116,7 @@ json_t *tool_value_json(const partita_value *value, bool with_data) {
 static partita_status write_json(const tool_job *job, const char *path) {
     json_t *document = json_object();
     for (uint32_t i = 0; i < job->output_count; i++)
-        json_object_set_new(document, partita_model_output(job->model, i)->name,
-                            tool_value_json(job->outputs[i], true));
+        tool_json_set(document, partita_model_output(job->model, i)->name, tool_value_json(job->outputs[i], true));
     int code = json_dump_file(document, path, JSON_COMPACT | JSON_REAL_PRECISION(17));
     json_decref(document);
     return code == 0 ? PARTITA_OK : pt_fail(PARTITA_IO, "%s: cannot be written", path);
@@ -133,14 +146,25 @@ partita_status tool_outputs_write(const tool_job *job, const char *path) {
     return status;
 }
 
+void tool_show(partita_str text, FILE *stream) {
+    pt_text shown = {0};
+    pt_text_append_clean(&shown, text, true);
+    fputs(shown.data ? shown.data : "", stream);
+    pt_text_deinit(&shown);
+}
+
 static void print_tensor(const partita_value_view *view, FILE *stream) {
     fprintf(stream, "%s[", partita_dtype_name(view->dtype));
     for (uint32_t i = 0; i < view->rank; i++) fprintf(stream, "%s%" PRId64, i ? "," : "", view->dims[i]);
     fprintf(stream, "]");
     if (view->dtype == PARTITA_STRING) {
-        for (uint64_t i = 0; i < view->count && i < 4; i++)
-            fprintf(stream, " \"%.*s\"", (int)(view->offsets[i + 1] - view->offsets[i]),
-                    (const char *)view->data + view->offsets[i]);
+        for (uint64_t i = 0; i < view->count && i < 4; i++) {
+            fprintf(stream, " \"");
+            tool_show((partita_str){(const char *)view->data + view->offsets[i],
+                                    (size_t)(view->offsets[i + 1] - view->offsets[i])},
+                      stream);
+            fprintf(stream, "\"");
+        }
         return;
     }
     double low = INFINITY, high = -INFINITY, sum = 0;
@@ -161,7 +185,8 @@ static void print_tensor(const partita_value_view *view, FILE *stream) {
 void tool_outputs_print(const tool_job *job, FILE *stream) {
     for (uint32_t i = 0; i < job->output_count; i++) {
         partita_value_view view = {.size = sizeof(view)};
-        fprintf(stream, "%s: ", partita_model_output(job->model, i)->name);
+        tool_show(pt_str(partita_model_output(job->model, i)->name), stream);
+        fprintf(stream, ": ");
         if (!job->outputs[i] || partita_value_view_of(job->outputs[i], &view) != PARTITA_OK) {
             fprintf(stream, "none\n");
             continue;
@@ -169,11 +194,7 @@ void tool_outputs_print(const tool_job *job, FILE *stream) {
         if (view.kind == PARTITA_KIND_TENSOR)
             print_tensor(&view, stream);
         else
-            fprintf(stream, "%s of %" PRIu64,
-                    view.kind == PARTITA_KIND_SEQUENCE ? "sequence"
-                    : view.kind == PARTITA_KIND_MAP    ? "map"
-                                                       : "value",
-                    view.count);
+            fprintf(stream, "%s of %" PRIu64, tool_kind_name(view.kind), view.count);
         fprintf(stream, "\n");
     }
 }

@@ -35,8 +35,7 @@ out:
 static partita_status print_json(const tool_job *job, double run_ms) {
     json_t *document = tool_json_document(), *outputs = json_object();
     for (uint32_t i = 0; i < job->output_count; i++)
-        json_object_set_new(outputs, partita_model_output(job->model, i)->name,
-                            tool_value_json(job->outputs[i], false));
+        tool_json_set(outputs, partita_model_output(job->model, i)->name, tool_value_json(job->outputs[i], false));
     json_object_set_new(document, "load_ms", json_real(job->load_ms));
     json_object_set_new(document, "run_ms", json_real(run_ms));
     json_object_set_new(document, "outputs", outputs);

@@ -143,6 +143,11 @@ typedef struct pt_text {
 } pt_text;
 void pt_text_deinit(pt_text *text);
 void pt_text_append(pt_text *text, partita_str piece);
+/* With '?' for each byte that is no UTF-8: names of hostile models. `shown`: and a space for each control character, so
+ * that a name neither breaks a line nor speaks to a terminal. */
+void pt_text_append_clean(pt_text *text, partita_str piece, bool shown);
+/* The same into `capacity` bytes, terminated; what does not fit is left out at a character's end. */
+void pt_str_show(partita_str text, char *out, size_t capacity);
 void pt_text_printf(pt_text *text, const char *format, ...) PT_PRINTF(2, 3);
 
 /* ---- arrays ---------------------------------------------------------------------------------- */

@@ -53,8 +53,9 @@ void pt_log_set(pt_log_fn fn, void *user) {
 }
 
 static void log_message(const pt_log_sink *sink, int32_t level, const char *format, va_list arguments) {
-    char message[1024];
-    vsnprintf(message, sizeof message, format, arguments);
+    char raw[1024], message[sizeof raw];
+    vsnprintf(raw, sizeof raw, format, arguments);
+    pt_str_show(pt_str(raw), message, sizeof message);
     if (sink && sink->fn) {
         sink->fn(sink->user, level, message);
         return;

@@ -31,11 +31,8 @@ partita_status pt_fail(partita_status code, const char *format, ...) {
 
 partita_status pt_fail_copy(partita_status code, const char *message) {
     char text[MESSAGE_BYTES];
-    snprintf(text, sizeof text, "%s", message ? message : "");
-    /* A message is one line: what came from a model or a plugin may hold more. */
-    for (char *c = text; *c; c++) {
-        if (*c == '\n' || *c == '\r') *c = ' ';
-    }
+    /* A message is one line of UTF-8: what came from a model or a plugin may be anything. */
+    pt_str_show(pt_str(message), text, sizeof text);
     memcpy(last_message, text, sizeof text);
     return code;
 }

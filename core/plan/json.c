@@ -10,8 +10,7 @@ static json_t *text_json(partita_str text) {
     json_t *json = json_stringn(text.data ? text.data : "", text.size);
     if (json) return json;
     pt_text plain = {0};
-    for (size_t i = 0; i < text.size; i++)
-        pt_text_append(&plain, (unsigned char)text.data[i] < 0x80 ? (partita_str){text.data + i, 1} : PT_STR("?"));
+    pt_text_append_clean(&plain, text, false);
     json = json_stringn(plain.data ? plain.data : "", plain.size);
     pt_text_deinit(&plain);
     return json;

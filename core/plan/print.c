@@ -4,6 +4,9 @@
 #include "plan/words.h"
 #include <inttypes.h>
 
+/* A name as people are shown it: on one line. */
+static void print_name(pt_text *out, partita_str name) { pt_text_append_clean(out, name, true); }
+
 static void print_summary(const pt_plan *plan, pt_text *out) {
     static const char *const objectives[] = {"latency", "throughput", "memory"};
     pt_text_printf(out, "%s %.1f us estimated, at least %.1f us, by %s, over", objectives[PT_MIN(plan->objective, 2u)],
@@ -14,7 +17,8 @@ static void print_summary(const pt_plan *plan, pt_text *out) {
     const pt_graph *graph = &plan->model->graphs.data[0];
     for (size_t i = 0; i < graph->inputs.size; i++) {
         const pt_value *value = &plan->model->values.data[graph->inputs.data[i]];
-        pt_text_printf(out, "%s %.*s", i ? "," : "", PT_STR_ARG(value->name));
+        pt_text_printf(out, "%s ", i ? "," : "");
+        print_name(out, value->name);
         for (int32_t d = 0; d < value->type.rank; d++) {
             int64_t dim = pt_dim_evaluate(value->type.dims[d], plan->symbol_values);
             if (dim == PT_DIM_UNKNOWN)
@@ -34,7 +38,9 @@ static void print_clusters(const pt_plan *plan, const pt_plan_measured *measured
         pt_text_printf(out, "%5u %-10s %6u %12.1f", i, pt_plan_device_name(plan, cluster->device), cluster->node_count,
                        cluster->estimate_us);
         if (measured) pt_text_printf(out, " %12.1f", measured->cluster_us[i]);
-        pt_text_printf(out, "  %.*s\n", PT_STR_ARG(pt_node_name(plan->model, cluster->nodes[0])));
+        pt_text_printf(out, "  ");
+        print_name(out, pt_node_name(plan->model, cluster->nodes[0]));
+        pt_text_printf(out, "\n");
     }
 }
 
@@ -53,13 +59,21 @@ static void print_edges(const pt_plan *plan, const pt_plan_measured *measured, p
             pt_text_printf(out, ", moved %" PRIu64 " in %" PRIu64 " copies, %.1f us", measured->edge_bytes[i],
                            measured->edge_copies[i], measured->edge_us[i]);
         }
-        pt_text_printf(out, "  %.*s\n", PT_STR_ARG(pt_plan_value_name(plan, edge->value, &scratch)));
+        pt_text_printf(out, "  ");
+        print_name(out, pt_plan_value_name(plan, edge->value, &scratch));
+        pt_text_printf(out, "\n");
     }
     pt_text_printf(out, "%u parts, %u crossing values, %" PRIu64 " bytes", plan->cluster_count, plan->edge_count,
                    bytes);
     if (measured) pt_text_printf(out, ", %" PRIu64 " moved", moved);
     pt_text_printf(out, "\n");
     pt_text_deinit(&scratch);
+}
+
+static void print_refusal(const pt_plan_answer *answer, pt_text *out) {
+    pt_text_printf(out, "no, %s: ", pt_reason_code(answer->reason));
+    print_name(out, pt_str(pt_plan_answer_text(answer)));
+    pt_text_printf(out, "\n");
 }
 
 static void print_answers(const pt_plan *plan, uint32_t unit, const char *indent, pt_text *out) {
@@ -69,8 +83,7 @@ static void print_answers(const pt_plan *plan, uint32_t unit, const char *indent
         if (answer->can == PTP_YES)
             pt_text_printf(out, "yes, %.1f us (%s)%s", answer->us, answer->source,
                            answer->as_pieces ? ", as a group " : "\n");
-        if (answer->can != PTP_YES || answer->as_pieces)
-            pt_text_printf(out, "no, %s: %s\n", pt_reason_code(answer->reason), pt_plan_answer_text(answer));
+        if (answer->can != PTP_YES || answer->as_pieces) print_refusal(answer, out);
     }
 }
 
@@ -92,7 +105,10 @@ static void print_why(const pt_plan *plan, pt_text *out) {
     for (size_t i = 0; carrier && i < model->sources.size; i++) {
         const pt_source *source = &model->sources.data[i];
         pt_id node = carrier[i];
-        pt_text_printf(out, "%.*s (%.*s): ", PT_STR_ARG(source->name), PT_STR_ARG(source->op));
+        print_name(out, source->name);
+        pt_text_printf(out, " (");
+        print_name(out, source->op);
+        pt_text_printf(out, "): ");
         if (node == PT_NONE) {
             pt_text_printf(out, "removed by %s\n", source->removed_by ? source->removed_by : "");
             continue;
@@ -108,8 +124,11 @@ void pt_plan_print(const pt_plan *plan, const pt_plan_measured *measured, bool w
     print_edges(plan, measured, out_text);
     for (size_t i = 0; i < plan->demotions.size; i++) {
         const pt_plan_demotion *row = &plan->demotions.data[i];
-        pt_text_printf(out_text, "demoted: %s from %s, %s: %s\n", row->cluster, pt_plan_device_name(plan, row->device),
-                       pt_reason_code(row->reason), row->text);
+        pt_text_printf(out_text, "demoted: ");
+        print_name(out_text, pt_str(row->cluster));
+        pt_text_printf(out_text, " from %s, %s: ", pt_plan_device_name(plan, row->device), pt_reason_code(row->reason));
+        print_name(out_text, pt_str(row->text));
+        pt_text_printf(out_text, "\n");
     }
     if (why) print_why(plan, out_text);
 }
@@ -117,9 +136,11 @@ void pt_plan_print(const pt_plan *plan, const pt_plan_measured *measured, bool w
 /* ---- Graphviz -------------------------------------------------------------------------------- */
 
 static void dot_text(pt_text *out, partita_str text) {
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.data[i] == '"' || text.data[i] == '\\') pt_text_append(out, PT_STR("\\"));
-        pt_text_append(out, (partita_str){text.data + i, 1});
+    char shown[256];
+    pt_str_show(text, shown, sizeof(shown));
+    for (const char *at = shown; *at; at++) {
+        if (*at == '"' || *at == '\\') pt_text_append(out, PT_STR("\\"));
+        pt_text_append(out, (partita_str){at, 1});
     }
 }
 

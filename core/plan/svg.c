@@ -13,9 +13,12 @@
 #define MARGIN     24
 #define HEAD       56
 
-static void escape(pt_text *out, partita_str text) {
-    for (size_t i = 0; i < text.size; i++) {
-        char c = text.data[i];
+/* At most `limit` bytes of it. */
+static void escape(pt_text *out, partita_str text, size_t limit) {
+    char shown[256];
+    pt_str_show(text, shown, PT_MIN(limit, sizeof(shown) - 1) + 1);
+    for (const char *at = shown; *at; at++) {
+        char c = *at;
         if (c == '<')
             pt_text_append(out, PT_STR("&lt;"));
         else if (c == '&')
@@ -23,7 +26,7 @@ static void escape(pt_text *out, partita_str text) {
         else if (c == '"')
             pt_text_append(out, PT_STR("&quot;"));
         else
-            pt_text_append(out, (partita_str){text.data + i, 1});
+            pt_text_append(out, (partita_str){at, 1});
     }
 }
 
@@ -39,8 +42,7 @@ static void box(const pt_plan *plan, uint32_t device, uint32_t row, partita_str 
     pt_text_printf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"4\" fill=\"%s\" stroke=\"#667\"/>\n",
                    x, y, LANE_WIDTH - 40, ROW_HEIGHT - 12, colour);
     pt_text_printf(out, "<text x=\"%d\" y=\"%d\">", x + 8, y + 14);
-    partita_str shown = {title.data, PT_MIN(title.size, (size_t)34)};
-    escape(out, shown);
+    escape(out, title, 34);
     pt_text_printf(out, "</text>\n<text x=\"%d\" y=\"%d\" class=\"more\">%s</text>\n", x + 8, y + 27, more);
 }
 
@@ -89,7 +91,7 @@ static void lines(const pt_plan *plan, const uint32_t *row_of_cluster, const uin
         int y1 = HEAD + (int)from * ROW_HEIGHT + 16, y2 = HEAD + (int)to * ROW_HEIGHT + 16;
         pt_text_printf(out, "<path d=\"M%d %d C%d %d %d %d %d %d\" class=\"%s\"><title>", x1, y1, (x1 + x2) / 2, y1,
                        (x1 + x2) / 2, y2, x2, y2, pt_plan_route_name(edge));
-        escape(out, pt_plan_value_name(plan, edge->value, &scratch));
+        escape(out, pt_plan_value_name(plan, edge->value, &scratch), SIZE_MAX);
         pt_text_printf(out, ": %s, %" PRIu64 " bytes, %.1f us</title></path>\n", pt_plan_route_name(edge), edge->bytes,
                        edge->estimate_us);
     }

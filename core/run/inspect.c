@@ -6,7 +6,20 @@
 #include "run/context.h"
 #include <jansson.h>
 
-static json_t *string_of(partita_str text) { return json_stringn_nocheck(text.data ? text.data : "", text.size); }
+/* Bytes that are no UTF-8 become '?'. */
+static json_t *string_of(partita_str text) {
+    pt_text clean = {0};
+    pt_text_append_clean(&clean, text, false);
+    json_t *json = json_stringn_nocheck(clean.data ? clean.data : "", clean.size);
+    pt_text_deinit(&clean);
+    return json;
+}
+
+static void set_property(json_t *object, const pt_property *property) {
+    json_t *key = string_of(property->key);
+    json_object_set_new(object, json_string_value(key), string_of(property->value));
+    json_decref(key);
+}
 
 static json_t *shape_of(const partita_value_info *info) {
     if (info->rank < 0) return json_null();
@@ -16,7 +29,7 @@ static json_t *shape_of(const partita_value_info *info) {
         if (info->dims[i] >= 0)
             json_array_append_new(shape, json_integer(info->dims[i]));
         else
-            json_array_append_new(shape, json_string(name[0] ? name : "?"));
+            json_array_append_new(shape, string_of(pt_str(name[0] ? name : "?")));
     }
     return shape;
 }
@@ -30,7 +43,7 @@ static json_t *values_of(const partita_value_info *infos, uint32_t count) {
     json_t *rows = json_array();
     for (uint32_t i = 0; i < count; i++) {
         json_t *row = json_object();
-        json_object_set_new(row, "name", json_string(infos[i].name));
+        json_object_set_new(row, "name", string_of(pt_str(infos[i].name)));
         json_object_set_new(row, "kind", json_string(kinds[infos[i].kind]));
         json_object_set_new(row, "dtype", json_string(pt_dtype_name(infos[i].dtype)));
         json_object_set_new(row, "shape", shape_of(&infos[i]));
@@ -43,18 +56,14 @@ static json_t *operators_of(const pt_model *model) {
     json_t *rows = json_object();
     for (size_t i = 0; i < model->sources.size; i++) {
         const pt_source *source = &model->sources.data[i];
-        char key[256];
-        size_t domain = PT_MIN(source->domain.size, 120), op = PT_MIN(source->op.size, 120);
-        size_t at = 0;
-        if (domain) {
-            memcpy(key, source->domain.data, domain);
-            key[domain] = '.';
-            at = domain + 1;
-        }
-        memcpy(key + at, source->op.data, op);
-        key[at + op] = 0;
-        json_int_t count = json_integer_value(json_object_get(rows, key));
-        json_object_set_new(rows, key, json_integer(count + 1));
+        pt_text key = {0};
+        pt_text_append_clean(&key, source->domain, false);
+        if (source->domain.size) pt_text_append(&key, PT_STR("."));
+        pt_text_append_clean(&key, source->op, false);
+        const char *name = key.data ? key.data : "";
+        json_int_t count = json_integer_value(json_object_get(rows, name));
+        json_object_set_new(rows, name, json_integer(count + 1));
+        pt_text_deinit(&key);
     }
     return rows;
 }
@@ -96,8 +105,7 @@ partita_status partita_model_inspect(const partita_model *model, char **out_json
         json_object_set_new(row, "version", json_integer(graph->opsets.data[i].version));
         json_array_append_new(opsets, row);
     }
-    for (size_t i = 0; i < graph->metadata.size; i++)
-        json_object_set_new(metadata, graph->metadata.data[i].key.data, string_of(graph->metadata.data[i].value));
+    for (size_t i = 0; i < graph->metadata.size; i++) set_property(metadata, &graph->metadata.data[i]);
     json_object_set_new(document, "schema", json_integer(1));
     json_object_set_new(document, "ir_version", json_integer(graph->ir_version));
     json_object_set_new(document, "producer", string_of(graph->producer_name));

@@ -152,6 +152,39 @@ static void text_grows_and_keeps_its_failure(void **state) {
     pt_text_deinit(NULL);
 }
 
+/* Names of models: UTF-8 stays as it is, everything else does no harm. */
+static void text_is_shown_clean(void **state) {
+    PT_UNUSED(state);
+    static const struct {
+        const char *raw, *clean, *shown;
+    } rows[] = {
+        {"plain \"text\"", "plain \"text\"", "plain \"text\""},
+        {"\xd1\x83\xd0\xb7 \xe2\x82\xac \xf0\x9f\x98\x80", "\xd1\x83\xd0\xb7 \xe2\x82\xac \xf0\x9f\x98\x80",
+         "\xd1\x83\xd0\xb7 \xe2\x82\xac \xf0\x9f\x98\x80"},
+        {"a\nb\x1b[2Jc\x7f", "a\nb\x1b[2Jc\x7f", "a b [2Jc "},
+        {"\xc2\x9b", "\xc2\x9b", " "},        /* a control character of two bytes */
+        {"\xff\x80x", "??x", "??x"},          /* no character's start */
+        {"x\xe2\x82", "x??", "x??"},          /* cut off */
+        {"\xc0\xaf", "??", "??"},             /* longer than it needs to be */
+        {"\xed\xa0\x80", "???", "???"},       /* half of a pair */
+        {"\xf4\x90\x80\x80", "????", "????"}, /* beyond the last one */
+        {"\xef\xbf\xbf", "???", "???"},       /* none by definition */
+    };
+    for (size_t i = 0; i < PT_COUNT_OF(rows); i++) {
+        pt_text text = {0};
+        char shown[64], cut[3];
+        pt_text_append_clean(&text, pt_str(rows[i].raw), false);
+        assert_string_equal(text.data, rows[i].clean);
+        pt_str_show(pt_str(rows[i].raw), shown, sizeof shown);
+        assert_string_equal(shown, rows[i].shown);
+        pt_str_show(pt_str(rows[i].raw), cut, sizeof cut);
+        assert_true(strlen(cut) <= 2 && strncmp(cut, shown, strlen(cut)) == 0);
+        pt_text_deinit(&text);
+    }
+    pt_fail(PARTITA_BAD_MODEL, "node '%s'", "a\x1b]0;b\xff\r\nc");
+    assert_string_equal(pt_last_message(), "node 'a ]0;b?  c'");
+}
+
 static void map_finds_what_was_put(void **state) {
     PT_UNUSED(state);
     enum { COUNT = 5000 };
@@ -295,6 +328,7 @@ int main(void) {
         cmocka_unit_test(allocations_fail_on_demand),
         cmocka_unit_test(arena_is_zeroed_and_aligned),
         cmocka_unit_test(text_grows_and_keeps_its_failure),
+        cmocka_unit_test(text_is_shown_clean),
         cmocka_unit_test(map_finds_what_was_put),
         cmocka_unit_test(hash_depends_on_every_byte),
         cmocka_unit_test(array_grows_or_says_no),
