@@ -25,11 +25,13 @@ partita_status pt_plan_json_placement(const char *json,
     partita_status status = PARTITA_OK;
     json_array_foreach(json_object_get(document, "nodes"), index, row) {
         const char *name = json_string_value(json_object_get(row, "name"));
-        const char *device = json_string_value(json_object_get(row, "device"));
+        const json_t *device = json_object_get(row, "device");
         if (!name)
             status = pt_fail(PARTITA_BAD_INPUT, "the plan's node %zu has no 'name'", index);
-        else if (device)
-            status = add(user, name, device);
+        else if (device && !json_is_string(device) && !json_is_null(device))
+            status = pt_fail(PARTITA_BAD_INPUT, "the plan's node '%s' has a 'device' that is no name", name);
+        else
+            status = add(user, name, json_string_value(device));
         if (status != PARTITA_OK) break;
     }
     json_decref(document);

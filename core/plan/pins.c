@@ -6,6 +6,8 @@
 #include "plan/pins.h"
 #include <regex.h>
 
+#define NOT_SAVED (UINT32_MAX - 1) /* the host is another one: PT_PLAN_HOST */
+
 /* Rows count from 0 in the order given, so that the last one of those that match can be told. */
 typedef struct expression_pin {
     bool of_op; /* matches the operator instead of the name */
@@ -20,7 +22,7 @@ struct pt_pins {
     bool *repeated;    /* by row: a later one has the same plain text */
     PT_ARRAY(expression_pin) expressions;
     pt_map names, ops; /* of patterns that are plain text: the last row */
-    pt_map saved;      /* names of a saved plan: device, offset by one so that the host has a number */
+    uint32_t *saved;   /* by source: device of a saved plan; NOT_SAVED. NULL without one */
 };
 
 partita_status pt_plan_find_device(const pt_plan *plan, const char *name, uint32_t *out_device) {
@@ -78,13 +80,46 @@ static partita_status compile(pt_pins *pins, const pt_plan_pin *pin, uint32_t ro
     return PT_OUT_OF_MEMORY();
 }
 
-static partita_status add_by_name(void *user, const char *node, const char *device) {
-    pt_pins *pins = user;
-    uint32_t index;
-    PT_TRY(pt_plan_find_device(pins->plan, device, &index));
-    partita_str key = pt_arena_str(&pins->arena, pt_str(node));
-    if (!key.data || !pt_map_put(&pins->saved, key, index == PT_PLAN_HOST ? 0 : index + 1)) return PT_OUT_OF_MEMORY();
-    return PARTITA_OK;
+/* Several nodes of a model may have one name: the first of them is the first row of that name in a saved plan. */
+typedef struct saved_nodes {
+    const pt_pins *pins;
+    pt_map names;   /* to the source that the next row of the name stands for */
+    uint32_t *next; /* by source: the next one of that name; PT_NONE */
+    pt_arena arena;
+    uint32_t unknown; /* rows that stand for no source */
+    const char *first_unknown;
+} saved_nodes;
+
+static partita_status take_row(void *user, const char *node, const char *device) {
+    saved_nodes *saved = user;
+    uint32_t source = pt_map_get(&saved->names, pt_str(node));
+    if (source == PT_NONE) {
+        if (!device || saved->unknown++) return PARTITA_OK;
+        saved->first_unknown = pt_arena_str(&saved->arena, pt_str(node)).data;
+        return saved->first_unknown ? PARTITA_OK : PT_OUT_OF_MEMORY();
+    }
+    if (device) PT_TRY(pt_plan_find_device(saved->pins->plan, device, &saved->pins->saved[source]));
+    partita_str name = saved->pins->plan->model->sources.data[source].name;
+    return pt_map_put(&saved->names, name, saved->next[source]) ? PARTITA_OK : PT_OUT_OF_MEMORY();
+}
+
+static partita_status read_saved(pt_pins *pins, const char *json, saved_nodes *saved) {
+    const pt_model *model = pins->plan->model;
+    *saved = (saved_nodes){.pins = pins};
+    pins->saved = pt_arena_array(&pins->arena, model->sources.size + 1, sizeof(uint32_t));
+    saved->next = pt_arena_array(&saved->arena, model->sources.size + 1, sizeof(uint32_t));
+    if (!pins->saved || !saved->next) return PT_OUT_OF_MEMORY();
+    for (size_t i = model->sources.size; i-- > 0;) {
+        pins->saved[i] = NOT_SAVED;
+        saved->next[i] = pt_map_get(&saved->names, model->sources.data[i].name);
+        if (!pt_map_put(&saved->names, model->sources.data[i].name, (uint32_t)i)) return PT_OUT_OF_MEMORY();
+    }
+    return pt_plan_json_placement(json, take_row, saved);
+}
+
+static void saved_nodes_deinit(saved_nodes *saved) {
+    pt_map_deinit(&saved->names);
+    pt_arena_deinit(&saved->arena);
 }
 
 partita_status pt_pins_create(const pt_plan *plan, const pt_plan_request *request, pt_pins **out_pins) {
@@ -99,7 +134,12 @@ partita_status pt_pins_create(const pt_plan *plan, const pt_plan_request *reques
         goto out;
     }
     for (uint32_t i = 0; i < request->pin_count; i++) PT_CHECK(compile(pins, &request->pins[i], i));
-    if (request->plan_json) PT_CHECK(pt_plan_json_placement(request->plan_json, add_by_name, pins));
+    if (request->plan_json) {
+        saved_nodes saved;
+        status = read_saved(pins, request->plan_json, &saved);
+        saved_nodes_deinit(&saved);
+        if (status != PARTITA_OK) goto out;
+    }
     *out_pins = pins;
     pins = NULL;
 out:
@@ -113,7 +153,6 @@ void pt_pins_destroy(pt_pins *pins) {
     pt_array_deinit(&pins->expressions);
     pt_map_deinit(&pins->names);
     pt_map_deinit(&pins->ops);
-    pt_map_deinit(&pins->saved);
     pt_arena_deinit(&pins->arena);
     pt_free(pins);
 }
@@ -136,9 +175,9 @@ bool pt_pins_find(const pt_pins *pins, pt_id node, uint32_t *out_device) {
     const pt_node *n = &model->nodes.data[node];
     for (uint32_t i = 0; i < n->source_count; i++) {
         const pt_source *source = &model->sources.data[n->sources[i]];
-        uint32_t row = last_match(pins, source), saved = pt_map_get(&pins->saved, source->name);
-        if (row == PT_NONE && saved == PT_NONE) continue;
-        *out_device = row != PT_NONE ? pins->devices[row] : saved == 0 ? PT_PLAN_HOST : saved - 1;
+        uint32_t row = last_match(pins, source), saved = pins->saved ? pins->saved[n->sources[i]] : NOT_SAVED;
+        if (row == PT_NONE && saved == NOT_SAVED) continue;
+        *out_device = row != PT_NONE ? pins->devices[row] : saved;
         return true;
     }
     return false;
@@ -193,36 +232,25 @@ static void warn_of_pin(const pt_model *model, const pt_plan_pin *pin, const pin
         pin->pattern, pin->device, PT_STR_ARG(source->name), source->removed_by);
 }
 
-typedef struct unknown_nodes {
-    const pt_map *names; /* of the model's sources */
-    pt_arena *arena;
-    uint32_t count;
-    const char *first;
-} unknown_nodes;
-
-static partita_status note_unknown(void *user, const char *node, const char *device) {
-    unknown_nodes *unknown = user;
-    PT_UNUSED(device);
-    if (pt_map_get(unknown->names, pt_str(node)) != PT_NONE || unknown->count++) return PARTITA_OK;
-    unknown->first = pt_arena_str(unknown->arena, pt_str(node)).data;
-    return unknown->first ? PARTITA_OK : PT_OUT_OF_MEMORY();
-}
-
-static partita_status check_saved(const pt_model *model, const char *json) {
-    pt_map names = {0};
-    pt_arena arena = {0};
-    partita_status status = PARTITA_OK;
-    unknown_nodes unknown = {&names, &arena, 0, NULL};
-    for (uint32_t i = 0; i < model->sources.size && status == PARTITA_OK; i++)
-        if (!pt_map_put(&names, model->sources.data[i].name, i)) status = PT_OUT_OF_MEMORY();
-    if (status == PARTITA_OK) status = pt_plan_json_placement(json, note_unknown, &unknown);
-    if (status == PARTITA_OK && unknown.count)
+static partita_status check_saved(pt_pins *pins, const char *json) {
+    const pt_model *model = pins->plan->model;
+    saved_nodes saved;
+    uint32_t missing = 0, first = 0;
+    partita_status status = read_saved(pins, json, &saved);
+    for (uint32_t i = 0; status == PARTITA_OK && i < model->sources.size; i++)
+        if (pins->saved[i] == NOT_SAVED && !model->sources.data[i].removed_by && missing++ == 0) first = i;
+    if (status == PARTITA_OK && saved.unknown)
         pt_log(PARTITA_LOG_WARNING,
                "plan-node-unknown: %u nodes of the saved plan, first '%s', are not in the model and place nothing "
                "(--plan)",
-               unknown.count, unknown.first);
-    pt_map_deinit(&names);
-    pt_arena_deinit(&arena);
+               saved.unknown, saved.first_unknown);
+    if (missing)
+        pt_log(
+            PARTITA_LOG_WARNING,
+            "plan-node-missing: %u nodes of the model, first '%.*s', have no device in the saved plan and are placed "
+            "anew (--plan)",
+            missing, PT_STR_ARG(model->sources.data[first].name));
+    saved_nodes_deinit(&saved);
     return status;
 }
 
@@ -242,7 +270,7 @@ partita_status pt_pins_check(const pt_plan *plan, const pt_plan_request *request
     if (unmatched > MOST_WARNINGS)
         pt_log(PARTITA_LOG_WARNING, "pin-unmatched: %u more pins match nothing and place nothing (--pin)",
                unmatched - MOST_WARNINGS);
-    if (request->plan_json) status = check_saved(plan->model, request->plan_json);
+    if (request->plan_json) status = check_saved(pins, request->plan_json);
 out:
     pt_pins_destroy(pins);
     pt_free(hits);

@@ -219,6 +219,9 @@ static void pins_that_match_nothing_are_told(void **state) {
         {{{NULL, NULL}},
          "{\"schema\": 1, \"nodes\": [{\"name\": \"v0\", \"device\": \"b\"}, {\"name\": \"u\", \"device\": \"a\"}]}",
          {"plan-node-unknown: 1 nodes of the saved plan, first 'u'", "--plan"}},
+        {{{NULL, NULL}},
+         "{\"schema\": 1, \"nodes\": [{\"name\": \"v0\", \"device\": \"b\"}]}",
+         {"plan-node-missing: 2 nodes of the model, first 'v1'", "--plan"}},
     };
     for (size_t i = 0; i < PT_COUNT_OF(cases); i++) {
         builder b;
