@@ -54,6 +54,21 @@ static partita_status list_folder(const char *folder, const char *prefix, path_l
 
 #define MAX_DEPTH 16
 
+/* A link to one of the `depth` + 1 folders that hold it. */
+static bool leads_back(const char *path, int depth) {
+    char above[4096];
+    struct stat own, other;
+    if (lstat(path, &own) != 0 || !S_ISLNK(own.st_mode) || stat(path, &own) != 0) return false;
+    snprintf(above, sizeof(above), "%s", path);
+    for (int i = 0; i <= depth; i++) {
+        char *slash = strrchr(above, '/');
+        if (!slash) break;
+        *slash = '\0';
+        if (stat(above, &other) == 0 && own.st_dev == other.st_dev && own.st_ino == other.st_ino) return true;
+    }
+    return false;
+}
+
 /* Folders below `folder` that hold a model.onnx. */
 static partita_status find_cases(const char *folder, int depth, path_list *cases) {
     char model[4096];
@@ -64,7 +79,8 @@ static partita_status find_cases(const char *folder, int depth, path_list *cases
     if (access(model, F_OK) == 0) return path_list_add(cases, folder, "");
     PT_CHECK(list_folder(folder, "", &names));
     for (size_t i = 0; i < names.size; i++)
-        if (is_folder(names.data[i])) PT_CHECK(find_cases(names.data[i], depth + 1, cases));
+        if (is_folder(names.data[i]) && !leads_back(names.data[i], depth))
+            PT_CHECK(find_cases(names.data[i], depth + 1, cases));
 out:
     path_list_deinit(&names);
     return status;
@@ -72,18 +88,30 @@ out:
 
 /* ---- one case -------------------------------------------------------------------------------- */
 
-static tool_tolerance read_tolerance(const tool_job *job, const char *folder) {
+static partita_status read_number(const json_t *document, const char *key, const char *path, double *out_number) {
+    json_t *value = json_object_get(document, key);
+    if (!value) return PARTITA_OK;
+    if (!json_is_number(value) || !(json_number_value(value) >= 0))
+        return pt_fail(PARTITA_BAD_INPUT, "%s: '%s' is no number of 0 or more", path, key);
+    *out_number = json_number_value(value);
+    return PARTITA_OK;
+}
+
+static partita_status read_tolerance(const tool_job *job, const char *folder, tool_tolerance *out_tolerance) {
     char path[4096];
+    json_error_t error;
     snprintf(path, sizeof(path), "%s/data.json", folder);
-    tool_tolerance tolerance = {.rtol = tool_option_double(job->options, OPTION_RTOL, 1e-3),
-                                .atol = tool_option_double(job->options, OPTION_ATOL, 1e-7),
-                                .widen_bfloat16 = true};
-    json_t *document = access(path, F_OK) == 0 ? json_load_file(path, 0, NULL) : NULL;
-    json_t *rtol = json_object_get(document, "rtol"), *atol = json_object_get(document, "atol");
-    if (json_is_number(rtol)) tolerance.rtol = json_number_value(rtol);
-    if (json_is_number(atol)) tolerance.atol = json_number_value(atol);
+    *out_tolerance = (tool_tolerance){.rtol = tool_option_double(job->options, OPTION_RTOL, 1e-3),
+                                      .atol = tool_option_double(job->options, OPTION_ATOL, 1e-7),
+                                      .widen_bfloat16 = true};
+    if (access(path, F_OK) != 0) return PARTITA_OK;
+    json_t *document = json_load_file(path, 0, &error);
+    if (!document) return pt_fail(PARTITA_BAD_INPUT, "%s: no JSON: line %d: %s", path, error.line, error.text);
+    partita_status status = json_is_object(document) ? PARTITA_OK : pt_fail(PARTITA_BAD_INPUT, "%s: no object", path);
+    if (status == PARTITA_OK) status = read_number(document, "rtol", path, &out_tolerance->rtol);
+    if (status == PARTITA_OK) status = read_number(document, "atol", path, &out_tolerance->atol);
     json_decref(document);
-    return tolerance;
+    return status;
 }
 
 /* FOLDER/input_3.pb or output_3.pb for value `index`; NULL when there is none. */
@@ -96,6 +124,21 @@ static partita_status read_data(const char *folder, const char *what, uint32_t i
     return tool_tensor_file_read(path, info->kind, out_value);
 }
 
+/* A folder that has nothing to judge by, or more than the model gives, is a mistake and no success. */
+static partita_status check_outputs(const tool_job *job, const char *folder) {
+    path_list names = {0};
+    partita_status status = list_folder(folder, "output_", &names);
+    if (status == PARTITA_OK && names.size == 0 && job->output_count > 0)
+        status = pt_fail(PARTITA_BAD_INPUT, "%s: no output_*.pb to judge by", folder);
+    for (size_t i = 0; i < names.size && status == PARTITA_OK; i++) {
+        unsigned long index = strtoul(strrchr(names.data[i], '_') + 1, NULL, 10);
+        if (index >= job->output_count)
+            status = pt_fail(PARTITA_BAD_INPUT, "%s: the model has %u outputs", names.data[i], job->output_count);
+    }
+    path_list_deinit(&names);
+    return status;
+}
+
 static partita_status run_data_set(tool_job *job, const char *folder, const tool_tolerance *tolerance) {
     for (uint32_t i = 0; i < job->input_count; i++) {
         partita_value *value;
@@ -104,6 +147,7 @@ static partita_status run_data_set(tool_job *job, const char *folder, const tool
         partita_value_release(job->inputs[i]);
         job->inputs[i] = value;
     }
+    PT_TRY(check_outputs(job, folder));
     if (!job->session) { PT_TRY(tool_job_session(job, false)); }
     PT_TRY(tool_job_run(job));
     for (uint32_t i = 0; i < job->output_count; i++) {
@@ -128,7 +172,7 @@ static partita_status run_case(const tool_options *options) {
     PT_CHECK(tool_job_open(options, &job));
     snprintf(model, sizeof(model), "%s/model.onnx", folder);
     PT_CHECK(tool_job_load(&job, model));
-    tolerance = read_tolerance(&job, folder);
+    PT_CHECK(read_tolerance(&job, folder, &tolerance));
     PT_CHECK(list_folder(folder, "test_data_set_", &sets));
     if (sets.size == 0) PT_CHECK(pt_fail(PARTITA_BAD_INPUT, "%s: no test_data_set_*", folder));
     for (size_t i = 0; i < sets.size; i++) PT_CHECK(run_data_set(&job, sets.data[i], &tolerance));
@@ -136,6 +180,19 @@ out:
     path_list_deinit(&sets);
     tool_job_deinit(&job);
     return status;
+}
+
+/* An empty model is planned. */
+static partita_status open_devices(const tool_options *options) {
+    static const unsigned char empty[] = {0x08, 8, 0x3a, 3, 0x12, 1, 'g', 0x42, 2, 0x10, 17};
+    tool_job job;
+    partita_status status = tool_job_open(options, &job);
+    partita_plan_options plan = {.size = sizeof(plan),
+                                 .devices = tool_option_text(options, OPTION_DEVICES, NULL),
+                                 .fallback = options->given[OPTION_FALLBACK]};
+    if (status == PARTITA_OK) status = partita_model_load_memory(job.context, empty, sizeof(empty), NULL, &job.model);
+    if (status == PARTITA_OK) status = partita_plan_create(job.model, &plan, &job.plan);
+    return status; /* the process ends here: nothing is released */
 }
 
 /* ---- all cases ------------------------------------------------------------------------------- */
@@ -190,25 +247,28 @@ static bool gather(int fd, double limit_s, char *text, size_t capacity) {
     return true;
 }
 
-static partita_status run_child(const tool_options *options, const char *folder, double limit_s, verdict *out) {
-    path_list words = {0};
-    int ends[2];
-    memset(out, 0, sizeof(*out));
-    partita_status status = child_arguments(options, folder, &words);
-    if (status == PARTITA_OK && pipe(ends) != 0) status = pt_fail(PARTITA_IO, "pipe: %s", strerror(errno));
-    if (status != PARTITA_OK) {
-        path_list_deinit(&words);
-        return status;
-    }
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        dup2(ends[1], 2);
-        close(ends[0]);
-        close(ends[1]);
-        execv(words.data[0], words.data);
+/* Starts this command with `words`, or without any looks only at the devices that the options name. */
+static void be_child(const tool_options *options, char *const *words, const int *ends) {
+    dup2(ends[1], 2);
+    close(ends[0]);
+    close(ends[1]);
+    if (words) {
+        execv(words[0], words);
         _exit(127);
     }
+    partita_status status = open_devices(options);
+    if (status != PARTITA_OK) fprintf(stderr, "%s\n", pt_last_message());
+    _exit(partita_status_exit_code(status));
+}
+
+static partita_status run_child(const tool_options *options, char *const *words, double limit_s, verdict *out) {
+    int ends[2];
+    memset(out, 0, sizeof(*out));
+    if (pipe(ends) != 0) return pt_fail(PARTITA_IO, "pipe: %s", strerror(errno));
+    fflush(stdout);
+    partita_status status = PARTITA_OK;
+    pid_t child = fork();
+    if (child == 0) be_child(options, words, ends);
     close(ends[1]);
     if (child < 0) {
         status = pt_fail(PARTITA_IO, "fork: %s", strerror(errno));
@@ -225,8 +285,26 @@ static partita_status run_child(const tool_options *options, const char *folder,
                      strsignal(WTERMSIG(state)));
     }
     close(ends[0]);
+    return status;
+}
+
+static partita_status run_case_apart(const tool_options *options, const char *folder, double limit_s, verdict *out) {
+    path_list words = {0};
+    partita_status status = child_arguments(options, folder, &words);
+    if (status == PARTITA_OK) status = run_child(options, words.data, limit_s, out);
     path_list_deinit(&words);
     return status;
+}
+
+/* Devices that are absent are no failure of each case. Apart as well: a plugin may crash when it is opened. */
+static partita_status check_devices(const tool_options *options, double limit_s) {
+    verdict result;
+    PT_TRY(run_child(options, NULL, limit_s, &result));
+    if (result.code == partita_status_exit_code(PARTITA_INVALID_ARGUMENT))
+        return pt_fail(PARTITA_INVALID_ARGUMENT, "%s", result.text);
+    if (result.code == partita_status_exit_code(PARTITA_DEVICE_ABSENT))
+        return pt_fail(PARTITA_DEVICE_ABSENT, "%s", result.text);
+    return PARTITA_OK;
 }
 
 partita_status tool_test(const tool_options *options) {
@@ -238,9 +316,10 @@ partita_status tool_test(const tool_options *options) {
     double limit_s = tool_option_double(options, OPTION_TIME_LIMIT, 60);
     for (int i = 0; i < options->argument_count; i++) PT_CHECK(find_cases(options->arguments[i], 0, &cases));
     if (cases.size == 0) PT_CHECK(pt_fail(PARTITA_BAD_INPUT, "%s: no folder with a model.onnx", options->arguments[0]));
+    PT_CHECK(check_devices(options, limit_s));
     for (size_t i = 0; i < cases.size; i++) {
         verdict result;
-        PT_CHECK(run_child(options, cases.data[i], limit_s, &result));
+        PT_CHECK(run_case_apart(options, cases.data[i], limit_s, &result));
         const char *text = strncmp(result.text, "partita: ", 9) == 0 ? result.text + 9 : result.text;
         bool ok = result.code == 0;
         if (ok)
@@ -248,8 +327,9 @@ partita_status tool_test(const tool_options *options) {
         else
             failed++;
         if (!ok && !options->given[OPTION_JSON]) printf("failed %s: %s\n", cases.data[i], text);
-        json_array_append_new(rows, json_pack("{s:s,s:b,s:i,s:s}", "case", cases.data[i], "passed", ok, "code",
-                                              result.code, "text", ok ? "" : text));
+        json_array_append_new(rows,
+                              json_pack("{s:o,s:b,s:i,s:o}", "case", tool_json_text(pt_str(cases.data[i])), "passed",
+                                        ok, "code", result.code, "text", tool_json_text(pt_str(ok ? "" : text))));
     }
     if (options->given[OPTION_JSON]) {
         json_t *document = tool_json_document();

@@ -216,6 +216,41 @@ def test_command():
     partita("test", path("tests"), "--devices", "cpu")
 
 
+def test_of_wrong_folders():
+    """What a case lacks, or has too much of, is a failure of it; devices that are absent are one of the command."""
+    x = np.ones((1, 3), np.float32)
+    y = np.maximum(x @ np.arange(12, dtype=np.float32).reshape(3, 4), 0)
+    root = path("wrong")
+    for name, outputs, tolerance, _ in WRONG_CASES:
+        data = f"{root}/{name}/test_data_set_0"
+        os.makedirs(data)
+        os.link(SMALL, f"{root}/{name}/model.onnx")
+        for i, array in enumerate([x] + [y] * outputs):
+            file = f"{data}/output_{i - 1}.pb" if i else f"{data}/input_0.pb"
+            open(file, "wb").write(numpy_helper.from_array(array).SerializeToString())
+        if tolerance is not None:
+            open(f"{root}/{name}/data.json", "w", encoding="utf-8").write(tolerance)
+    os.symlink(root, root + "/leads_back")
+    document = partita("test", root, "--devices", "cpu", "--json", code=5, json_output=True)
+    texts = {os.path.basename(c["case"]): c["text"] for c in document["cases"]}
+    assert sorted(texts) == sorted(c[0] for c in WRONG_CASES), texts
+    for name, _, _, words in WRONG_CASES:
+        assert (words in texts[name]) if words else texts[name] == "", (name, texts[name])
+    _, words = partita("test", root, "--devices", "nonesuch", code=4)
+    assert "nonesuch" in words, words
+
+
+# Name, output files, data.json, words of the failure.
+WRONG_CASES = [
+    ("fine", 1, '{"rtol": 1e-3}', ""),
+    ("no_output", 0, None, "no output_*.pb"),
+    ("two_outputs", 2, None, "the model has 1 outputs"),
+    ("no_json", 1, '{"rtol": ', "data.json: no JSON"),
+    ("a_list", 1, "[]", "data.json: no object"),
+    ("no_number", 1, '{"atol": "1"}', "'atol' is no number"),
+]
+
+
 def deadline():
     _, words = partita("run", common.PATHS["det"], "--devices", "cpu", "--shape", "x=1x3x960x960", "--deadline", "1", code=4)
     assert "deadline" in words, words
@@ -241,6 +276,7 @@ def generated_texts():
 
 
 for function in (devices, inspect, plan, every_source_node, run, bench, explain, usage_errors, model_errors,
-                 device_errors, strings_through, test_command, deadline, memory_limit, doctor, generated_texts):
+                 device_errors, strings_through, test_command, test_of_wrong_folders, deadline, memory_limit, doctor,
+                 generated_texts):
     cases.run(function.__name__.replace("_", " "), function)
 cases.end()
