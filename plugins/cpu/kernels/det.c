@@ -42,6 +42,50 @@ CPU_DOUBLES_KERNEL(det_run) {
     return PARTITA_OK;
 }
 
+/* ---- Inverse, of com.microsoft ---------------------------------------------------------------- */
+
+/* Gauss and Jordan, with row pivots; the matrix becomes the unit, the unit its inverse. False when it has none. */
+static bool inverted(double *matrix, double *inverse, int64_t n) {
+    for (int64_t i = 0; i < n * n; i++) inverse[i] = i % (n + 1) == 0;
+    for (int64_t column = 0; column < n; column++) {
+        int64_t pivot = column;
+        for (int64_t row = column + 1; row < n; row++)
+            if (fabs(matrix[row * n + column]) > fabs(matrix[pivot * n + column])) pivot = row;
+        double scale = matrix[pivot * n + column];
+        if (scale == 0) return false;
+        for (int64_t i = 0; i < n; i++) {
+            double left = matrix[pivot * n + i], right = inverse[pivot * n + i];
+            matrix[pivot * n + i] = matrix[column * n + i];
+            inverse[pivot * n + i] = inverse[column * n + i];
+            matrix[column * n + i] = left / scale;
+            inverse[column * n + i] = right / scale;
+        }
+        for (int64_t row = 0; row < n; row++) {
+            double factor = matrix[row * n + column];
+            for (int64_t i = 0; row != column && i < n; i++) {
+                matrix[row * n + i] -= factor * matrix[column * n + i];
+                inverse[row * n + i] -= factor * inverse[column * n + i];
+            }
+        }
+    }
+    return true;
+}
+
+CPU_DOUBLES_KERNEL(inverse_run) {
+    const cpu_tensor *x = &call->in[0];
+    if (x->rank < 2 || x->dims[x->rank - 1] != x->dims[x->rank - 2])
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "an input of rank %u holds no square matrices", x->rank);
+    partita_status status = cpu_expect_like(call, 0, x);
+    int64_t n = x->dims[x->rank - 1];
+    /* The doubles of the input are this call's own. */
+    double *matrices = call->scratch;
+    for (uint64_t at = 0; status == PARTITA_OK && at < x->count; at += (uint64_t)(n * n))
+        if (!inverted(matrices + at, d->out[0] + at, n))
+            return cpu_fail(call->host, PARTITA_BAD_INPUT, "matrix %llu is singular",
+                            (unsigned long long)(at / (uint64_t)(n * n)));
+    return status;
+}
+
 /* ---- AffineGrid ------------------------------------------------------------------------------ */
 
 static partita_status grid_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
@@ -101,6 +145,14 @@ const cpu_kernel cpu_kernels_det[] = {
      .reference = true,
      .scratch = cpu_doubles_scratch,
      .run = det_run},
+    {.op = "Inverse",
+     .domain = "com.microsoft",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_FLOATS,
+     .reference = true,
+     .scratch = cpu_doubles_scratch,
+     .run = inverse_run},
     {.op = "AffineGrid",
      .domain = "",
      .since = 20,

@@ -205,6 +205,11 @@ static partita_status trilu_run(const cpu_call *call, uint64_t begin, uint64_t e
     return PARTITA_OK;
 }
 
+#define TRILU(group)                                                                                                   \
+    {                                                                                                                  \
+        .op = "Trilu", .domain = group, .since = 1, .until = CPU_NEWEST, .types = CPU_FIXED, .reference = true,        \
+        .prepare = k_prepare, .release = cpu_free, .items = trilu_items, .run = trilu_run, .in_place = true            \
+    }
 const cpu_kernel cpu_kernels_generate[] = {
     {.op = "ConstantOfShape",
      .domain = "",
@@ -244,17 +249,8 @@ const cpu_kernel cpu_kernels_generate[] = {
      .release = cpu_free,
      .run = one_hot_run},
     CPU_CARRIED_STRINGS("OneHot", carried_prepare, 2, true),
-    {.op = "Trilu",
-     .domain = "",
-     .since = 1,
-     .until = CPU_NEWEST,
-     .types = CPU_FIXED,
-     .reference = true,
-     .prepare = k_prepare,
-     .release = cpu_free,
-     .items = trilu_items,
-     .run = trilu_run,
-     .in_place = true},
+    TRILU(""),
+    TRILU("com.microsoft"),
     CPU_CARRIED_STRINGS("Trilu", carried_prepare, 0, true),
 };
 const uint32_t cpu_kernels_generate_count = sizeof(cpu_kernels_generate) / sizeof(cpu_kernels_generate[0]);

@@ -38,6 +38,17 @@ static inline void cpu_requantise(const cpu_tensor *y, uint64_t at, int32_t sum,
         ((uint8_t *)y->data)[at] = (uint8_t)value;
 }
 
+/* Scale and zero point that DynamicQuantizeLinear gives to these elements, and the byte of one with them. */
+void cpu_dynamic_scale(const float *x, uint64_t n, float *out_scale, int32_t *out_zero);
+static inline int32_t cpu_dynamic_quantised(float x, float scale, int32_t zero) {
+    float value = rintf(x / scale) + (float)zero;
+    return value > 0 ? (value < 255 ? (int32_t)value : 255) : 0; /* a NaN becomes 0 */
+}
+
+/* sums[j] = the sum over k of left[k] times (B's element (k, j) - zeros[j]); element (0, 0) is number `first`. */
+void cpu_byte_products(const cpu_tensor *b, uint64_t first, int64_t row, int64_t column, uint64_t k, uint64_t n,
+                       const int32_t *left, const int32_t *zeros, int32_t *sums);
+
 #define CPU_BYTES (CPU_TYPE(INT8) | CPU_TYPE(UINT8))
 
 #endif

@@ -121,6 +121,27 @@ static bool bytes_claim(const cpu_node *node, ptp_answer *answer) {
     return bytes || cpu_refuse(answer, PARTITA_REASON_DTYPE, "B or Y are no 8-bit integers");
 }
 
+#define PRODUCTS(name, type)                                                                                           \
+    static void name(const type *b, int64_t row, int64_t column, uint64_t k, uint64_t n, const int32_t *left,          \
+                     const int32_t *zeros, int32_t *sums) {                                                            \
+        for (uint64_t p = 0; p < k && column == 1; p++)                                                                \
+            for (uint64_t j = 0; j < n; j++) sums[j] += left[p] * (b[(int64_t)p * row + (int64_t)j] - zeros[j]);       \
+        for (uint64_t j = 0; j < n && column != 1; j++)                                                                \
+            for (uint64_t p = 0; p < k; p++)                                                                           \
+                sums[j] += left[p] * (b[(int64_t)p * row + (int64_t)j * column] - zeros[j]);                           \
+    }
+PRODUCTS(products_signed, int8_t)
+PRODUCTS(products_unsigned, uint8_t)
+
+void cpu_byte_products(const cpu_tensor *b, uint64_t first, int64_t row, int64_t column, uint64_t k, uint64_t n,
+                       const int32_t *left, const int32_t *zeros, int32_t *sums) {
+    memset(sums, 0, n * sizeof(int32_t));
+    if (b->dtype == PARTITA_INT8)
+        products_signed((const int8_t *)b->data + first, row, column, k, n, left, zeros, sums);
+    else
+        products_unsigned((const uint8_t *)b->data + first, row, column, k, n, left, zeros, sums);
+}
+
 #define ROW(operator, claims)                                                                                          \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = 10, .until = CPU_NEWEST, .types = CPU_BYTES, .reference = true,         \

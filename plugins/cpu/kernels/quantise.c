@@ -3,7 +3,7 @@
  * QuantizeLinear, DequantizeLinear and DynamicQuantizeLinear: per tensor, per axis and per block. By chunks: elements,
  * scales and zero points are brought to float beside each other, so that one loop serves all types and granularities.
  */
-#include "cpu/kernels/support.h"
+#include "cpu/kernels/integer.h"
 
 #define CHUNK 256
 
@@ -182,20 +182,26 @@ static partita_status dequantise_run(const cpu_call *call, uint64_t begin, uint6
 
 /* ---- DynamicQuantizeLinear ---- */
 
+void cpu_dynamic_scale(const float *x, uint64_t n, float *out_scale, int32_t *out_zero) {
+    float low = 0, high = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        low = x[i] < low ? x[i] : low;
+        high = x[i] > high ? x[i] : high;
+    }
+    *out_scale = high == low ? 1.0f : (high - low) / 255.0f;
+    *out_zero = (int32_t)rintf(fminf(fmaxf(-low / *out_scale, 0.0f), 255.0f));
+}
+
 static partita_status dynamic_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     (void)begin, (void)end, (void)worker;
     const cpu_tensor *in = &call->in[0], *out = &call->out[0];
     const float *x = in->data;
-    float low = 0, high = 0, chunk[CHUNK], zeros[CHUNK];
+    float scale, chunk[CHUNK], zeros[CHUNK];
+    int32_t zero;
     partita_status status = cpu_expect_like(call, 0, in);
     if (status != PARTITA_OK) return status;
-    for (uint64_t i = 0; i < in->count; i++) {
-        low = x[i] < low ? x[i] : low;
-        high = x[i] > high ? x[i] : high;
-    }
-    float scale = high == low ? 1.0f : (high - low) / 255.0f;
-    float zero = rintf(fminf(fmaxf(-low / scale, 0.0f), 255.0f));
-    for (uint32_t i = 0; i < CHUNK; i++) zeros[i] = zero;
+    cpu_dynamic_scale(x, in->count, &scale, &zero);
+    for (uint32_t i = 0; i < CHUNK; i++) zeros[i] = (float)zero;
     for (uint64_t first = 0; first < in->count; first += CHUNK) {
         uint64_t n = in->count - first < CHUNK ? in->count - first : CHUNK;
         for (uint64_t i = 0; i < n; i++) chunk[i] = x[first + i] / scale;
@@ -207,28 +213,19 @@ static partita_status dynamic_run(const cpu_call *call, uint64_t begin, uint64_t
     return PARTITA_OK;
 }
 
+#define FLOATS (CPU_TYPE(FLOAT32) | CPU_HALVES | CPU_TYPE(INT32))
+#define CODES                                                                                                          \
+    (CPU_TYPE(INT8) | CPU_TYPE(UINT8) | CPU_TYPE(INT16) | CPU_TYPE(UINT16) | CPU_TYPE(INT32) | CPU_FLOAT8 | CPU_PACKED)
+#define ROW(operator, group, first, kinds, runs)                                                                       \
+    {                                                                                                                  \
+        .op = operator, .domain = group, .since = first, .until = CPU_NEWEST, .types = kinds, .reference = true,       \
+        .prepare = quantise_prepare, .release = cpu_free, .items = cpu_items_elements, .run = runs                     \
+    }
 const cpu_kernel cpu_kernels_quantise[] = {
-    {.op = "QuantizeLinear",
-     .domain = "",
-     .since = 10,
-     .until = CPU_NEWEST,
-     .types = CPU_TYPE(FLOAT32) | CPU_HALVES | CPU_TYPE(INT32),
-     .reference = true,
-     .prepare = quantise_prepare,
-     .release = cpu_free,
-     .items = cpu_items_elements,
-     .run = quantise_run},
-    {.op = "DequantizeLinear",
-     .domain = "",
-     .since = 10,
-     .until = CPU_NEWEST,
-     .types = CPU_TYPE(INT8) | CPU_TYPE(UINT8) | CPU_TYPE(INT16) | CPU_TYPE(UINT16) | CPU_TYPE(INT32) | CPU_FLOAT8 |
-              CPU_PACKED,
-     .reference = true,
-     .prepare = quantise_prepare,
-     .release = cpu_free,
-     .items = cpu_items_elements,
-     .run = dequantise_run},
+    ROW("QuantizeLinear", "", 10, FLOATS, quantise_run),
+    ROW("QuantizeLinear", "com.microsoft", 1, FLOATS, quantise_run),
+    ROW("DequantizeLinear", "", 10, CODES, dequantise_run),
+    ROW("DequantizeLinear", "com.microsoft", 1, CODES, dequantise_run),
     {.op = "DynamicQuantizeLinear",
      .domain = "",
      .since = 11,

@@ -66,7 +66,9 @@ static partita_status activations_read(const cpu_node *node, const ptp_host *hos
 partita_status cpu_rnn_read(const cpu_node *node, const ptp_host *host, cpu_rnn_state *state) {
     partita_str op = ptp_ref_str(node->block, node->row.op);
     partita_str direction = ptp_attribute_str(node->block, &node->row, "direction");
-    state->kind = ptp_str_is(op, "LSTM") ? CPU_LSTM : ptp_str_is(op, "GRU") ? CPU_GRU : CPU_RNN;
+    state->kind = ptp_str_is(op, "LSTM") || ptp_str_is(op, "DynamicQuantizeLSTM") ? CPU_LSTM
+                  : ptp_str_is(op, "GRU")                                         ? CPU_GRU
+                                                                                  : CPU_RNN;
     state->gates = state->kind == CPU_LSTM ? 4 : state->kind == CPU_GRU ? 3 : 1;
     state->directions = ptp_str_is(direction, "bidirectional") ? 2 : 1;
     state->reverse[0] = ptp_str_is(direction, "reverse") != 0;

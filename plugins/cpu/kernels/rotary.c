@@ -112,7 +112,59 @@ CPU_DOUBLES_KERNEL(rotary_run) {
     return PARTITA_OK;
 }
 
+/* ---- com.microsoft --------------------------------------------------------------------------- */
+
+/* Its positions come before the caches, and may be one number: that of the first row. */
+enum { MS_PLACES = 1, MS_COSINE, MS_SINE };
+
+static bool ms_claim(const cpu_node *node, ptp_answer *answer) {
+    float scale = cpu_attr_float(node, "scale", 0);
+    if (cpu_attr_int(node, "is_packed_batching", 0) != 0 || (scale != 0 && scale != 1))
+        return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "a packed batch or a scale");
+    for (uint32_t i = MS_COSINE; i <= MS_SINE; i++)
+        if (cpu_input_dtype(node, i) != cpu_input_dtype(node, 0))
+            return cpu_refuse(answer, PARTITA_REASON_DTYPE, "the caches are not of the input's type");
+    if (cpu_input_dtype(node, MS_PLACES) == PARTITA_INT64) return true;
+    return cpu_refuse(answer, PARTITA_REASON_DTYPE, "position_ids are of %s",
+                      cpu_dtype_name(cpu_input_dtype(node, MS_PLACES)));
+}
+
+/* The places of all rows lie behind the doubles, which hold them once more. */
+static uint64_t ms_scratch(const cpu_call *call) {
+    return cpu_doubles_scratch(call) + 2 * call->in[0].count * sizeof(int64_t);
+}
+
+static partita_status ms_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+    const cpu_tensor *x = &call->in[0], *cosine = &call->in[MS_COSINE];
+    cpu_tensor in[4] = {*x, *cosine, call->in[MS_SINE], call->in[MS_PLACES]};
+    rotary_state state = *(const rotary_state *)call->state;
+    cpu_call inner = *call;
+    inner.in = in;
+    inner.state = &state;
+    /* Without a number of heads the caches tell how wide one is. */
+    if (state.heads == 0 && x->rank == 3 && cosine->rank == 2 && cosine->dims[1] > 0)
+        state.heads = x->dims[2] / (2 * cosine->dims[1]);
+    if (in[3].count != 1 || x->count == 0 || x->rank < 3) return rotary_run(&inner, begin, end, worker);
+    int64_t *places = (int64_t *)((char *)call->scratch + cpu_doubles_scratch(call)) + x->count;
+    const int64_t dims[2] = {x->dims[0], x->dims[x->rank - 2]};
+    for (int64_t i = 0; i < dims[0] * dims[1]; i++) places[i] = cpu_index(&call->in[MS_PLACES], 0) + i % dims[1];
+    in[3] = (cpu_tensor){.kind = PARTITA_KIND_TENSOR, .dtype = PARTITA_INT64, .rank = 2, .dims = dims, .data = places};
+    in[3].count = (uint64_t)(dims[0] * dims[1]);
+    return rotary_run(&inner, begin, end, worker);
+}
+
 const cpu_kernel cpu_kernels_rotary[] = {
+    {.op = "RotaryEmbedding",
+     .domain = "com.microsoft",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_FLOATS,
+     .reference = true,
+     .claim = ms_claim,
+     .prepare = rotary_prepare,
+     .release = rotary_release,
+     .scratch = ms_scratch,
+     .run = ms_run},
     {.op = "RotaryEmbedding",
      .domain = "",
      .since = 23,

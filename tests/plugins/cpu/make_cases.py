@@ -108,6 +108,7 @@ def compute(op, opset, inputs, attrs, count, domain):
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.x64quantprecision", "1")  # exact sums of 8-bit products
+    options.intra_op_num_threads = 1  # DynamicQuantizeLSTM quantises what a thread has of the batch
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return session.run(None, {f"i{i}": np.asarray(v) for i, v in enumerate(inputs) if v is not None})
 
