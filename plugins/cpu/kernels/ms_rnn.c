@@ -152,6 +152,16 @@ static void gates_turn(const lane *l) {
     }
 }
 
+/* Steps behind the end of all texts have no part in the scale. */
+static uint64_t longest_of(const lane *l) {
+    uint64_t longest = 0;
+    for (uint64_t b = 0; b < l->s.batch; b++) {
+        uint64_t length = cpu_rnn_length(l->call, &l->s, b);
+        longest = length > longest ? length : longest;
+    }
+    return longest;
+}
+
 static partita_status lstm_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     lane l = {.call = call};
     partita_status status = sizes_of(call, &l.s);
@@ -165,7 +175,7 @@ static partita_status lstm_run(const cpu_call *call, uint64_t begin, uint64_t en
     l.sums = l.zeros + 4 * n;
     for (l.d = begin; l.d < end; l.d++) {
         states_load(&l);
-        product_add(&l, IN_W, call->in[IN_X].data, l.s.steps * l.s.batch, l.gates);
+        product_add(&l, IN_W, call->in[IN_X].data, longest_of(&l) * l.s.batch, l.gates);
         gates_turn(&l);
         for (uint64_t i = 0; i < l.s.steps; i++) {
             product_add(&l, IN_R, l.h, l.s.batch, l.gates + i * l.s.batch * 4 * n);

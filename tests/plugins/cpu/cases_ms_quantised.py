@@ -49,7 +49,7 @@ def lstm(case, f, q, rng):
         scales = lambda: (np.abs(f(directions, *((4 * hidden,) if each else ()))) * 0.003 + 0.002).astype(np.float32)
         zeros = lambda: (np.zeros((directions, 4 * hidden), kind) if each else q(kind, directions))
         states = lambda: f(directions, batch, hidden) if i % 2 else None
-        lengths = rng.integers(1, steps + 1, batch).astype(np.int32) if i % 5 == 4 else None
+        lengths = rng.integers(1, steps + 1, batch).astype(np.int32) if i % 9 == 0 else None
         attrs = {"hidden_size": hidden, "direction": ["forward", "reverse", "bidirectional"][i % 3]}
         case("DynamicQuantizeLSTM", 1, [f(steps, batch, inner), q(kind, directions, inner, 4 * hidden),
              q(kind, directions, hidden, 4 * hidden), f(directions, 8 * hidden) if i % 3 else None, lengths, states(),
