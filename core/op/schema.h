@@ -78,8 +78,8 @@ partita_status pt_model_infer(pt_model *model);
 partita_status pt_node_infer(pt_model *model, pt_id node);
 
 /*
- * The FunctionProto that computes this node: of its operator set, or of the standard. NULL when there is none. The bytes
- * live as long as the library they are in.
+ * The FunctionProto that computes this node: of its operator set, or of the standard. NULL when there is none. It lives
+ * as long as the library that it is in.
  */
 partita_status pt_node_body(pt_model *model, pt_id node, const void **out_bytes, uint64_t *out_size);
 /* True for a node that only its body tells the outputs of: its operator set has no inference for it. */

@@ -94,8 +94,8 @@ partita_status pt_plugin_device_info(pt_plugin *plugin, uint32_t index, ptp_devi
 /* Option rows of a device that can be set, `index` from 0; false past the last one. The plugin is opened. */
 bool pt_plugin_option_row(pt_plugin *plugin, uint32_t device, uint32_t index, ptp_option_row *out_row);
 /*
- * The operator's schema in the sets of the plugins whose manifests name its domain, which are opened; NULL when none has
- * it. It lives as long as the registry. A set that does not load is a warning.
+ * The operator's schema in the sets of the plugins whose manifests name its domain, which are opened; NULL when none
+ * has it. It lives as long as the registry. A set that does not load is a warning.
  */
 partita_status pt_registry_operator(pt_registry *registry, partita_str domain, partita_str name, int64_t version,
                                     const struct pt_schema **out_schema);

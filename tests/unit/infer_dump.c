@@ -11,6 +11,7 @@
  */
 #include "onnx/reader.h"
 #include "op/schema.h"
+#include "plugin/registry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,9 +181,20 @@ static void print_actual(const pt_model *model, const input *inputs, uint32_t co
     }
 }
 
+/* Operator sets of the plugins beside the program. */
+static partita_status find_operator(void *user, partita_str domain, partita_str name, int64_t version,
+                                    const pt_schema **out_schema) {
+    static pt_registry *registry;
+    const pt_registry_options options = {0};
+    (void)user;
+    if (!registry) PT_TRY(pt_registry_create(&options, &registry));
+    return pt_registry_operator(registry, domain, name, version, out_schema);
+}
+
 static partita_status prepare(pt_model *model) {
+    const pt_schema_source source = {find_operator, NULL};
     PT_TRY(pt_model_sort(model));
-    PT_TRY(pt_model_check(model));
+    PT_TRY(pt_model_check_with(model, &source));
     PT_TRY(pt_model_infer(model));
     /* Once more: what is known stays. */
     PT_TRY(pt_model_infer(model));
