@@ -110,6 +110,17 @@ static partita_status check_count(const char *what, uint32_t count, uint32_t lea
     return pt_fail(PARTITA_BAD_MODEL, "%u %s instead of %u to %u", count, what, least, most);
 }
 
+/* Inputs that may be left out follow those that may not, but for Loop, Scan and the old Resize (as exporters wrote it);
+ * operator sets say nothing of single inputs. */
+static partita_status check_left_out(const pt_node *node, const pt_schema *schema) {
+    if (schema->row || schema->flags & PT_OP_CONTROL_FLOW) return PARTITA_OK;
+    uint32_t needed = strcmp(schema->name, "Resize") == 0 ? 1 : schema->min_inputs;
+    for (uint32_t i = 0; i < needed; i++)
+        if (node->inputs[i] == PT_NONE)
+            return pt_fail(PARTITA_BAD_MODEL, "input %u is left out, which it may not be", i);
+    return PARTITA_OK;
+}
+
 static partita_status check_node(pt_model *model, pt_id id, const pt_schema_source *source) {
     pt_node *node = pt_node_at(model, id);
     const pt_schema *schema = pt_schema_find(node->domain, node->op, node->version);
@@ -123,6 +134,7 @@ static partita_status check_node(pt_model *model, pt_id id, const pt_schema_sour
     }
     node->schema = schema;
     PT_TRY(check_count("inputs", node->input_count, schema->min_inputs, schema->max_inputs));
+    PT_TRY(check_left_out(node, schema));
     PT_TRY(check_count("outputs", node->output_count, schema->min_outputs, schema->max_outputs));
     return check_attributes(model, id, schema);
 }
