@@ -194,7 +194,7 @@ void pt_log_to(const pt_log_sink *sink, int32_t level, const char *format, ...) 
 uint64_t pt_now_ns(void);
 /* Nanoseconds that this thread computed: what a piece of work costs, however busy the machine is. */
 uint64_t pt_thread_ns(void);
-/* getenv that is ignored in privileged processes (secure_getenv). */
+/* getenv; in privileged processes NULL for all but PARTITA_LOG. */
 const char *pt_env(const char *name);
 
 #endif

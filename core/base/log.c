@@ -95,4 +95,5 @@ uint64_t pt_thread_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-const char *pt_env(const char *name) { return secure_getenv(name); }
+/* A privileged process takes nothing from its user but how much is said. */
+const char *pt_env(const char *name) { return strcmp(name, "PARTITA_LOG") == 0 ? getenv(name) : secure_getenv(name); }
