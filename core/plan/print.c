@@ -13,8 +13,8 @@ static void print_summary(const pt_plan *plan, pt_text *out) {
                    plan->estimate_us, plan->lower_bound_us, plan->candidate);
     for (uint32_t i = 0; i < plan->device_count; i++)
         pt_text_printf(out, "%s %s", i ? "," : "", plan->devices[i]->name);
-    pt_text_printf(out, "\nfor");
     const pt_graph *graph = &plan->model->graphs.data[0];
+    if (graph->inputs.size) pt_text_printf(out, "\nfor");
     for (size_t i = 0; i < graph->inputs.size; i++) {
         const pt_value *value = &plan->model->values.data[graph->inputs.data[i]];
         pt_text_printf(out, "%s ", i ? "," : "");
