@@ -3,13 +3,20 @@
  * Reference Conv and ConvTranspose: the sums as they are written, in double.
  */
 #include "cpu/kernels/conv.h"
+#include "cpu/kernels/ms_fused.h"
 #include "cpu/kernels/reference.h"
 
+typedef struct conv_state {
+    cpu_window_attrs attrs;
+    cpu_fused fused; /* of FusedConv */
+} conv_state;
+
 static partita_status conv_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
-    cpu_window_attrs *state = cpu_alloc(host, sizeof(*state));
+    conv_state *state = cpu_alloc(host, sizeof(*state));
     *out_state = NULL;
     if (state == NULL) return PARTITA_OUT_OF_MEMORY;
-    partita_status status = cpu_window_attrs_read(node, host, state);
+    partita_status status = cpu_window_attrs_read(node, host, &state->attrs);
+    if (status == PARTITA_OK) status = cpu_fused_read(node, host, &state->fused);
     if (status == PARTITA_OK)
         *out_state = state;
     else
@@ -48,8 +55,10 @@ static partita_status conv_reference(const cpu_call *call, uint64_t begin, uint6
     cpu_conv conv;
     cpu_doubles doubles;
     (void)begin, (void)end, (void)worker;
-    partita_status status = cpu_conv_make(call, call->state, &call->in[0], &call->in[1], &call->out[0], &conv);
+    const conv_state *state = call->state;
+    partita_status status = cpu_conv_make(call, &state->attrs, &call->in[0], &call->in[1], &call->out[0], &conv);
     if (status == PARTITA_OK) status = bias_check(call, conv.features);
+    if (status == PARTITA_OK && cpu_has_input(call, 3)) status = cpu_expect_like(call, 0, &call->in[3]);
     if (status != PARTITA_OK) return status;
     const cpu_window *g = &conv.window;
     cpu_doubles_load(call, &doubles);
@@ -62,7 +71,9 @@ static partita_status conv_reference(const cpu_call *call, uint64_t begin, uint6
             for (int64_t p = 0; p < g->out_size; p++) {
                 int64_t at[3] = {p / (g->out[1] * g->out[2]), p / g->out[2] % g->out[1], p % g->out[2]};
                 double sum = window_sum(g, conv.group_channels, at, x, w);
-                *out++ = sum + (doubles.in[2] != NULL ? doubles.in[2][m] : 0);
+                sum += doubles.in[2] != NULL ? doubles.in[2][m] : 0;
+                if (doubles.in[3] != NULL) sum += doubles.in[3][out - doubles.out[0]];
+                *out++ = cpu_fused_value(&state->fused, sum);
             }
         }
     }
@@ -88,7 +99,7 @@ static void scatter(const cpu_window *g, const double *x, const double *w, doubl
 }
 
 static partita_status transpose_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
-    const cpu_window_attrs *attrs = call->state;
+    const cpu_window_attrs *attrs = &((const conv_state *)call->state)->attrs;
     const cpu_tensor *x = &call->in[0], *w = &call->in[1], *y = &call->out[0];
     cpu_window g;
     cpu_doubles doubles;
@@ -118,10 +129,13 @@ static partita_status transpose_reference(const cpu_call *call, uint64_t begin, 
     return PARTITA_OK;
 }
 
-#define ROW(operator, function)                                                                                        \
+#define ROW(operator, group, claims, function)                                                                         \
     {                                                                                                                  \
-        .op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,         \
-        .prepare = conv_prepare, .release = conv_release, .scratch = cpu_doubles_scratch, .run = function              \
+        .op = operator, .domain = group, .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,      \
+        .claim = claims, .prepare = conv_prepare, .release = conv_release, .scratch = cpu_doubles_scratch,             \
+        .run = function                                                                                                \
     }
-const cpu_kernel cpu_kernels_conv[] = {ROW("Conv", conv_reference), ROW("ConvTranspose", transpose_reference)};
+const cpu_kernel cpu_kernels_conv[] = {ROW("Conv", "", NULL, conv_reference),
+                                       ROW("FusedConv", "com.microsoft", cpu_fused_claim, conv_reference),
+                                       ROW("ConvTranspose", "", NULL, transpose_reference)};
 const uint32_t cpu_kernels_conv_count = sizeof(cpu_kernels_conv) / sizeof(cpu_kernels_conv[0]);

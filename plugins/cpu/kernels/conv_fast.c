@@ -5,6 +5,7 @@
  */
 #include "cpu/kernels/conv.h"
 #include "cpu/kernels/gemm.h"
+#include "cpu/kernels/ms_fused.h"
 
 #define TILE_FLOATS   65536 /* of a packed tile */
 #define DIRECT_REACH  256   /* rows or columns under a window of the direct way */
@@ -14,6 +15,7 @@ typedef struct conv_state {
     cpu_window_attrs attrs;
     const cpu_gemm_micro *micro;
     cpu_depthwise_fn depthwise;
+    cpu_fused fused; /* of FusedConv */
 } conv_state;
 
 typedef struct conv_layout {
@@ -73,6 +75,7 @@ static partita_status conv_prepare(const cpu_node *node, const ptp_host *host, v
     *out_state = NULL;
     if (state == NULL) return PARTITA_OUT_OF_MEMORY;
     partita_status status = cpu_window_attrs_read(node, host, &state->attrs);
+    if (status == PARTITA_OK) status = cpu_fused_read(node, host, &state->fused);
     state->micro = cpu_gemm_micro_of(node->level);
     state->depthwise = cpu_depthwise_baseline;
 #if defined(__x86_64__)
@@ -206,6 +209,15 @@ static void tile_pack(const conv_layout *layout, const cpu_gemm_micro *micro, co
     }
 }
 
+/* What FusedConv does to results from element `first` on: adds input 3, and the activation. */
+static void rows_finish(const cpu_call *call, int64_t first, int64_t rows, int64_t columns, int64_t step) {
+    float *y = (float *)call->out[0].data + first;
+    const float *z = cpu_has_input(call, 3) ? (const float *)call->in[3].data + first : NULL;
+    for (int64_t r = 0; z != NULL && r < rows; r++)
+        for (int64_t i = 0; i < columns; i++) y[r * step + i] += z[r * step + i];
+    cpu_fused_rows(&((const conv_state *)call->state)->fused, y, (uint64_t)rows, (uint64_t)columns, step);
+}
+
 static void direct_run(const cpu_call *call, const conv_layout *layout, uint64_t begin, uint64_t end, uint32_t worker) {
     const conv_state *state = call->state;
     const cpu_conv *conv = &layout->conv;
@@ -222,6 +234,7 @@ static void direct_run(const cpu_call *call, const conv_layout *layout, uint64_t
         d.y = (float *)call->out[0].data + plane * g->out_size;
         d.bias = cpu_has_input(call, 2) ? ((const float *)call->in[2].data)[feature] : 0;
         state->depthwise(&d, first, last);
+        rows_finish(call, plane * g->out_size + first * g->out[2], last - first, g->out[2], g->out[2]);
     }
 }
 
@@ -234,6 +247,8 @@ static partita_status conv_run(const cpu_call *call, uint64_t begin, uint64_t en
     const cpu_window *g = &conv->window;
     if (cpu_has_input(call, 2) && call->in[2].count != (uint64_t)conv->features)
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "the bias has another length than W has features");
+    if (cpu_has_input(call, 3) && !cpu_same_dims(&call->in[3], call->out[0].rank, call->out[0].dims))
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "Z has another shape than the output");
     if (layout.direct) {
         direct_run(call, &layout, begin, end, worker);
         return PARTITA_OK;
@@ -267,20 +282,17 @@ static partita_status conv_run(const cpu_call *call, uint64_t begin, uint64_t en
                          .row_bias = bias != NULL ? bias + feature : NULL};
         gemm.c = (float *)call->out[0].data + (image * conv->features + feature) * g->out_size + first;
         cpu_gemm_run(&gemm, (uint64_t)m0, (uint64_t)m1, 0, cpu_blocks(gemm.n, state->micro->columns));
+        rows_finish(call, (image * conv->features + feature + m0) * g->out_size + first, m1 - m0, last - first,
+                    g->out_size);
     }
     return PARTITA_OK;
 }
 
-const cpu_kernel cpu_kernels_conv_fast[] = {
-    {.op = "Conv",
-     .domain = "",
-     .since = 1,
-     .until = CPU_NEWEST,
-     .types = CPU_TYPE(FLOAT32),
-     .prepare = conv_prepare,
-     .release = conv_release,
-     .scratch = conv_scratch,
-     .items = conv_items,
-     .run = conv_run},
-};
+#define ROW(operator, group, claims)                                                                                   \
+    {                                                                                                                  \
+        .op = operator, .domain = group, .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32), .claim = claims, \
+        .prepare = conv_prepare, .release = conv_release, .scratch = conv_scratch, .items = conv_items,                \
+        .run = conv_run                                                                                                \
+    }
+const cpu_kernel cpu_kernels_conv_fast[] = {ROW("Conv", "", NULL), ROW("FusedConv", "com.microsoft", cpu_fused_claim)};
 const uint32_t cpu_kernels_conv_fast_count = sizeof(cpu_kernels_conv_fast) / sizeof(cpu_kernels_conv_fast[0]);

@@ -3,6 +3,7 @@
  * Reference MatMul and Gemm: products in double, integers in 64 bits that wrap.
  */
 #include "cpu/kernels/matmul.h"
+#include "cpu/kernels/ms_fused.h"
 #include "cpu/kernels/reference.h"
 
 partita_status cpu_product_matmul(const cpu_call *call, const cpu_tensor *a, const cpu_tensor *b, cpu_product *out) {
@@ -36,6 +37,27 @@ partita_status cpu_product_matmul(const cpu_call *call, const cpu_tensor *a, con
         out->batches *= (uint64_t)out->batch_dims[at];
     }
     return PARTITA_OK;
+}
+
+/* `dims` are those of the tensor with the last two exchanged. */
+static bool dims_turn(cpu_tensor *tensor, bool turned, int64_t *dims) {
+    if (!turned || tensor->rank < 2) return false;
+    memcpy(dims, tensor->dims, tensor->rank * sizeof(int64_t));
+    dims[tensor->rank - 1] = tensor->dims[tensor->rank - 2];
+    dims[tensor->rank - 2] = tensor->dims[tensor->rank - 1];
+    tensor->dims = dims;
+    return true;
+}
+
+partita_status cpu_product_turned(const cpu_call *call, bool a_turned, bool b_turned, cpu_product *out) {
+    cpu_tensor a = call->in[0], b = call->in[1];
+    int64_t a_dims[CPU_MAX_RANK], b_dims[CPU_MAX_RANK];
+    a_turned = dims_turn(&a, a_turned, a_dims);
+    b_turned = dims_turn(&b, b_turned, b_dims);
+    partita_status status = cpu_product_matmul(call, &a, &b, out);
+    if (a_turned) out->a_row = 1, out->a_column = (int64_t)out->m;
+    if (b_turned) out->b_row = 1, out->b_column = (int64_t)out->k;
+    return status;
 }
 
 void cpu_product_batch(const cpu_product *product, uint64_t index, int64_t *out_a, int64_t *out_b) {
@@ -102,6 +124,7 @@ static partita_status matmul_integers(const cpu_call *call, uint64_t begin, uint
 typedef struct gemm_state {
     float alpha, beta;
     bool a_transposed, b_transposed;
+    cpu_fused fused; /* of FusedGemm */
 } gemm_state;
 
 static partita_status gemm_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
@@ -112,7 +135,31 @@ static partita_status gemm_prepare(const cpu_node *node, const ptp_host *host, v
     state->beta = cpu_attr_float(node, "beta", 1);
     state->a_transposed = cpu_attr_int(node, "transA", 0) != 0;
     state->b_transposed = cpu_attr_int(node, "transB", 0) != 0;
+    return cpu_fused_read(node, host, &state->fused);
+}
+
+/* FusedMatMul. */
+static partita_status turned_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+    const gemm_state *state = call->state;
+    cpu_doubles doubles;
+    cpu_product product;
+    (void)begin, (void)end, (void)worker;
+    partita_status status = cpu_product_turned(call, state->a_transposed, state->b_transposed, &product);
+    if (status != PARTITA_OK) return status;
+    cpu_doubles_load(call, &doubles);
+    for (uint64_t i = 0; i < product.batches; i++) {
+        int64_t a, b;
+        cpu_product_batch(&product, i, &a, &b);
+        product_double(&product, doubles.in[0] + a, doubles.in[1] + b, doubles.out[0] + i * product.m * product.n);
+    }
+    for (uint64_t i = 0; i < call->out[0].count; i++) doubles.out[0][i] *= (double)state->alpha;
+    cpu_doubles_store(call, &doubles);
     return PARTITA_OK;
+}
+
+bool cpu_product_turned_claim(const cpu_node *node, ptp_answer *answer) {
+    if (cpu_attr_int(node, "transBatchA", 0) == 0 && cpu_attr_int(node, "transBatchB", 0) == 0) return true;
+    return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "transBatchA or transBatchB");
 }
 
 static partita_status gemm_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
@@ -146,6 +193,8 @@ static partita_status gemm_reference(const cpu_call *call, uint64_t begin, uint6
             at += run;
         }
     }
+    for (uint64_t i = 0; i < product.m * product.n; i++)
+        doubles.out[0][i] = cpu_fused_value(&state->fused, doubles.out[0][i]);
     cpu_doubles_store(call, &doubles);
     return PARTITA_OK;
 }
@@ -153,6 +202,12 @@ static partita_status gemm_reference(const cpu_call *call, uint64_t begin, uint6
 static void state_release(const ptp_host *host, void *state) { cpu_free(host, state); }
 
 #define WIDE_INTS (CPU_TYPE(INT32) | CPU_TYPE(INT64) | CPU_TYPE(UINT32) | CPU_TYPE(UINT64))
+#define GEMM(operator, group, kinds, claims, function)                                                                 \
+    {                                                                                                                  \
+        .op = operator, .domain = group, .since = 1, .until = CPU_NEWEST, .types = kinds, .reference = true,           \
+        .claim = claims, .prepare = gemm_prepare, .release = state_release, .scratch = cpu_doubles_scratch,            \
+        .run = function                                                                                                \
+    }
 const cpu_kernel cpu_kernels_matmul[] = {
     {.op = "MatMul",
      .domain = "",
@@ -170,15 +225,8 @@ const cpu_kernel cpu_kernels_matmul[] = {
      .reference = true,
      .scratch = cpu_doubles_scratch,
      .run = matmul_integers},
-    {.op = "Gemm",
-     .domain = "",
-     .since = 1,
-     .until = CPU_NEWEST,
-     .types = CPU_FLOATS | WIDE_INTS,
-     .reference = true,
-     .prepare = gemm_prepare,
-     .release = state_release,
-     .scratch = cpu_doubles_scratch,
-     .run = gemm_reference},
+    GEMM("Gemm", "", CPU_FLOATS | WIDE_INTS, NULL, gemm_reference),
+    GEMM("FusedGemm", "com.microsoft", CPU_FLOATS, cpu_fused_claim, gemm_reference),
+    GEMM("FusedMatMul", "com.microsoft", CPU_FLOATS, cpu_product_turned_claim, turned_reference),
 };
 const uint32_t cpu_kernels_matmul_count = sizeof(cpu_kernels_matmul) / sizeof(cpu_kernels_matmul[0]);

@@ -5,6 +5,7 @@
  */
 #include "cpu/kernels/gemm.h"
 #include "cpu/kernels/matmul.h"
+#include "cpu/kernels/ms_fused.h"
 
 #define ROW_BLOCK   96    /* rows of an item */
 #define PACK_FLOATS 49152 /* of a B packed while running: half a second cache */
@@ -14,6 +15,7 @@ typedef struct product_state {
     const cpu_gemm_micro *micro;
     float alpha, beta;
     bool is_gemm, a_transposed, b_transposed;
+    cpu_fused fused;      /* of FusedGemm */
     float *packed;        /* of a constant B: its matrices one behind the other */
     uint64_t packed_each; /* floats of one */
     uint64_t k, n;        /* of a constant B */
@@ -29,7 +31,7 @@ typedef struct product_layout {
 static partita_status product_of(const cpu_call *call, cpu_product *out) {
     const product_state *state = call->state;
     const cpu_tensor *a = &call->in[0], *b = &call->in[1];
-    if (!state->is_gemm) return cpu_product_matmul(call, a, b, out);
+    if (!state->is_gemm) return cpu_product_turned(call, state->a_transposed, state->b_transposed, out);
     if (a->rank != 2 || b->rank != 2) return cpu_fail(call->host, PARTITA_BAD_INPUT, "an operand is no matrix");
     *out = (cpu_product){.batches = 1,
                          .m = (uint64_t)a->dims[state->a_transposed],
@@ -109,17 +111,17 @@ static void product_release(const ptp_host *host, void *state) {
 
 static partita_status product_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
     product_state *state;
-    bool is_gemm = ptp_str_is(ptp_ref_str(node->block, node->row.op), "Gemm") != 0;
+    partita_str op = ptp_ref_str(node->block, node->row.op);
+    bool is_gemm = ptp_str_is(op, "Gemm") || ptp_str_is(op, "FusedGemm");
     *out_state = NULL;
     partita_status status = state_make(node, host, is_gemm, &state);
     if (status != PARTITA_OK) return status;
-    if (is_gemm) {
-        state->alpha = cpu_attr_float(node, "alpha", 1);
-        state->beta = cpu_attr_float(node, "beta", 1);
-        state->a_transposed = cpu_attr_int(node, "transA", 0) != 0;
-        state->b_transposed = cpu_attr_int(node, "transB", 0) != 0;
-    }
-    status = constant_pack(node, host, state);
+    state->alpha = cpu_attr_float(node, "alpha", 1);
+    state->beta = cpu_attr_float(node, "beta", 1);
+    state->a_transposed = cpu_attr_int(node, "transA", 0) != 0;
+    state->b_transposed = cpu_attr_int(node, "transB", 0) != 0;
+    status = cpu_fused_read(node, host, &state->fused);
+    if (status == PARTITA_OK) status = constant_pack(node, host, state);
     if (status != PARTITA_OK) {
         product_release(host, state);
         return status;
@@ -133,6 +135,13 @@ static bool product_claim(const cpu_node *node, ptp_answer *answer) {
     ptp_value_row b;
     if (!cpu_node_input(node, 1, &b) || (b.flags & PTP_VALUE_CONSTANT) == 0 || b.rank >= 2) return true;
     return cpu_refuse(answer, PARTITA_REASON_RANK, "B is a constant of rank %d", b.rank);
+}
+
+static bool gemm_claim(const cpu_node *node, ptp_answer *answer) {
+    return cpu_fused_claim(node, answer) && product_claim(node, answer);
+}
+static bool turned_claim(const cpu_node *node, ptp_answer *answer) {
+    return cpu_product_turned_claim(node, answer) && product_claim(node, answer);
 }
 
 static uint64_t product_scratch(const cpu_call *call) {
@@ -225,19 +234,23 @@ static partita_status product_run(const cpu_call *call, uint64_t begin, uint64_t
             gemm.n = n1 - n0;
             gemm.c += n0;
             if (gemm.column_bias != NULL) gemm.column_bias += n0;
-            cpu_gemm_run(&gemm, m0, m1, 0, p1 - p0);
-            continue;
+            p1 -= p0;
+            p0 = 0;
         }
         cpu_gemm_run(&gemm, m0, m1, p0, p1);
+        cpu_fused_rows(&state->fused, (float *)call->out[0].data + (batch * p->m + m0) * p->n + n0, m1 - m0, n1 - n0,
+                       (int64_t)p->n);
     }
     return PARTITA_OK;
 }
 
-#define FAST(operator, first)                                                                                          \
+#define FAST(operator, group, first, claims)                                                                           \
     {                                                                                                                  \
-        .op = operator, .domain = "", .since = first, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),                 \
-        .claim = product_claim, .prepare = product_prepare, .release = product_release, .scratch = product_scratch,    \
+        .op = operator, .domain = group, .since = first, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),              \
+        .claim = claims, .prepare = product_prepare, .release = product_release, .scratch = product_scratch,           \
         .items = product_items, .run = product_run, .packs_weights = true                                              \
     }
-const cpu_kernel cpu_kernels_matmul_fast[] = {FAST("MatMul", 1), FAST("Gemm", 7)};
+const cpu_kernel cpu_kernels_matmul_fast[] = {FAST("MatMul", "", 1, product_claim), FAST("Gemm", "", 7, product_claim),
+                                              FAST("FusedGemm", "com.microsoft", 1, gemm_claim),
+                                              FAST("FusedMatMul", "com.microsoft", 1, turned_claim)};
 const uint32_t cpu_kernels_matmul_fast_count = sizeof(cpu_kernels_matmul_fast) / sizeof(cpu_kernels_matmul_fast[0]);
