@@ -134,6 +134,14 @@ uint64_t pt_op_flops_attention(const pt_model *model, const pt_node *node, const
     return plus(scores, times(times(2, rows), times(length, dim(v, -1, values))));
 }
 
+/* Queries, keys and values are products of the input [batch, length, width] with the weights. */
+uint64_t pt_op_flops_packed_attention(const pt_model *model, const pt_node *node, const int64_t *values) {
+    const pt_type *in = input(model, node, 0);
+    uint64_t rows = times(dim(in, 0, values), dim(in, 1, values));
+    uint64_t scores = times(times(4, count(output(model, node), values)), dim(in, 1, values));
+    return plus(times(times(2, rows), count(input(model, node, 1), values)), scores);
+}
+
 /* The state, [key width, value width] a head, is updated and read once a step. */
 uint64_t pt_op_flops_linear_attn(const pt_model *model, const pt_node *node, const int64_t *values) {
     uint64_t heads = (uint64_t)PT_MAX(pt_node_int(node, "kv_num_heads", 1), 1);

@@ -119,7 +119,7 @@ static void write_broadcast(void *self, uint32_t index, partita_dtype dtype, uin
 static void write_elements(void *self, uint32_t index, uint32_t count, const ptp_dim *elements) {
     pt_infer *infer = of(self);
     pt_dim *to = pt_infer_small(infer, index, count);
-    for (uint32_t i = 0; to && i < count; i++) to[i] = known_dim(infer, elements[i]);
+    for (uint32_t i = 0; to && elements && i < count; i++) to[i] = known_dim(infer, elements[i]);
 }
 
 static partita_status fail(void *self, const char *message) {

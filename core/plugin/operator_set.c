@@ -145,10 +145,15 @@ static partita_status take_bodies(pt_arena *arena, ptp_operator_row *row) {
 typedef uint64_t (*flops_fn)(const pt_model *model, const pt_node *node, const int64_t *symbol_values);
 static flops_fn flops_of(uint32_t kind) {
     static const flops_fn functions[] = {
-        [PTP_FLOPS_OUTPUT] = pt_op_flops_each,   [PTP_FLOPS_INPUT] = pt_op_flops_input,
-        [PTP_FLOPS_MATMUL] = pt_op_flops_matmul, [PTP_FLOPS_GEMM] = pt_op_flops_gemm,
-        [PTP_FLOPS_CONV] = pt_op_flops_conv,     [PTP_FLOPS_POOL] = pt_op_flops_pool,
+        [PTP_FLOPS_OUTPUT] = pt_op_flops_each,
+        [PTP_FLOPS_INPUT] = pt_op_flops_input,
+        [PTP_FLOPS_MATMUL] = pt_op_flops_matmul,
+        [PTP_FLOPS_GEMM] = pt_op_flops_gemm,
+        [PTP_FLOPS_CONV] = pt_op_flops_conv,
+        [PTP_FLOPS_POOL] = pt_op_flops_pool,
         [PTP_FLOPS_RNN] = pt_op_flops_rnn,
+        [PTP_FLOPS_ATTENTION] = pt_op_flops_attention,
+        [PTP_FLOPS_PACKED_ATTENTION] = pt_op_flops_packed_attention,
     };
     return kind < PT_COUNT_OF(functions) ? functions[kind] : pt_op_flops_each;
 }
@@ -250,6 +255,22 @@ static const pt_schema *find_row(const pt_plugin *plugin, partita_str domain, pa
     return NULL;
 }
 
+static partita_status find_locked(pt_registry *registry, const char *domain, partita_str name, int64_t version,
+                                  const pt_schema **out_schema) {
+    for (size_t i = 0; i < registry->plugins.size && !*out_schema; i++) {
+        pt_plugin *plugin = registry->plugins.data[i];
+        if (!brings_domain(plugin, domain)) continue;
+        bool before = plugin->opened;
+        partita_status status = pt_plugin_open(plugin);
+        if (status == PARTITA_OUT_OF_MEMORY) return status;
+        if (status == PARTITA_OK)
+            *out_schema = find_row(plugin, pt_str(domain), name, version);
+        else if (!before) /* of the others one may have the operator */
+            pt_log_to(&registry->log, PARTITA_LOG_WARNING, "operator-set: %s", pt_last_message());
+    }
+    return PARTITA_OK;
+}
+
 partita_status pt_registry_operator(pt_registry *registry, partita_str domain, partita_str name, int64_t version,
                                     const pt_schema **out_schema) {
     char text[LONGEST_NAME + 1];
@@ -257,16 +278,8 @@ partita_status pt_registry_operator(pt_registry *registry, partita_str domain, p
     if (domain.size > LONGEST_NAME) return PARTITA_OK;
     if (domain.size) memcpy(text, domain.data, domain.size);
     text[domain.size] = '\0';
-    for (size_t i = 0; i < registry->plugins.size && !*out_schema; i++) {
-        pt_plugin *plugin = registry->plugins.data[i];
-        if (!brings_domain(plugin, text)) continue;
-        bool before = plugin->opened;
-        partita_status status = pt_plugin_open(plugin);
-        if (status == PARTITA_OUT_OF_MEMORY) return status;
-        if (status == PARTITA_OK)
-            *out_schema = find_row(plugin, domain, name, version);
-        else if (!before) /* of the others one may have the operator */
-            pt_log_to(&registry->log, PARTITA_LOG_WARNING, "operator-set: %s", pt_last_message());
-    }
-    return PARTITA_OK;
+    pthread_mutex_lock(&registry->lock);
+    partita_status status = find_locked(registry, text, name, version, out_schema);
+    pthread_mutex_unlock(&registry->lock);
+    return status;
 }

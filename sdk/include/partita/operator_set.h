@@ -31,13 +31,15 @@ enum {
 
 /** How operations are counted; 2 per multiply-add. */
 enum {
-    PTP_FLOPS_OUTPUT = 0, /* one for each element of the first output */
-    PTP_FLOPS_INPUT = 1,  /* one for each element of the first input */
-    PTP_FLOPS_MATMUL = 2, /* 2 for each element of the output and of the last dim of input 0 */
-    PTP_FLOPS_GEMM = 3,   /* as Gemm: transA may turn input 0 */
-    PTP_FLOPS_CONV = 4,   /* as Conv; the weights are input 1 */
-    PTP_FLOPS_POOL = 5,   /* kernel_shape for each element of the output */
-    PTP_FLOPS_RNN = 6     /* X, W and R are inputs 0 to 2 */
+    PTP_FLOPS_OUTPUT = 0,          /* one for each element of the first output */
+    PTP_FLOPS_INPUT = 1,           /* one for each element of the first input */
+    PTP_FLOPS_MATMUL = 2,          /* 2 for each element of the output and of the last dim of input 0 */
+    PTP_FLOPS_GEMM = 3,            /* as Gemm: transA may turn input 0 */
+    PTP_FLOPS_CONV = 4,            /* as Conv; the weights are input 1 */
+    PTP_FLOPS_POOL = 5,            /* kernel_shape for each element of the output */
+    PTP_FLOPS_RNN = 6,             /* X, W and R are inputs 0 to 2 */
+    PTP_FLOPS_ATTENTION = 7,       /* queries, keys and values are inputs 0 to 2 */
+    PTP_FLOPS_PACKED_ATTENTION = 8 /* inputs 0 and 1 are what all three come of, and the weights */
 };
 
 /* ==== Inference ================================================================================================== */
