@@ -284,7 +284,8 @@ typedef struct partita_plan_options {
     uint32_t shape_count;
     uint32_t reserved;
     const char *plan_json; /* placement to take over instead of planning */
-    uint64_t max_memory;   /* bytes per device; 0: what the device has */
+    uint64_t max_memory;   /* bytes that a device counts as having when planning, at most; OVER_BUDGET when its weights
+                              alone need more. What a run allocates is not held to it. 0: what the device has */
     /** Asked for each device of the set: 1 keeps it, 0 drops it. NULL: keeps all. */
     int32_t (*choose)(void *user, const partita_device_info *device);
     void *choose_user;
