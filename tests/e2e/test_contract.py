@@ -53,7 +53,7 @@ PORT = {"name": TEXT, "kind": TEXT, "dtype": TEXT, "shape": LIST}
 DEVICE = {"name": TEXT, "kind": TEXT, "plugin": TEXT, "description": TEXT, "vendor": TEXT, "driver": TEXT, "roles": LIST,
           "resources": LIST, "memory_bytes": NUMBER, "flops_per_us": NUMBER, "bytes_per_us": NUMBER}
 PLUGIN = {"name": TEXT, "path": TEXT, "version": TEXT, "status": TEXT, "loaded": FLAG, "message": TEXT, "abi": NUMBER,
-          "devices": NUMBER}
+          "devices": NUMBER, "operators": NUMBER}
 CROSSING = ["--devices", "cpu,sim:0", "--pin", "mm=sim:0", "--pin", "act=cpu"]
 # Arguments, and the fields of the document; a list of one holds the fields of each item.
 DOCUMENTS = {

@@ -362,7 +362,46 @@ def main():
         functions, chosen = texts.get(case[0]), body_of(case)
         if functions and chosen is not None:
             cases.run(f"body {name}", judge_body, case, functions[chosen][1], want)
+    cases.run("random nodes", random_nodes, 5 if common.QUICK else 20)
     cases.end()
+
+
+# ---- random nodes --------------------------------------------------------------------------------
+
+
+def random_value(value):
+    if isinstance(value, (list, tuple)):
+        return [random_value(v) for v in (list(value) * 2)[:rng.integers(0, 2 * len(value) + 1)]] or value
+    if isinstance(value, float):
+        return float(rng.choice([value, 0, -1, np.inf, np.nan]))
+    if isinstance(value, int):
+        return int(rng.choice([value, 0, -1, 1, 2, 7, -2**31, 2**31, -2**63, 2**63 - 1]))
+    return str(rng.choice([value, "", "SAME_LOWER", "none"]))
+
+
+def random_input(value):
+    if rng.random() < 0.5 or value is None:
+        return value
+    array = np.asarray(value[0] if isinstance(value, list) else value)
+    if rng.random() < 0.1:
+        return None
+    changed = np.zeros(rng.integers(0, 8, rng.integers(0, 6)), array.dtype)
+    return [changed] if isinstance(value, list) and changed.dtype != object else changed
+
+
+def random_nodes(rounds):
+    """Wrong ranks, dims, attributes and absent inputs are an error or a shape, never a crash."""
+    models, answered = [], 0
+    for case in CASES + [case[1:] for case in OWN]:
+        for _ in range(rounds):
+            op, inputs, outputs, attributes = case[:4]
+            mutant = (op, [random_input(v) for v in inputs], outputs,
+                      {k: random_value(v) for k, v in attributes.items()}, *case[4:])
+            models.append(build(mutant, symbolic=rng.random() < 0.5))
+    for lines in dump(models):
+        assert lines, "no answer"
+        answered += lines[0][0] == "output"
+    assert 0 < answered < len(models), f"{answered} of {len(models)} were shapes"
 
 
 def raise_it(error):

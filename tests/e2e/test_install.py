@@ -22,7 +22,7 @@ FIRST, SECOND = os.path.join(work.name, "first"), os.path.join(work.name, "moved
 BARE = {k: v for k, v in os.environ.items() if not k.startswith("PARTITA_") and k != "LD_LIBRARY_PATH"}
 FILES = ["bin/partita", "lib/libpartita.so", "lib/cmake/Partita/PartitaConfig.cmake", "lib/pkgconfig/partita.pc",
          "lib/pkgconfig/partita-sdk.pc", "lib/partita/plugins/cpu.so", "lib/partita/plugins/cpu.json",
-         "include/partita/partita.h", "include/partita/types.h", "include/partita/plugin.h",
+         "include/partita/partita.h", "include/partita/types.h", "include/partita/plugin.h", "include/partita/operator_set.h",
          "include/partita/rows/operators.inc", "share/partita/plugin.map", "share/man/man1/partita.1",
          "share/bash-completion/completions/partita", "share/doc/partita/LICENSE"]
 APPLICATION = r"""
