@@ -50,26 +50,53 @@ static partita_status make_constant(pt_model *model, pt_id value, const int64_t 
     return pt_value_set_constant(model, value, tensor);
 }
 
+/* The numbers of output i when they are known to the last one. */
+static bool is_known(const pt_model *model, const pt_node *node, uint32_t i, int64_t *numbers, int64_t *dims) {
+    const pt_value *value = pt_value_at(model, node->outputs[i]);
+    return integer_bytes(value->type.dtype) && exact_numbers(model, value, numbers, dims);
+}
+
+/* The node stays and must go on computing all that its operator says (Split needs all its pieces): a copy of the value
+ * is what is read instead. */
+static partita_status read_copy(pt_pass_run *run, pt_id value, const int64_t *numbers, const int64_t *dims) {
+    pt_model *model = run->model;
+    const pt_value *row = pt_value_at(model, value);
+    if (row->uses.size == 0 || row->is_output) return PARTITA_OK;
+    pt_type type = row->type;
+    pt_dim *small = row->small;
+    uint32_t small_count = row->small_count;
+    pt_id copy;
+    PT_TRY(pt_model_add_value(model, row->graph, PT_STR(""), &type, &copy));
+    pt_value_at(model, copy)->small = small;
+    pt_value_at(model, copy)->small_count = small_count;
+    PT_TRY(make_constant(model, copy, numbers, dims));
+    run->changes++;
+    return pt_value_replace_uses(model, value, copy);
+}
+
 static partita_status visit(pt_pass_run *run, pt_id id) {
     pt_model *model = run->model;
     const pt_node *node = pt_node_at(model, id);
+    int64_t numbers[PT_SMALL_MAX], dims[PT_SMALL_MAX];
     uint32_t left = 0, made = 0;
     if (!node->schema || !(node->schema->flags & PT_OP_PURE)) return PARTITA_OK;
     for (uint32_t i = 0; i < node->output_count; i++) {
-        int64_t numbers[PT_SMALL_MAX], dims[PT_SMALL_MAX];
-        pt_id output = node->outputs[i];
-        if (output == PT_NONE) continue;
-        const pt_value *value = pt_value_at(model, output);
-        if (!integer_bytes(value->type.dtype) || !exact_numbers(model, value, numbers, dims)) {
-            left++;
-            continue;
-        }
-        PT_TRY(make_constant(model, output, numbers, dims));
-        made++;
+        if (node->outputs[i] == PT_NONE) continue;
+        *(is_known(model, node, i, numbers, dims) ? &made : &left) += 1;
     }
     if (made == 0) return PARTITA_OK;
+    for (uint32_t i = 0; i < pt_node_at(model, id)->output_count; i++) {
+        node = pt_node_at(model, id);
+        pt_id output = node->outputs[i];
+        if (output == PT_NONE || !is_known(model, node, i, numbers, dims)) continue;
+        if (left)
+            PT_TRY(read_copy(run, output, numbers, dims));
+        else
+            PT_TRY(make_constant(model, output, numbers, dims));
+    }
+    if (left) return PARTITA_OK;
     run->changes++;
-    if (left == 0) pt_node_remove(model, id, "shape");
+    pt_node_remove(model, id, "shape");
     return PARTITA_OK;
 }
 

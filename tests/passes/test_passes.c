@@ -215,6 +215,23 @@ static void shapes(void **state) {
           "removed \"#1:Gather\" by shape\n"
           "removed \"#2:Concat\" by shape\n",
           0);
+    check("a node that stays computes all its outputs, known ones too", "all",
+          "graph \"g\"\n"
+          "  input x: float32[N,3]\n"
+          "  s = Shape(x)\n"
+          "  p, q = Split(s) {axis=0}\n"
+          "  y = Expand(x, q)\n"
+          "  output y\n"
+          "  output p\n",
+          "graph \"g\"\n"
+          "  input x: float32[N,3]\n"
+          "  constant %5: int64[1] = {3}\n"
+          "  s: int64[2] = Shape(x) {start=0} <- \"#0:Shape\"\n"
+          "  p: int64[1], q: int64[1] = Split(s) {axis=0} <- \"#1:Split\"\n"
+          "  y: float32[N,3] = Expand(x, %5) <- \"#2:Expand\"\n"
+          "  output y\n"
+          "  output p\n",
+          0);
     check("symbolic ones stay", "all",
           "graph \"g\"\n"
           "  input x: float32[N,3,4]\n"
