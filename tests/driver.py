@@ -23,13 +23,16 @@ SCRIPTS = [
     ("lint.py", True, 300),
     ("test_driver.py", True, 60),
     ("make_operators.py", True, 300),
+    ("make_types.py", True, 60),
     ("make_functions.py", True, 60),
     ("unit/infer_cases.py", True, 600),
     ("e2e/test_models.py", True, 900),
     ("e2e/test_nodes.py", True, 900),
+    ("fuzz/test_fuzz.py", True, 300),
     ("e2e/test_coverage.py", True, 120),
     ("e2e/test_libraries.py", True, 300),
     ("e2e/test_flex_attention.py", True, 120),
+    ("e2e/test_gradient.py", True, 600),
     ("e2e/test_contrib.py", True, 120),
     ("plugins/cpu/test_cases.py", True, 600),
     ("plugins/test_device_cases.py", True, 1500),
@@ -48,6 +51,8 @@ SCRIPTS = [
     ("e2e/test_classical.py", False, 1500),
     ("shared/test_shared_models.py", False, 1500),
 ]
+# Scripts that a preset other than release runs too, and their time limit.
+SCRIPTS_OF = {"asan-ubsan": [("e2e/test_nodes.py", 1800), ("fuzz/test_fuzz.py", 1800)]}
 # Unit programs too slow, or pointless, under a sanitizer.
 SANITIZED = {
     "asan-ubsan": lambda name: True,
@@ -114,16 +119,18 @@ def main():
             text, code = run([path], environment(build), 600)
             tally.cmocka(label, text, code)
             report(label, text, before, tally, started)
-        if preset != "release":
-            continue
-        for script, quick, limit in SCRIPTS:
-            if (options.quick and not quick) or (wanted and wanted not in script):
+        scripts = SCRIPTS_OF.get(preset, [])
+        if preset == "release":
+            scripts = [(script, limit) for script, quick, limit in SCRIPTS if quick or not options.quick]
+        for script, limit in scripts:
+            if wanted and wanted not in script:
                 continue
             started, before = time.time(), len(tally.failed)
             command = [sys.executable, os.path.join(TESTS, script)] + (["--quick"] if options.quick else [])
             text, code = run(command, environment(build), limit)
-            tally.lines(script, text, code)
-            report(script, text, before, tally, started)
+            label = script if preset == "release" else f"{preset}/{script}"
+            tally.lines(label, text, code)
+            report(label, text, before, tally, started)
     if not wanted and not os.path.exists("/dev/nvidia0"):
         built = os.path.exists(os.path.join(base, "release/lib/partita/plugins/cuda.so"))
         tally.skip("cuda", "no NVIDIA GPU on this machine" if built else "not built, nvcc is absent", ["device:cuda"])

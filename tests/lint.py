@@ -26,9 +26,9 @@ ONE_LINE = r"cases_[a-z]+\.py$|\.cmake$"
 # What a room may include, besides itself and the SDK: dependencies point one way (docs/architecture.md).
 ROOMS = {
     "core/base": [], "core/graph": ["base"], "core/onnx": ["base", "graph"], "core/op": ["base", "graph"],
-    "core/pass": ["base", "graph", "op"], "core/plugin": ["base", "graph", "op"],
+    "core/gradient": ["base", "graph", "op"], "core/pass": ["base", "graph", "op"], "core/plugin": ["base", "graph", "op"],
     "core/plan": ["base", "graph", "op", "pass", "plugin", "partitioner"],
-    "core/run": ["base", "graph", "onnx", "op", "pass", "plugin", "plan", "partitioner"],
+    "core/run": ["base", "graph", "onnx", "op", "gradient", "pass", "plugin", "plan", "partitioner"],
     "partitioner": ["base"],
 }
 ROOM_NAMES = {"base", "graph", "onnx", "op", "pass", "plugin", "plan", "run", "partitioner"}

@@ -13,7 +13,5 @@
  * no derivative: it names both nodes.
  */
 partita_status pt_model_expand_gradients(pt_model *model);
-/* True when the operator has a derivative in the version in force at `version`. */
-bool pt_gradient_has(partita_str op, int32_t version);
 
 #endif

@@ -438,5 +438,6 @@ void pt_grad_body(pt_grad_site *site, const char *text, pt_id *out_values) {
     for (uint32_t i = 0; i < site->output_count && !pt_grad_failed(site->grad); i++) {
         if (site->outputs[i] == PT_NONE) continue;
         out_values[i] = numbered(&r, 'y', i, &there);
+        if (there) out_values[i] = pt_grad_cast(site->grad, out_values[i], pt_grad_dtype(site->grad, site->outputs[i]));
     }
 }

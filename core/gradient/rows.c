@@ -3,10 +3,8 @@
  * The rows of derivatives, and which one a node has.
  */
 #include "gradient/build.h"
-#include "gradient/gradient.h"
 
 #include <partita/plugin.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #define NEWEST                                   INT32_MAX
@@ -58,13 +56,4 @@ const pt_grad_row *pt_grad_find(const pt_model *model, pt_id node) {
         if (named && fits(row, candidate->when)) return candidate;
     }
     return NULL;
-}
-
-bool pt_gradient_has(partita_str op, int32_t version) {
-    const pt_schema *schema = pt_schema_find(PT_STR(""), op, version);
-    for (size_t i = 0; schema && i < PT_COUNT_OF(rows); i++) {
-        bool covers = schema->since >= rows[i].since && schema->since <= rows[i].until;
-        if (covers && pt_str_is(op, rows[i].op)) return true;
-    }
-    return false;
 }
