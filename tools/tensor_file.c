@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A value from a .pb file of ONNX's test data. */
 #include "tensor_file.h"
-#include "onnx/tensor_file.h"
-
-static partita_status value_of_item(const pt_item *item, partita_value **out_value);
 
 /* Strings lie one after the other; the API takes them as pieces. */
 static partita_status strings_of_item(const pt_item *item, partita_value **out_value) {
@@ -22,7 +19,7 @@ static partita_status container_of_item(const pt_item *item, partita_value **out
     partita_value **items = pt_calloc(item->item_count + 1, sizeof(*items));
     if (!items) return PT_OUT_OF_MEMORY();
     for (uint64_t i = 0; i < item->item_count && status == PARTITA_OK; i++)
-        status = value_of_item(&item->items[i], &items[i]);
+        status = tool_value_of_item(&item->items[i], &items[i]);
     if (status == PARTITA_OK && item->kind == PARTITA_KIND_SPARSE)
         status = partita_value_create_sparse(item->rank, item->dims, items[0], items[1], out_value);
     else if (status == PARTITA_OK)
@@ -32,7 +29,7 @@ static partita_status container_of_item(const pt_item *item, partita_value **out
     return status;
 }
 
-static partita_status value_of_item(const pt_item *item, partita_value **out_value) {
+partita_status tool_value_of_item(const pt_item *item, partita_value **out_value) {
     if (item->kind != PARTITA_KIND_TENSOR) return container_of_item(item, out_value);
     if (item->dtype == PARTITA_STRING) return strings_of_item(item, out_value);
     return partita_value_create(item->dtype, item->rank, item->dims, item->data, out_value);
@@ -42,7 +39,7 @@ partita_status tool_tensor_file_read(const char *path, partita_kind kind, partit
     pt_arena arena = {0};
     pt_item item;
     partita_status status = pt_item_read_file(path, kind, &arena, &item);
-    if (status == PARTITA_OK) status = value_of_item(&item, out_value);
+    if (status == PARTITA_OK) status = tool_value_of_item(&item, out_value);
     pt_arena_deinit(&arena);
     return status;
 }

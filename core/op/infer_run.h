@@ -40,5 +40,7 @@ void pt_infer_drop_odd(pt_infer_value *value);
 bool pt_infer_dtype_is_float(partita_dtype dtype);
 /* Calls the schema's function; its failure, or the one kept in the inference. */
 partita_status pt_infer_call(pt_infer *infer, const pt_schema *schema);
+/* BAD_MODEL when inputs have types that the schema does not let come together. */
+partita_status pt_infer_check_types(pt_infer *infer);
 
 #endif

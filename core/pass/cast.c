@@ -30,8 +30,9 @@ static bool is_lossless(partita_dtype from, partita_dtype to) {
 }
 
 static partita_dtype dtype_of(const pt_model *model, pt_id value) {
-    const pt_type *type = &pt_value_at(model, value)->type;
-    return type->kind == PARTITA_KIND_TENSOR && type->dtype < PARTITA_DTYPE_COUNT ? type->dtype : PARTITA_UNDEFINED;
+    const pt_type *type = value != PT_NONE ? &pt_value_at(model, value)->type : NULL;
+    return type && type->kind == PARTITA_KIND_TENSOR && type->dtype < PARTITA_DTYPE_COUNT ? type->dtype
+                                                                                          : PARTITA_UNDEFINED;
 }
 
 static partita_status visit(pt_pass_run *run, pt_id id) {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX's own backend tests on the device `cpu`, for the operators that this version has.
+"""ONNX's own backend tests on the devices `cpu` and `reference`.
 
 nodes_not_yet.txt names the cases that do not pass yet, with the reason; each is counted as skipped. A case that is not
 named there must pass, and one that is named but passes is a failure too: the list may only shrink.
@@ -26,23 +26,24 @@ folders = sorted(os.path.join(path, name) for path in (os.path.join(TREE, kind) 
                                                        if not kind.startswith(".")) for name in os.listdir(path))
 if common.QUICK:
     folders = folders[::16]
-done = subprocess.run([common.COMMAND, "test", "--devices", "cpu", "--json", *folders],
-                                    capture_output=True, text=True)
-rows = json.loads(done.stdout.strip().splitlines()[-1])["cases"]
-for row in rows:
-    name = os.path.basename(row["case"])
-    if row["code"] == -1:
-        print("FAIL", f"{name}: {row['text']}")
-        cases.failed += 1
-    elif row["passed"] and name in not_yet:
-        print("FAIL", f"{name}: passes, but nodes_not_yet.txt names it")
-        cases.failed += 1
-    elif row["passed"]:
-        print("PASS", name)
-    elif name in not_yet:
-        cases.skip(name, not_yet[name])
-    else:
-        print("FAIL", f"{name}: {re.sub(chr(10), ' ', row['text'])[:300]}")
-        cases.failed += 1
-assert len(rows) == len(folders), f"{len(rows)} of {len(folders)} cases ran"
+for device in ("cpu", "reference"):
+    done = subprocess.run([common.COMMAND, "test", "--devices", device, "--json", *folders], capture_output=True, text=True)
+    rows = json.loads(done.stdout.strip().splitlines()[-1])["cases"]
+    for row in rows:
+        name = os.path.basename(row["case"])
+        label = f"{name} on {device}"
+        if row["code"] == -1:
+            print("FAIL", f"{label}: {row['text']}")
+            cases.failed += 1
+        elif row["passed"] and name in not_yet:
+            print("FAIL", f"{label}: passes, but nodes_not_yet.txt names it")
+            cases.failed += 1
+        elif row["passed"]:
+            print("PASS", label)
+        elif name in not_yet:
+            cases.skip(label, not_yet[name])
+        else:
+            print("FAIL", f"{label}: {re.sub(chr(10), ' ', row['text'])[:300]}")
+            cases.failed += 1
+    assert len(rows) == len(folders), f"{len(rows)} of {len(folders)} cases ran on {device}"
 cases.end()

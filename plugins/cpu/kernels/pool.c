@@ -166,8 +166,8 @@ static partita_status pool_float(const cpu_call *call, uint64_t begin, uint64_t 
     (void)worker;
     partita_status status = window_of(call, &g);
     if (status != PARTITA_OK) return status;
-    bool plain = indices == NULL && state->kind != POOL_LP && g.in[0] == 1 && g.kernel[0] == 1 && g.dilation[1] == 1 &&
-                 g.dilation[2] == 1;
+    bool plain = indices == NULL && state->kind != POOL_LP && g.in_size > 0 && g.in[0] == 1 && g.kernel[0] == 1 &&
+                 g.dilation[1] == 1 && g.dilation[2] == 1;
     for (int64_t plane = (int64_t)begin; plane < (int64_t)end; plane++) {
         const float *x = (const float *)call->in[0].data + plane * g.in_size;
         float *y = (float *)call->out[0].data + plane * g.out_size;

@@ -147,10 +147,17 @@ static partita_status dropout_run(const cpu_call *call, uint64_t begin, uint64_t
     return PARTITA_OK;
 }
 
+/* The type that `dtype` says, or the input's where it says none. */
+static bool random_claim(const cpu_node *node, ptp_answer *answer) {
+    partita_dtype dtype = cpu_output_dtype(node, 0);
+    if ((CPU_NUMBERS | CPU_TYPE(BOOL)) >> dtype & 1) return true;
+    return cpu_refuse(answer, PARTITA_REASON_DTYPE, "no random numbers of type %s", cpu_dtype_name(dtype));
+}
+
 #define RANDOM_ROW(name, all, item, runs)                                                                              \
     {                                                                                                                  \
         .op = name, .domain = "", .since = 1, .until = CPU_NEWEST, .types = all, .reference = true,                    \
-        .prepare = random_prepare, .release = cpu_free, .items = item, .run = runs                                     \
+        .claim = random_claim, .prepare = random_prepare, .release = cpu_free, .items = item, .run = runs              \
     }
 
 const cpu_kernel cpu_kernels_random[] = {

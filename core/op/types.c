@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which input types belong together: what schemas say by type variables. Kernels are chosen by the type of one input
+ * and rely on this for the others.
+ */
+#include "op/infer_run.h"
+
+enum { LETTERS_MAX = 8 };
+
+typedef struct types_row {
+    const char *domain, *name;
+    int32_t since;
+    const char *letters;
+    uint64_t types[LETTERS_MAX];
+} types_row;
+
+static const types_row rows[] = {
+#define ROW_TYPES(domain, name, since, letters, ...) {domain, name, since, letters, {__VA_ARGS__}},
+#include "rows/types.inc"
+#undef ROW_TYPES
+};
+
+static int compare_text(partita_str a, const char *b) {
+    size_t size = strlen(b);
+    int order = memcmp(a.data ? a.data : "", b, a.size < size ? a.size : size);
+    return order ? order : (a.size > size) - (a.size < size);
+}
+
+/* The last row of the operator whose version is not above the node's. */
+static const types_row *find_row(const pt_node *node) {
+    size_t low = 0, high = PT_COUNT_OF(rows);
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        int order = compare_text(node->domain, rows[middle].domain);
+        if (order == 0) order = compare_text(node->op, rows[middle].name);
+        if (order == 0) order = node->version >= rows[middle].since ? 1 : -1;
+        if (order > 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    const types_row *row = low ? &rows[low - 1] : NULL;
+    return row && compare_text(node->domain, row->domain) == 0 && compare_text(node->op, row->name) == 0 ? row : NULL;
+}
+
+partita_status pt_infer_check_types(pt_infer *infer) {
+    uint32_t first[LETTERS_MAX];
+    const types_row *row = find_row(infer->node);
+    if (!row) return PARTITA_OK;
+    for (uint32_t i = 0; i < LETTERS_MAX; i++) first[i] = PT_NONE;
+    const char *letter = row->letters;
+    for (uint32_t i = 0; i < infer->input_count && *letter; i++) {
+        const pt_infer_value *in = &infer->inputs[i];
+        uint32_t at = (uint32_t)(*letter - 'a');
+        if (letter[1] != '+') letter++;
+        if (at >= LETTERS_MAX || in->kind != PARTITA_KIND_TENSOR || in->dtype == PARTITA_UNDEFINED) continue;
+        if (!(row->types[at] >> in->dtype & 1))
+            return pt_infer_fail(infer, "input %u is of type %s", i, pt_dtype_name(in->dtype));
+        if (first[at] == PT_NONE) first[at] = i;
+        partita_dtype other = infer->inputs[first[at]].dtype;
+        if (other != in->dtype)
+            return pt_infer_fail(infer, "inputs %u and %u are of types %s and %s", first[at], i, pt_dtype_name(other),
+                                 pt_dtype_name(in->dtype));
+    }
+    return PARTITA_OK;
+}
