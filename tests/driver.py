@@ -32,6 +32,7 @@ SCRIPTS = [
     ("e2e/test_coverage.py", True, 120),
     ("e2e/test_libraries.py", True, 300),
     ("e2e/test_flex_attention.py", True, 120),
+    ("e2e/test_gradient.py", True, 600),
     ("e2e/test_contrib.py", True, 120),
     ("plugins/cpu/test_cases.py", True, 600),
     ("plugins/test_device_cases.py", True, 1500),
