@@ -111,12 +111,12 @@ static partita_status check_count(const char *what, uint32_t count, uint32_t lea
 }
 
 /* Inputs that may be left out follow those that may not, but for Loop, Scan and the old Resize (as exporters wrote it);
- * operator sets say nothing of single inputs. */
+ * rows of operator sets name others. */
 static partita_status check_left_out(const pt_node *node, const pt_schema *schema) {
-    if (schema->row || schema->flags & PT_OP_CONTROL_FLOW) return PARTITA_OK;
+    if (schema->flags & PT_OP_CONTROL_FLOW) return PARTITA_OK;
     uint32_t needed = strcmp(schema->name, "Resize") == 0 ? 1 : schema->min_inputs;
     for (uint32_t i = 0; i < needed; i++)
-        if (node->inputs[i] == PT_NONE)
+        if (node->inputs[i] == PT_NONE && (i >= 64 || !(schema->optional_inputs >> i & 1)))
             return pt_fail(PARTITA_BAD_MODEL, "input %u is left out, which it may not be", i);
     return PARTITA_OK;
 }

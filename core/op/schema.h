@@ -42,6 +42,7 @@ typedef struct pt_schema {
     uint64_t (*flops)(const pt_model *model, const pt_node *node, const int64_t *symbol_values);
     const struct ptp_operator_row *row; /* of an operator set: pt_op_infer_set serves `infer`; NULL: the standard's */
     const char *origin;                 /* plugin that brought the row; NULL */
+    uint64_t optional_inputs; /* bits: of the first min_inputs those that may be absent; only operator sets have any */
 } pt_schema;
 
 /* The schema in force for `name` at the opset version; NULL when there is none. */

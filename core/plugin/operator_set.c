@@ -178,6 +178,7 @@ static partita_status take_row(pt_plugin *plugin, const void *from, pt_schema *o
                        .infer = row->infer ? pt_op_infer_set : NULL,
                        .flops = flops_of(row->flops),
                        .row = row,
+                       .optional_inputs = row->optional_inputs,
                        .origin = plugin->name};
     partita_status status = check_name(plugin, out);
     if (status == PARTITA_OK) status = check_counts(out);

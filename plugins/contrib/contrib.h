@@ -50,9 +50,9 @@ int32_t contrib_broadcast(const ptp_inference *node, const ptp_known *a, const p
 
 typedef partita_status contrib_infer_fn(const ptp_inference *node);
 typedef partita_status contrib_choose_fn(const ptp_inference *node, uint32_t *out_body);
-#define ROW(domain, name, in_min, in_max, out_min, out_max, kind, flops, function, attributes)                         \
+#define ROW(domain, name, in_min, in_max, absent, out_min, out_max, kind, flops, function, attributes)                 \
     contrib_infer_fn contrib_infer_##function;
-#define ROW_WITH(domain, name, in_min, in_max, out_min, out_max, kind, flops, function, attributes, choice)            \
+#define ROW_WITH(domain, name, in_min, in_max, absent, out_min, out_max, kind, flops, function, attributes, choice)    \
     contrib_infer_fn contrib_infer_##function;                                                                         \
     contrib_choose_fn contrib_choose_##choice;
 #include "contrib/operators.inc"

@@ -20,6 +20,7 @@
 #include "contrib/attributes.inc"
 
 #define MANY      PTP_MANY
+#define AT(input) (1u << (input))
 #define KIND_PURE PTP_OPERATOR_PURE
 #define KIND_EACH (PTP_OPERATOR_PURE | PTP_OPERATOR_ELEMENTWISE)
 #define KIND_MOVE (PTP_OPERATOR_PURE | PTP_OPERATOR_MOVES_DATA)
@@ -29,16 +30,16 @@
 #define BODIES(label, ...) static const ptp_operator_body bodies_##label[] = {__VA_ARGS__};
 #include "contrib/bodies.inc"
 
-#define COMMON(domain_text, label, in_min, in_max, out_min, out_max, kind, count, function, set)                       \
+#define COMMON(domain_text, label, in_min, in_max, absent, out_min, out_max, kind, count, function, set)               \
     .size = sizeof(ptp_operator_row), .flags = KIND_##kind, .domain = domain_text, .name = #label, .since = 1,         \
-    .flops = PTP_FLOPS_##count, .min_inputs = in_min, .max_inputs = in_max, .min_outputs = out_min,                    \
-    .max_outputs = out_max, .attributes = attributes_##set,                                                            \
+    .flops = PTP_FLOPS_##count, .min_inputs = in_min, .max_inputs = in_max, .optional_inputs = absent,                 \
+    .min_outputs = out_min, .max_outputs = out_max, .attributes = attributes_##set,                                    \
     .attribute_count = sizeof(attributes_##set) / sizeof(attributes_##set[0]) - 1, .infer = contrib_infer_##function
 
 static const ptp_operator_row rows[] = {
 #define ROW(...) {COMMON(__VA_ARGS__)},
-#define ROW_WITH(domain_text, label, in_min, in_max, out_min, out_max, kind, count, function, set, choice)             \
-    {COMMON(domain_text, label, in_min, in_max, out_min, out_max, kind, count, function, set),                         \
+#define ROW_WITH(domain_text, label, in_min, in_max, absent, out_min, out_max, kind, count, function, set, choice)     \
+    {COMMON(domain_text, label, in_min, in_max, absent, out_min, out_max, kind, count, function, set),                 \
      .bodies = bodies_##label, .body_count = sizeof(bodies_##label) / sizeof(bodies_##label[0]),                       \
      .choose = contrib_choose_##choice},
 #include "contrib/operators.inc"

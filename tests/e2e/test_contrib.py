@@ -362,6 +362,7 @@ def main():
         functions, chosen = texts.get(case[0]), body_of(case)
         if functions and chosen is not None:
             cases.run(f"body {name}", judge_body, case, functions[chosen][1], want)
+    cases.run("inputs that are left out", left_out)
     cases.run("random nodes", random_nodes, 5 if common.QUICK else 20)
     cases.end()
 
@@ -402,6 +403,15 @@ def random_nodes(rounds):
         assert lines, "no answer"
         answered += lines[0][0] == "output"
     assert 0 < answered < len(models), f"{answered} of {len(models)} were shapes"
+
+
+def left_out():
+    """Inputs that an operator needs, and those among them that it does not."""
+    needed = ("BiasGelu", [None, f(8)], 1, {})
+    free = ("QLinearSigmoid", [u8(2, 3), scale(), None, scale(), Z8], 1, {})
+    wrong, fine = dump([build(needed), build(free)])
+    assert wrong[0][0] == "infer" and "input 0 is left out" in wrong[0][2], wrong
+    assert fine[0][0] == "output", fine
 
 
 def raise_it(error):

@@ -195,7 +195,7 @@ typedef struct ptp_operator_row {
     int32_t since;  /* first version of the domain with this behaviour; in force until the next row of the name */
     uint32_t flops; /* PTP_FLOPS_* */
     uint32_t min_inputs;
-    uint32_t max_inputs; /* trailing ones may be left out, those in between may be absent */
+    uint32_t max_inputs; /* those behind min_inputs may be left out, or absent; see optional_inputs */
     uint32_t min_outputs;
     uint32_t max_outputs;
     const ptp_operator_attribute *attributes;
@@ -206,6 +206,8 @@ typedef struct ptp_operator_row {
     partita_status (*infer)(const ptp_inference *node);
     /** optional: default is body 0. Which of the bodies computes this node; PARTITA_NONE: none does. Thread-safe. */
     partita_status (*choose)(const ptp_inference *node, uint32_t *out_body);
+    /** Bit i: input i may be absent although it is among the first min_inputs; the others of these may not. */
+    uint64_t optional_inputs;
 } ptp_operator_row;
 
 typedef struct ptp_operator_set {
