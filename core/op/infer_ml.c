@@ -78,22 +78,27 @@ partita_status pt_op_infer_feature_vectorizer(pt_infer *infer) {
     return infer->status;
 }
 
+/* Of the keys or values that a LabelEncoder since version 2 has. */
+static partita_dtype encoder_type(const pt_infer *infer, const char *strings, const char *ints, const char *floats,
+                                  const char *in_tensor) {
+    const pt_attribute *tensor = pt_node_attribute(infer->node, in_tensor);
+    if (has_strings(infer, strings)) return PARTITA_STRING;
+    if (has_strings(infer, ints)) return PARTITA_INT64;
+    if (has_strings(infer, floats)) return PARTITA_FLOAT32;
+    return tensor && tensor->count == 1 ? tensor->tensors[0]->dtype : PARTITA_UNDEFINED;
+}
+
 partita_status pt_op_infer_label_encoder(pt_infer *infer) {
     const pt_infer_value *in = pt_infer_in(infer, 0);
-    const pt_attribute *tensor = pt_node_attribute(infer->node, "values_tensor");
-    partita_dtype dtype = PARTITA_UNDEFINED;
-    if (infer->since == 1) {
-        dtype = in->dtype == PARTITA_STRING ? PARTITA_INT64 : PARTITA_STRING;
-    } else if (has_strings(infer, "values_strings")) {
-        dtype = PARTITA_STRING;
-    } else if (has_strings(infer, "values_int64s")) {
-        dtype = PARTITA_INT64;
-    } else if (has_strings(infer, "values_floats")) {
-        dtype = PARTITA_FLOAT32;
-    } else if (tensor && tensor->count == 1) {
-        dtype = tensor->tensors[0]->dtype;
+    partita_dtype keys = PARTITA_UNDEFINED, values = in->dtype == PARTITA_STRING ? PARTITA_INT64 : PARTITA_STRING;
+    if (infer->since > 1) {
+        keys = encoder_type(infer, "keys_strings", "keys_int64s", "keys_floats", "keys_tensor");
+        values = encoder_type(infer, "values_strings", "values_int64s", "values_floats", "values_tensor");
     }
-    pt_infer_tensor(infer, 0, dtype);
+    if (keys && in->dtype && keys != in->dtype) {
+        return pt_infer_fail(infer, "an input of %s for keys of %s", pt_dtype_name(in->dtype), pt_dtype_name(keys));
+    }
+    pt_infer_tensor(infer, 0, values);
     pt_infer_shape_like(infer, 0, in);
     return infer->status;
 }

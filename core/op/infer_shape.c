@@ -91,8 +91,15 @@ static partita_status same_count(pt_infer *infer, const pt_infer_value *a, const
     return pt_infer_fail(infer, "%lld elements are to become %lld", (long long)count_a, (long long)count_b);
 }
 
+/* Shapes are lists: the kernels read as many numbers as the first dim says. */
+static partita_status need_list(pt_infer *infer, uint32_t input) {
+    int32_t rank = pt_infer_in(infer, input)->rank;
+    return rank >= 0 && rank != 1 ? pt_infer_fail(infer, "a shape of rank %d instead of 1", rank) : PARTITA_OK;
+}
+
 partita_status pt_op_infer_reshape(pt_infer *infer) {
     const pt_infer_value *in = pt_infer_in(infer, 0);
+    PT_TRY(need_list(infer, 1));
     pt_infer_list shape = pt_infer_list_of(infer, "shape", 1);
     bool zero_copies = !pt_node_int(infer->node, "allowzero", 0);
     pt_infer_value *out = pt_infer_tensor(infer, 0, in->dtype);
@@ -200,6 +207,7 @@ static int64_t expand_place(const void *user, const int64_t *at) {
 
 partita_status pt_op_infer_expand(pt_infer *infer) {
     const pt_infer_value *in = pt_infer_in(infer, 0);
+    PT_TRY(need_list(infer, 1));
     pt_infer_list shape = pt_infer_list_of(infer, NULL, 1);
     pt_infer_value *out = pt_infer_tensor(infer, 0, in->dtype);
     if (in->rank < 0 || shape.count < 0) return infer->status;
@@ -302,6 +310,7 @@ partita_status pt_op_infer_constant_of_shape(pt_infer *infer) {
     const pt_attribute *value = pt_node_attribute(infer->node, "value");
     const pt_tensor *tensor = value && value->count == 1 ? value->tensors[0] : NULL;
     pt_infer_value *out = pt_infer_tensor(infer, 0, tensor ? tensor->dtype : PARTITA_FLOAT32);
+    PT_TRY(need_list(infer, 0));
     pt_infer_list shape = pt_infer_list_of(infer, NULL, 0);
     if (shape.count < 0) return infer->status;
     pt_dim *dims = pt_infer_rank(infer, 0, shape.count);

@@ -34,9 +34,9 @@ partita_status pt_op_infer_tf_idf(pt_infer *infer) {
     pt_infer_tensor(infer, 0, PARTITA_FLOAT32);
     if (largest < -1 || largest >= INT32_MAX) return pt_infer_fail(infer, "attribute 'ngram_indexes' is out of range");
     if (in->rank < 0) return infer->status;
-    if (in->rank > 2) return pt_infer_fail(infer, "an input of rank %d, more than 2", in->rank);
-    pt_dim *dims = pt_infer_rank(infer, 0, PT_MAX(in->rank, 1));
+    if (in->rank < 1 || in->rank > 2) return pt_infer_fail(infer, "an input of rank %d instead of 1 or 2", in->rank);
+    pt_dim *dims = pt_infer_rank(infer, 0, in->rank);
     if (in->rank == 2) dims[0] = in->dims[0];
-    dims[PT_MAX(in->rank, 1) - 1] = largest + 1;
+    dims[in->rank - 1] = largest + 1;
     return infer->status;
 }
