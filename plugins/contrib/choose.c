@@ -50,11 +50,15 @@ partita_status contrib_choose_last_axis(const ptp_inference *node, uint32_t *out
     return choose(out_body, fits ? 0 : PARTITA_NONE);
 }
 
+/* How an operand lies: bit 0 its last two dims are swapped, bit 1 its first dim stands before the last. */
+static uint32_t turned(const ptp_inference *node, const char *trans, const char *batch) {
+    return (ptp_int_of(node, trans, 0) != 0) + 2u * (ptp_int_of(node, batch, 0) != 0);
+}
+
 partita_status contrib_choose_fused_matmul(const ptp_inference *node, uint32_t *out_body) {
-    bool first = ptp_int_of(node, "transA", 0) != 0, second = ptp_int_of(node, "transB", 0) != 0;
-    bool batch = ptp_int_of(node, "transBatchA", 0) || ptp_int_of(node, "transBatchB", 0);
-    bool rows = (first && ptp_input_of(node, 0).rank < 2) || (second && ptp_input_of(node, 1).rank < 2);
-    return choose(out_body, batch || rows ? PARTITA_NONE : first + 2u * second);
+    uint32_t a = turned(node, "transA", "transBatchA"), b = turned(node, "transB", "transBatchB");
+    bool vectors = (a && ptp_input_of(node, 0).rank < 2) || (b && ptp_input_of(node, 1).rank < 2);
+    return choose(out_body, vectors ? PARTITA_NONE : a + 4 * b);
 }
 
 partita_status contrib_choose_activation(const ptp_inference *node, uint32_t *out_body) {

@@ -309,7 +309,8 @@ def body_of(case):
     if op in last:
         return int(len(inputs) > last[op] and inputs[last[op]] is not None)
     if op == "FusedMatMul":
-        return None if "transBatchA" in attributes else attributes.get("transA", 0) + 2 * attributes.get("transB", 0)
+        return sum(weight * attributes.get(name, 0) for name, weight in
+                   (("transA", 1), ("transBatchA", 2), ("transB", 4), ("transBatchB", 8)))
     if op == "FusedGemm":
         return ["", "Relu", "LeakyRelu", "Sigmoid", "Tanh"].index(attributes["activation"])
     if op == "QLinearSoftmax":
