@@ -197,7 +197,10 @@ pt_id pt_grad_range(pt_grad *g, int64_t first, int64_t last) {
 
 /* ---- types ----------------------------------------------------------------------------------- */
 
-const pt_type *pt_grad_type(const pt_grad *g, pt_id value) { return &pt_value_at(g->model, value)->type; }
+const pt_type *pt_grad_type(const pt_grad *g, pt_id value) {
+    static const pt_type nothing = {.rank = -1};
+    return value == PT_NONE ? &nothing : &pt_value_at(g->model, value)->type;
+}
 
 partita_dtype pt_grad_dtype(const pt_grad *g, pt_id value) {
     return value == PT_NONE ? PARTITA_UNDEFINED : pt_grad_type(g, value)->dtype;

@@ -245,7 +245,12 @@ def movement():
         yield Case("Resize", f(1, 2, 5, 4), None, None, i(3, 7), mode=mode, axes=[2, 3], antialias=1)
     yield Case("Resize", f(1, 1, 5, 4), np.array([0, 0, .2, .1, 1, 1, 1.2, .8]), None, i(1, 1, 3, 6), mode="linear",
                coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=3.0, fixed=(1,))
-    yield Case("Upsample", f(1, 2, 3, 4), np.array([1, 1, 2, 3], np.float32), opset=9, mode="nearest", constant=(1,))
+    for mode in ("nearest", "linear"):
+        yield Case("Upsample", f(1, 2, 3, 4), np.array([1, 1, 2, 3], np.float32), opset=9, mode=mode, constant=(1,))
+        yield Case("Resize", f(1, 2, 3, 4), np.array([1, 1, 2, 3], np.float32), opset=10, mode=mode, constant=(1,))
+    yield Case("Upsample", f(1, 2, 3, 4), opset=7, mode="nearest", scales=[1.0, 1.0, 2.0, 3.0])
+    yield Case("EyeLike", f(3, 4))
+    yield Case("Slice", x, i(1), i(3), i(1), opset=10)
 
 
 def all_cases():

@@ -110,7 +110,7 @@ def first_order(case):
 
 def gradient_nodes(names, zs, y, suffix=""):
     return [helper.make_node("Gradient", [*names, *zs], [f"d{name}{suffix}" for name in names], domain=TRAINING, xs=names,
-                             zs=zs, y=y)]
+                             y=y, **({"zs": zs} if zs else {}))]
 
 
 def check_case(case):
