@@ -30,6 +30,7 @@ SCRIPTS = [
     ("e2e/test_nodes.py", True, 900),
     ("fuzz/test_fuzz.py", True, 300),
     ("e2e/test_coverage.py", True, 120),
+    ("e2e/test_inference.py", True, 600),
     ("e2e/test_libraries.py", True, 300),
     ("e2e/test_flex_attention.py", True, 120),
     ("e2e/test_gradient.py", True, 600),
