@@ -213,6 +213,8 @@ def old_cases():
     yield old(10, "AveragePool", [image], kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)
     yield old(8, "MaxPool", [image], outputs=2, kernel_shape=[3, 2], auto_pad="SAME_UPPER", strides=[2, 3])
     yield old(10, "MaxPool", [image], kernel_shape=[3, 2], dilations=[2, 1], auto_pad="VALID")
+    yield old(10, "MaxPool", [(2, 3, 1, 4)], kernel_shape=[2, 2], strides=[2, 2])
+    yield old(11, "Conv", [(2, 3, 2, 4), (4, 3, 3, 3)], strides=[2, 2])
     yield old(1, "GlobalAveragePool", [image])
     yield old(1, "Conv", [image, (8, 3, 3, 3)], pads=[1, 1, 1, 1], strides=[2, 1])
     yield old(11, "Conv", [image, (6, 1, 3, 3)], group=3, dilations=[2, 2])

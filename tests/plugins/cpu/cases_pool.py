@@ -28,6 +28,9 @@ def make(case, rng):
             case(op, newest, [f(1, 2, 8, 9)], {"kernel_shape": [4, 3], "strides": [2, 2], "auto_pad": pad})
         case(op, newest, [f(1, 2, 11, 12)], {"kernel_shape": [3, 3], "dilations": [2, 3], "pads": [1, 1, 1, 1]})
         case(op, newest, [f(1, 2, 40, 50)], {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]})
+        if op != "LpPool":  # a window larger than the input, by less than a stride
+            case(op, newest, [f(1, 2, 1, 5)], {"kernel_shape": [2, 2], "strides": [2, 2]})
+            case(op, newest, [f(1, 2, 3, 1)], {"kernel_shape": [4, 3], "strides": [2, 3]})
         case("Global" + op, 1 if op != "LpPool" else 2, [f(2, 3, 7, 5)])
         case("Global" + op, 1 if op != "LpPool" else 2, [f(2, 3, 7)], as_type=np.float64)
     case("LpPool", 18, [f(1, 2, 8, 9)], {"kernel_shape": [3, 3], "p": 3})
