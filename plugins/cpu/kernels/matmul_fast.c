@@ -168,8 +168,11 @@ static void added_fill(const cpu_call *call, const cpu_gemm *gemm, uint64_t m0, 
             gemm->c[i * gemm->n + j] = state->beta * ((const float *)c->data)[(int64_t)i * row + (int64_t)j * column];
 }
 
-static partita_status added_check(const cpu_call *call, const cpu_product *p) {
+static partita_status shapes_check(const cpu_call *call, const cpu_product *p, bool added) {
     const cpu_tensor *c = &call->in[2];
+    if (call->out[0].count != p->batches * p->m * p->n)
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "the output has another shape than the product");
+    if (!added) return PARTITA_OK;
     int64_t rows = c->rank > 1 ? c->dims[c->rank - 2] : 1, columns = c->rank > 0 ? c->dims[c->rank - 1] : 1;
     if (c->rank > 2 || (rows != 1 && (uint64_t)rows != p->m) || (columns != 1 && (uint64_t)columns != p->n))
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "C cannot be broadcast");
@@ -184,11 +187,10 @@ static partita_status product_run(const cpu_call *call, uint64_t begin, uint64_t
     if (status != PARTITA_OK) return status;
     const cpu_product *p = &layout.product;
     bool added = state->is_gemm && cpu_has_input(call, 2);
-    if (added && (status = added_check(call, p)) != PARTITA_OK) return status;
+    status = shapes_check(call, p, added);
+    if (status != PARTITA_OK) return status;
     bool column_bias = added && state->beta == 1 && call->in[2].count == p->n &&
                        (call->in[2].rank < 2 || call->in[2].dims[0] == 1) && call->in[2].rank > 0;
-    if (call->out[0].count != p->batches * p->m * p->n)
-        return cpu_fail(call->host, PARTITA_BAD_INPUT, "the output has another shape than the product");
     uint64_t rows =
         cpu_blocks(cpu_blocks(p->m, layout.row_blocks > 0 ? layout.row_blocks : 1), micro->rows) * micro->rows;
     float *room = (float *)call->scratch;
