@@ -79,7 +79,7 @@ static partita_status window_places(pt_infer *infer, const window *w, int32_t i,
         *out_dim = pt_infer_add(infer, pt_infer_ceil_div(infer, free, w->strides[i]), 1);
         *out_dim = pt_infer_min(infer, *out_dim, begun);
     } else {
-        /* Towards zero, as ONNX's own inference has it: one place for a window that sticks out by less than a stride. */
+        /* Towards zero, as in ONNX's own inference: one place for a window that sticks out by less than a stride. */
         *out_dim = pt_infer_add(infer, pt_infer_apply(infer, PT_DIM_TRUNC_DIV, free, w->strides[i]), 1);
     }
     return infer->status;
