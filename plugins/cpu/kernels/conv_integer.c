@@ -107,7 +107,7 @@ static partita_status conv_run(const cpu_call *call, uint64_t begin, uint64_t en
     uint64_t size = (uint64_t)g->out_size;
     int32_t *sums = (int32_t *)call->scratch + worker * ((size + 15) / 16 * 16),
             x_zero = cpu_zero_at(call, o.x_zero, 0);
-    for (uint64_t item = begin; item < end; item++) {
+    for (uint64_t item = begin; item < end && size > 0; item++) {
         int64_t image = (int64_t)item / conv.features, feature = (int64_t)item % conv.features;
         int64_t channel = image * conv.channels + feature / conv.group_features * conv.group_channels;
         int32_t w_zero = cpu_zero_at(call, o.w_zero, (uint64_t)feature);
