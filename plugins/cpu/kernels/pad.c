@@ -23,7 +23,7 @@ typedef struct pad_plan {
     int64_t before[CPU_MAX_RANK], start[CPU_MAX_RANK], length[CPU_MAX_RANK];
     int64_t strides[CPU_MAX_RANK];
     uint32_t mode;
-    uint8_t constant[16];
+    _Alignas(16) uint8_t constant[16];
 } pad_plan;
 
 static partita_status carried_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {

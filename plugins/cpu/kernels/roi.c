@@ -33,7 +33,7 @@ static void roi_release(const ptp_host *host, void *state) { cpu_free(host, stat
 static double sample(const roi_state *state, const double *plane, int64_t rows, int64_t columns, double y, double x,
                      double so_far, bool first) {
     double sum = 0, most = -INFINITY;
-    if (y < -1 || y > (double)rows || x < -1 || x > (double)columns)
+    if (!(y >= -1 && y <= (double)rows && x >= -1 && x <= (double)columns)) /* a NaN is outside */
         return state->maximum ? (first ? 0 : fmax(so_far, 0)) : so_far;
     y = y < 0 ? 0 : y;
     x = x < 0 ? 0 : x;
@@ -52,7 +52,15 @@ static double sample(const roi_state *state, const double *plane, int64_t rows, 
     return first ? most : fmax(so_far, most);
 }
 
-static void align_bins(const roi_state *state, const double *plane, int64_t rows, int64_t columns, const double *roi,
+/* Samples of one bin in a direction, and in all: more is no sampling of a picture, and would never end. */
+#define GRID_MAX (1 << 20)
+static int64_t grid_of(const roi_state *state, double size) {
+    if (state->sampling > 0) return state->sampling < GRID_MAX ? state->sampling : GRID_MAX + 1;
+    return size > 0 ? (int64_t)fmin(ceil(size), GRID_MAX + 1) : 0;
+}
+
+/* False when a bin would have more than GRID_MAX samples. */
+static bool align_bins(const roi_state *state, const double *plane, int64_t rows, int64_t columns, const double *roi,
                        double *y) {
     double shift = state->half_pixel ? 0.5 : 0;
     double left = roi[0] * state->scale - shift, top = roi[1] * state->scale - shift;
@@ -62,8 +70,8 @@ static void align_bins(const roi_state *state, const double *plane, int64_t rows
         height = fmax(height, 1);
     }
     double bin_height = height / (double)state->height, bin_width = width / (double)state->width;
-    int64_t grid_rows = state->sampling > 0 ? state->sampling : (int64_t)ceil(bin_height);
-    int64_t grid_columns = state->sampling > 0 ? state->sampling : (int64_t)ceil(bin_width);
+    int64_t grid_rows = grid_of(state, bin_height), grid_columns = grid_of(state, bin_width);
+    if (grid_rows * grid_columns > GRID_MAX) return false;
     double count = (double)(grid_rows > 0 && grid_columns > 0 ? grid_rows * grid_columns : 1);
     for (int64_t bin = 0; bin < state->height * state->width; bin++) {
         double result = 0;
@@ -76,6 +84,7 @@ static void align_bins(const roi_state *state, const double *plane, int64_t rows
         }
         y[bin] = state->maximum ? result : result / count;
     }
+    return true;
 }
 
 static void pool_bins(const roi_state *state, const double *plane, int64_t rows, int64_t columns, const double *roi,
@@ -121,8 +130,9 @@ static partita_status roi_run(const cpu_call *call, uint64_t begin, uint64_t end
             double *y = d.out[0] + (r * channels + c) * bins;
             if (pooling)
                 pool_bins(state, plane, rows, columns, roi + 1, y);
-            else
-                align_bins(state, plane, rows, columns, roi, y);
+            else if (!align_bins(state, plane, rows, columns, roi, y))
+                return cpu_fail(call->host, PARTITA_BAD_INPUT, "region %lld has bins of more than %d samples",
+                                (long long)r, GRID_MAX);
         }
     }
     cpu_doubles_store(call, &d);
