@@ -145,6 +145,8 @@ static partita_status turned_reference(const cpu_call *call, uint64_t begin, uin
     cpu_product product;
     (void)begin, (void)end, (void)worker;
     partita_status status = cpu_product_turned(call, state->a_transposed, state->b_transposed, &product);
+    if (status == PARTITA_OK && call->out[0].count != product.batches * product.m * product.n)
+        status = cpu_fail(call->host, PARTITA_BAD_INPUT, "the output has another shape than the product");
     if (status != PARTITA_OK) return status;
     cpu_doubles_load(call, &doubles);
     for (uint64_t i = 0; i < product.batches; i++) {
@@ -179,6 +181,8 @@ static partita_status gemm_reference(const cpu_call *call, uint64_t begin, uint6
     product.b_column = state->b_transposed ? b->dims[1] : 1;
     if ((uint64_t)b->dims[state->b_transposed] != product.k)
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "inner dims differ");
+    if (call->out[0].count != product.m * product.n)
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "the output has another shape than the product");
     cpu_doubles_load(call, &doubles);
     product_double(&product, doubles.in[0], doubles.in[1], doubles.out[0]);
     for (uint64_t i = 0; i < product.m * product.n; i++) doubles.out[0][i] *= (double)state->alpha;
