@@ -105,14 +105,16 @@ def products():
 def windows():
     for attributes in ({}, {"strides": [2, 3]}, {"dilations": [2, 1]}, {"pads": [1, 0, 2, 1]},
                        {"pads": [1, 2, 0, 1], "strides": [2, 2], "dilations": [1, 2]}, {"auto_pad": "SAME_UPPER", "strides": [2, 2]},
-                       {"auto_pad": "SAME_LOWER"}, {"auto_pad": "VALID"}, {"group": 2}, {"group": 2, "pads": [1, 1, 1, 1], "strides": [2, 1]}):
+                       {"auto_pad": "SAME_LOWER"}, {"auto_pad": "VALID"}, {"group": 2},
+                       {"group": 2, "pads": [1, 1, 1, 1], "strides": [2, 1]}):
         group = attributes.get("group", 1)
         yield Case("Conv", f(2, 4, 6, 7), f(6, 4 // group, 3, 2), f(6), **attributes)
     yield Case("Conv", f(2, 3, 9), f(2, 3, 4), strides=[2])
     yield Case("Conv", f(1, 2, 4, 5, 4), f(2, 1, 2, 2, 2), group=2)
     for attributes in ({}, {"strides": [2, 3]}, {"dilations": [2, 1]}, {"pads": [1, 0, 2, 1]},
                        {"strides": [3, 2], "output_padding": [2, 1]}, {"strides": [2, 2], "output_shape": [7, 9]},
-                       {"auto_pad": "SAME_UPPER", "strides": [2, 2]}, {"auto_pad": "SAME_LOWER", "strides": [2, 2]}, {"group": 2, "strides": [2, 1]}):
+                       {"auto_pad": "SAME_UPPER", "strides": [2, 2]}, {"auto_pad": "SAME_LOWER", "strides": [2, 2]},
+                       {"group": 2, "strides": [2, 1]}):
         yield Case("ConvTranspose", f(2, 4, 4, 5), f(4, 3, 3, 2), f(3 * attributes.get("group", 1)), **attributes)
     pools = ({"kernel_shape": [2, 3]}, {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 1, 1]},
              {"kernel_shape": [2, 2], "dilations": [2, 1]}, {"kernel_shape": [3, 3], "auto_pad": "SAME_UPPER", "strides": [2, 2]},
