@@ -184,10 +184,9 @@ static partita_status product_run(const cpu_call *call, uint64_t begin, uint64_t
     const cpu_gemm_micro *micro = state->micro;
     product_layout layout;
     partita_status status = layout_of(call, &layout);
-    if (status != PARTITA_OK) return status;
     const cpu_product *p = &layout.product;
     bool added = state->is_gemm && cpu_has_input(call, 2);
-    status = shapes_check(call, p, added);
+    if (status == PARTITA_OK) status = shapes_check(call, p, added);
     if (status != PARTITA_OK) return status;
     bool column_bias = added && state->beta == 1 && call->in[2].count == p->n &&
                        (call->in[2].rank < 2 || call->in[2].dims[0] == 1) && call->in[2].rank > 0;
