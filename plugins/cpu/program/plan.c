@@ -145,7 +145,7 @@ static partita_status outputs_make(cpu_planner *planner) {
             cpu_place *place = &frame->places[value];
             bool fixed = slot->out_port != PARTITA_NONE && cpu_slot_is_static(slot);
             if (fixed && !place->known)
-                return cpu_fail(program->host, PARTITA_INTERNAL, "the shape of output %u is not known at resize",
+                return cpu_fail(program->host, PARTITA_BAD_INPUT, "for these inputs output %u has no shape",
                                 slot->out_port);
             if (fixed) {
                 place->kind = CPU_PLACE_OUT_PORT;
