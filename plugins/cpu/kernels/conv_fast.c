@@ -66,6 +66,7 @@ static partita_status layout_of(const cpu_call *call, conv_layout *out) {
     out->features = (int64_t)cpu_blocks(cpu_blocks((uint64_t)conv->group_features, (uint64_t)out->feature_blocks),
                                         state->micro->rows) *
                     state->micro->rows;
+    if (out->features == 0) out->features = state->micro->rows; /* no features at all: no blocks of them */
     out->feature_blocks = (int64_t)cpu_blocks((uint64_t)conv->group_features, (uint64_t)out->features);
     return PARTITA_OK;
 }
