@@ -5,6 +5,8 @@
  */
 #include "op/infer_run.h"
 
+#include <partita/operator_set.h>
+
 enum { LETTERS_MAX = 8 };
 
 typedef struct types_row {
@@ -43,18 +45,16 @@ static const types_row *find_row(const pt_node *node) {
     return row && compare_text(node->domain, row->domain) == 0 && compare_text(node->op, row->name) == 0 ? row : NULL;
 }
 
-partita_status pt_infer_check_types(pt_infer *infer) {
+/* Letters of an operator set were checked when it was taken. */
+static partita_status check_letters(pt_infer *infer, const char *letter, const uint64_t *types) {
     uint32_t first[LETTERS_MAX];
-    const types_row *row = find_row(infer->node);
-    if (!row) return PARTITA_OK;
     for (uint32_t i = 0; i < LETTERS_MAX; i++) first[i] = PT_NONE;
-    const char *letter = row->letters;
     for (uint32_t i = 0; i < infer->input_count && *letter; i++) {
         const pt_infer_value *in = &infer->inputs[i];
         uint32_t at = (uint32_t)(*letter - 'a');
         if (letter[1] != '+') letter++;
         if (at >= LETTERS_MAX || in->kind != PARTITA_KIND_TENSOR || in->dtype == PARTITA_UNDEFINED) continue;
-        if (!(row->types[at] >> in->dtype & 1))
+        if (!(types[at] >> in->dtype & 1))
             return pt_infer_fail(infer, "input %u is of type %s", i, pt_dtype_name(in->dtype));
         if (first[at] == PT_NONE) first[at] = i;
         partita_dtype other = infer->inputs[first[at]].dtype;
@@ -63,4 +63,14 @@ partita_status pt_infer_check_types(pt_infer *infer) {
                                  pt_dtype_name(in->dtype));
     }
     return PARTITA_OK;
+}
+
+partita_status pt_infer_check_types(pt_infer *infer) {
+    const pt_schema *schema = infer->node->schema;
+    if (schema && schema->row) {
+        const ptp_operator_row *own = schema->row;
+        return own->input_letters ? check_letters(infer, own->input_letters, own->letter_types) : PARTITA_OK;
+    }
+    const types_row *row = find_row(infer->node);
+    return row ? check_letters(infer, row->letters, row->types) : PARTITA_OK;
 }

@@ -31,6 +31,8 @@ _Static_assert((int)PTP_OPERATOR_PURE == (int)PT_OP_PURE && (int)PTP_OPERATOR_RA
 #define LEAST_ATTRIBUTE (sizeof(ptp_operator_attribute))
 #define LEAST_BODY      (sizeof(ptp_operator_body))
 
+enum { MOST_LETTERS = 8, PT_OPERATOR_INPUTS = 256 };
+
 /* ---- checks ---------------------------------------------------------------------------------- */
 
 /* A text that is a name: what is printed and compared. */
@@ -142,6 +144,20 @@ static partita_status take_bodies(pt_arena *arena, ptp_operator_row *row) {
     return PARTITA_OK;
 }
 
+static partita_status check_letters(const ptp_operator_row *row) {
+    const char *letters = row->input_letters;
+    if (!letters) return PARTITA_OK;
+    if (row->letter_count > MOST_LETTERS || (row->letter_count && !row->letter_types))
+        return pt_fail(PARTITA_DEVICE_FAILED, "its %u letters of types are no rows", row->letter_count);
+    for (size_t i = 0; letters[i]; i++) {
+        bool last = letters[i] == '+' && i > 0 && !letters[i + 1];
+        if (letters[i] == '.' || last) continue;
+        if (i < PT_OPERATOR_INPUTS && letters[i] >= 'a' && (uint32_t)(letters[i] - 'a') < row->letter_count) continue;
+        return pt_fail(PARTITA_DEVICE_FAILED, "letter %zu of its input types is none of %u", i, row->letter_count);
+    }
+    return PARTITA_OK;
+}
+
 typedef uint64_t (*flops_fn)(const pt_model *model, const pt_node *node, const int64_t *symbol_values);
 static flops_fn flops_of(uint32_t kind) {
     static const flops_fn functions[] = {
@@ -182,6 +198,7 @@ static partita_status take_row(pt_plugin *plugin, const void *from, pt_schema *o
                        .origin = plugin->name};
     partita_status status = check_name(plugin, out);
     if (status == PARTITA_OK) status = check_counts(out);
+    if (status == PARTITA_OK) status = check_letters(row);
     if (status == PARTITA_OK) status = take_attributes(arena, row, out);
     if (status == PARTITA_OK) status = take_bodies(arena, row);
     return status == PARTITA_OK ? status : pt_annotate(status, "operator %s.%s", row->domain, row->name);

@@ -62,7 +62,9 @@ static partita_status size_steps(pt_program *program, pt_layout *layout, const i
         if (!known) continue;
         atomic_store(part, step->part);
         PT_TRY(pt_part_check_shapes(step->part, symbol_values, shapes));
-        PT_TRY(pt_part_acquire_instance(step->part, symbol_values, shapes, &layout->instances[s], &made));
+        partita_status status =
+            pt_part_acquire_instance(step->part, symbol_values, shapes, &layout->instances[s], &made);
+        if (status != PARTITA_OK) return pt_part_annotate(step->part, status);
         atomic_store(part, NULL);
         layout->footprint += 4096;
         pt_room *scratch = &layout->rooms[step->scratch];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The operator set: rows, out of operators.inc and attributes.inc. It has no device; whoever computes the operators
- * claims them.
+ * The operator set: rows, out of operators.inc, types.inc and attributes.inc. It has no device; whoever computes the
+ * operators claims them.
  */
 #include "contrib/contrib.h"
 
@@ -30,11 +30,18 @@
 #define BODIES(label, ...) static const ptp_operator_body bodies_##label[] = {__VA_ARGS__};
 #include "contrib/bodies.inc"
 
+#define TYPES(label, text, ...)                                                                                        \
+    static const char letters_##label[] = text;                                                                        \
+    static const uint64_t types_##label[] = {__VA_ARGS__};
+#include "contrib/types.inc"
+
 #define COMMON(domain_text, label, in_min, in_max, absent, out_min, out_max, kind, count, function, set)               \
     .size = sizeof(ptp_operator_row), .flags = KIND_##kind, .domain = domain_text, .name = #label, .since = 1,         \
     .flops = PTP_FLOPS_##count, .min_inputs = in_min, .max_inputs = in_max, .optional_inputs = absent,                 \
     .min_outputs = out_min, .max_outputs = out_max, .attributes = attributes_##set,                                    \
-    .attribute_count = sizeof(attributes_##set) / sizeof(attributes_##set[0]) - 1, .infer = contrib_infer_##function
+    .attribute_count = sizeof(attributes_##set) / sizeof(attributes_##set[0]) - 1, .infer = contrib_infer_##function,  \
+    .input_letters = letters_##label, .letter_types = types_##label,                                                   \
+    .letter_count = sizeof(types_##label) / sizeof(types_##label[0])
 
 static const ptp_operator_row rows[] = {
 #define ROW(...) {COMMON(__VA_ARGS__)},

@@ -107,7 +107,7 @@ typedef struct scene {
 static void scene_start(scene *s, const char *devices) {
     *s = (scene){.plan = NULL};
     build_lines(&s->b,
-                "Neg x>y;DequantizeLinear y s>d;DequantizeLinear w s>e;MatMul d e>m;QuantizeLinear m s>q;Abs q>z", "z");
+                "Abs x>y;DequantizeLinear y s>d;DequantizeLinear w s>e;MatMul d e>m;QuantizeLinear m s>q;Abs q>z", "z");
     fake_start(&s->m, devices);
     s->request = fake_request(&s->m, s->b.model);
 }

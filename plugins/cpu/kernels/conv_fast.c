@@ -52,7 +52,7 @@ static partita_status layout_of(const cpu_call *call, conv_layout *out) {
         return PARTITA_OK;
     }
     int64_t width = state->micro->columns, positions = conv->window.out_size, groups = conv->images * conv->group;
-    out->tile = TILE_FLOATS / out->k / width * width;
+    out->tile = TILE_FLOATS / (out->k > 0 ? out->k : 1) / width * width; /* of no channels: k is 0 */
     if (out->tile < 2 * width) out->tile = 2 * width;
     if (out->tile > 512) out->tile = 512 / width * width;
     int64_t panels = (int64_t)cpu_blocks((uint64_t)positions, (uint64_t)width);

@@ -208,6 +208,12 @@ typedef struct ptp_operator_row {
     partita_status (*choose)(const ptp_inference *node, uint32_t *out_body);
     /** Bit i: input i may be absent although it is among the first min_inputs; the others of these may not. */
     uint64_t optional_inputs;
+    /** optional: default is that nothing is checked. A letter for each input, a to h: inputs of one letter have one
+     * element type. '.': any; a last '+' goes on with the letter before it. A model that breaks it is not loaded. */
+    const char *input_letters;
+    const uint64_t *letter_types; /* uint64_t[letter_count]: the types of each letter, as bits 1 << dtype */
+    uint32_t letter_count;        /* at most 8 */
+    uint32_t reserved;
 } ptp_operator_row;
 
 typedef struct ptp_operator_set {
