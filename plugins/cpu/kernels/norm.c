@@ -189,7 +189,7 @@ CPU_DOUBLES_KERNEL(group_reference) {
     const cpu_norm_state *state = call->state;
     uint64_t channels, size, groups = (uint64_t)state->groups;
     partita_status status = cpu_norm_groups(call, &channels, &size);
-    if (status != PARTITA_OK) return status;
+    if (status != PARTITA_OK || call->in[0].count == 0) return status; /* none divide into any number of groups */
     uint64_t each = channels / groups;
     bool by_group = call->in[1].count == groups;
     set group = {.runs = 1, .size = each * size}, plane = {.runs = 1, .size = size};

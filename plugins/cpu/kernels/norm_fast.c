@@ -112,7 +112,7 @@ static partita_status group_run(const cpu_call *call, uint64_t begin, uint64_t e
     uint64_t channels, size, groups = (uint64_t)state->groups;
     (void)worker;
     partita_status status = cpu_norm_groups(call, &channels, &size);
-    if (status != PARTITA_OK) return status;
+    if (status != PARTITA_OK || call->in[0].count == 0) return status;
     uint64_t each = channels / groups;
     bool by_group = call->in[1].count == groups;
     for (uint64_t group = begin; group < end; group++) {
