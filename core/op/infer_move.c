@@ -229,28 +229,31 @@ partita_status pt_op_infer_gather_nd(pt_infer *infer) {
 
 /* ---- what depends on data -------------------------------------------------------------------- */
 
+/* Elements that a condition keeps of an axis of `length`: what it has beyond the axis counts for nothing. */
+static pt_dim kept_of(pt_infer *infer, const pt_infer_value *condition, pt_dim length) {
+    int64_t most, kept = 0;
+    if (!condition->small || !pt_infer_exact(infer, length, &most)) return PT_DIM_UNKNOWN;
+    for (uint32_t i = 0; i < condition->small_count && i < most; i++) {
+        int64_t number;
+        if (!pt_infer_exact(infer, condition->small[i], &number)) return PT_DIM_UNKNOWN;
+        kept += number != 0;
+    }
+    return kept;
+}
+
 partita_status pt_op_infer_compress(pt_infer *infer) {
     const pt_infer_value *in = pt_infer_in(infer, 0), *condition = pt_infer_in(infer, 1);
     const pt_attribute *attribute = pt_node_attribute(infer->node, "axis");
-    int64_t kept = 0;
-    pt_dim count = 0;
     pt_infer_tensor(infer, 0, in->dtype);
-    for (uint32_t i = 0; i < condition->small_count; i++) {
-        int64_t number;
-        bool known = condition->small && pt_infer_exact(infer, condition->small[i], &number);
-        if (!known) count = PT_DIM_UNKNOWN;
-        if (known && number) kept++;
-    }
-    if (!condition->small) count = PT_DIM_UNKNOWN;
-    if (count != PT_DIM_UNKNOWN) count = kept;
     if (!attribute) {
-        pt_infer_rank(infer, 0, 1)[0] = count;
+        pt_dim all = in->rank < 0 ? PT_DIM_UNKNOWN : pt_infer_product(infer, in->dims, in->rank);
+        pt_infer_rank(infer, 0, 1)[0] = kept_of(infer, condition, all);
         return infer->status;
     }
     int32_t axis;
     if (in->rank < 0) return infer->status;
     PT_TRY(pt_infer_axis(infer, attribute->i, in->rank, &axis));
-    pt_infer_shape_like(infer, 0, in)[axis] = count;
+    pt_infer_shape_like(infer, 0, in)[axis] = kept_of(infer, condition, in->dims[axis]);
     return infer->status;
 }
 

@@ -150,6 +150,8 @@ def main():
                     if not any(a in schema.attributes for a in CHOOSERS) or not text.startswith("tensor"):
                         continue
                     chosen = type_of(text).tensor_type.elem_type
+                elif any(text not in types_out for other, types_out in rows.items() if other not in of_inputs):
+                    chosen = TensorProto.FLOAT  # the input's own type is none that the output may have
                 total += 1
                 model = model_of(schema, usual | ({name: text} if text else {}) | related(schema, text), chosen)
                 refused = asked(context, model, b"cpu") or asked(context, model, b"reference")
