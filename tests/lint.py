@@ -6,6 +6,7 @@
 Files and functions have limits, dependencies point one way, every file says what it is for. Prints a line `PASS kind` or
 `FAIL kind: problems` for each kind of check. --tidy runs clang-tidy too.
 """
+import fnmatch
 import os
 import re
 import shutil
@@ -37,9 +38,20 @@ KINDS = ["white space", "columns", "length of files", "length of functions", "he
 problems = {kind: [] for kind in KINDS}
 
 
+def walked():
+    """Every file of a copy that git does not know, but for what .gitignore names."""
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [f for f in folders if f not in ("build", ".cache", ".venv", ".git", "__pycache__")]
+        yield from (os.path.relpath(os.path.join(folder, f), ROOT) for f in files if not f.endswith(".pyc"))
+
+
 def tracked(*patterns):
-    out = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [line for line in out.splitlines() if os.path.exists(os.path.join(ROOT, line))]
+    try:
+        out = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        paths = [line for line in out.splitlines() if os.path.exists(os.path.join(ROOT, line))]
+    except (OSError, subprocess.CalledProcessError):
+        paths = sorted(walked())
+    return [path for path in paths if not patterns or any(fnmatch.fnmatch(path, pattern) for pattern in patterns)]
 
 
 def problem(kind, path, line, text):

@@ -132,7 +132,7 @@ def check_plugin(library, prefix):
 
 
 def by_cmake(source, prefix, build):
-    tool("cmake", "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF")
+    tool("cmake", "-G", "Ninja", "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF")
     tool("cmake", "--build", build)
     check_application(os.path.join(build, "application"), prefix)
     check_plugin(os.path.join(build, "echo.so"), prefix)
