@@ -314,12 +314,10 @@ static partita_status attention_reference(const cpu_call *call, uint64_t begin, 
     return PARTITA_OK;
 }
 
-static void attention_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 #define ROW(operator, group, first)                                                                                    \
     {                                                                                                                  \
         .op = operator, .domain = group, .since = first, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,  \
-        .claim = cpu_attention_claim, .prepare = cpu_attention_prepare, .release = attention_release,                  \
+        .claim = cpu_attention_claim, .prepare = cpu_attention_prepare, .release = cpu_free,                           \
         .scratch = reference_scratch, .run = attention_reference                                                       \
     }
 const cpu_kernel cpu_kernels_attention[] = {ROW("Attention", "", 23), ROW("FlexAttention", "ai.onnx.preview", 1)};

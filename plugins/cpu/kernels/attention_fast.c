@@ -39,8 +39,6 @@ static partita_status fast_prepare(const cpu_node *node, const ptp_host *host, v
     return PARTITA_OK;
 }
 
-static void fast_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 /* A softmax in another type, and masks that are no float32, are for the reference. */
 static bool fast_claim(const cpu_node *node, ptp_answer *answer) {
     ptp_value_row value;
@@ -346,7 +344,7 @@ static partita_status fast_run(const cpu_call *call, uint64_t begin, uint64_t en
 #define ROW(operator, group, first)                                                                                    \
     {                                                                                                                  \
         .op = operator, .domain = group, .since = first, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),              \
-        .claim = fast_claim, .prepare = fast_prepare, .release = fast_release, .scratch = fast_scratch,                \
+        .claim = fast_claim, .prepare = fast_prepare, .release = cpu_free, .scratch = fast_scratch,                    \
         .items = fast_items, .run = fast_run                                                                           \
     }
 const cpu_kernel cpu_kernels_attention_fast[] = {ROW("Attention", "", 23), ROW("FlexAttention", "ai.onnx.preview", 1)};

@@ -138,9 +138,7 @@ static partita_str carry_string(const carry *c, int64_t pick) {
     uint64_t at = (uint64_t)pick - 1;
     for (uint32_t i = 0; pick > 0 && i < c->call.in_count; i++) {
         const cpu_strings *strings = &c->strings[i];
-        if (at < strings->count)
-            return (partita_str){strings->bytes + strings->offsets[at],
-                                 strings->offsets[at + 1] - strings->offsets[at]};
+        if (at < strings->count) return cpu_string_at(strings, at);
         at -= strings->count;
     }
     return (partita_str){"", 0};

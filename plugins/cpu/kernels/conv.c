@@ -24,8 +24,6 @@ static partita_status conv_prepare(const cpu_node *node, const ptp_host *host, v
     return status;
 }
 
-static void conv_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 /* Sum over the taps of one window at output position `at`. */
 static double window_sum(const cpu_window *g, int64_t channels, const int64_t *at, const double *x, const double *w) {
     double sum = 0;
@@ -132,8 +130,7 @@ static partita_status transpose_reference(const cpu_call *call, uint64_t begin, 
 #define ROW(operator, group, claims, function)                                                                         \
     {                                                                                                                  \
         .op = operator, .domain = group, .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,      \
-        .claim = claims, .prepare = conv_prepare, .release = conv_release, .scratch = cpu_doubles_scratch,             \
-        .run = function                                                                                                \
+        .claim = claims, .prepare = conv_prepare, .release = cpu_free, .scratch = cpu_doubles_scratch, .run = function \
     }
 const cpu_kernel cpu_kernels_conv[] = {ROW("Conv", "", NULL, conv_reference),
                                        ROW("FusedConv", "com.microsoft", cpu_fused_claim, conv_reference),

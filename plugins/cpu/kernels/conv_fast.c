@@ -92,8 +92,6 @@ static partita_status conv_prepare(const cpu_node *node, const ptp_host *host, v
     return status;
 }
 
-static void conv_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 static cpu_depthwise direct_of(const cpu_window *g) {
     return (cpu_depthwise){.in_rows = g->in[1],
                            .in_columns = g->in[2],
@@ -292,8 +290,7 @@ static partita_status conv_run(const cpu_call *call, uint64_t begin, uint64_t en
 #define ROW(operator, group, claims)                                                                                   \
     {                                                                                                                  \
         .op = operator, .domain = group, .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32), .claim = claims, \
-        .prepare = conv_prepare, .release = conv_release, .scratch = conv_scratch, .items = conv_items,                \
-        .run = conv_run                                                                                                \
+        .prepare = conv_prepare, .release = cpu_free, .scratch = conv_scratch, .items = conv_items, .run = conv_run    \
     }
 const cpu_kernel cpu_kernels_conv_fast[] = {ROW("Conv", "", NULL), ROW("FusedConv", "com.microsoft", cpu_fused_claim)};
 const uint32_t cpu_kernels_conv_fast_count = sizeof(cpu_kernels_conv_fast) / sizeof(cpu_kernels_conv_fast[0]);

@@ -49,8 +49,6 @@ static partita_status conv_prepare(const cpu_node *node, const ptp_host *host, v
     return status;
 }
 
-static void conv_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 static uint64_t conv_items(const cpu_call *call) {
     const cpu_tensor *y = &call->out[0];
     return y->rank < 2 ? 1 : (uint64_t)y->dims[0] * (uint64_t)y->dims[1];
@@ -130,8 +128,7 @@ static partita_status conv_run(const cpu_call *call, uint64_t begin, uint64_t en
 #define ROW(operator)                                                                                                  \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = 10, .until = CPU_NEWEST, .types = CPU_BYTES, .reference = true,         \
-        .prepare = conv_prepare, .release = conv_release, .scratch = conv_scratch, .items = conv_items,                \
-        .run = conv_run                                                                                                \
+        .prepare = conv_prepare, .release = cpu_free, .scratch = conv_scratch, .items = conv_items, .run = conv_run    \
     }
 const cpu_kernel cpu_kernels_conv_integer[] = {ROW("ConvInteger"), ROW("QLinearConv")};
 const uint32_t cpu_kernels_conv_integer_count = sizeof(cpu_kernels_conv_integer) / sizeof(cpu_kernels_conv_integer[0]);

@@ -62,8 +62,6 @@ static partita_status transpose_prepare(const cpu_node *node, const ptp_host *ho
     return status;
 }
 
-static void transpose_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 static uint64_t transpose_items(const cpu_call *call) {
     transpose_layout layout;
     if (layout_of(call, &layout) != PARTITA_OK) return 1; /* `run` says why */
@@ -153,7 +151,7 @@ const cpu_kernel cpu_kernels_conv_transpose[] = {
      .until = CPU_NEWEST,
      .types = CPU_TYPE(FLOAT32),
      .prepare = transpose_prepare,
-     .release = transpose_release,
+     .release = cpu_free,
      .scratch = transpose_scratch,
      .items = transpose_items,
      .run = transpose_run},

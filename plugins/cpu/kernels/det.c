@@ -96,8 +96,6 @@ static partita_status grid_prepare(const cpu_node *node, const ptp_host *host, v
     return PARTITA_OK;
 }
 
-static void grid_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 /* Place `i` of `n` between -1 and 1: from centre to centre, or from edge to edge of the outermost. */
 static double grid_place(bool aligned, int64_t i, int64_t n) {
     if (aligned) return n > 1 ? -1 + 2 * (double)i / (double)(n - 1) : -1;
@@ -160,7 +158,7 @@ const cpu_kernel cpu_kernels_det[] = {
      .types = CPU_FLOATS,
      .reference = true,
      .prepare = grid_prepare,
-     .release = grid_release,
+     .release = cpu_free,
      .scratch = cpu_doubles_scratch,
      .run = grid_run},
 };

@@ -95,8 +95,6 @@ static bool einsum_claim(const cpu_node *node, ptp_answer *answer) {
     return cpu_refuse(answer, PARTITA_REASON_LIMIT, "%u inputs, at most %d", node->row.inputs.count, CPU_DOUBLES_IN);
 }
 
-static void einsum_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 /* Sizes of all labels, and each operand's stride along them. */
 typedef struct loops {
     int64_t size[LABELS];
@@ -211,7 +209,7 @@ const cpu_kernel cpu_kernels_einsum[] = {
      .reference = true,
      .claim = einsum_claim,
      .prepare = einsum_prepare,
-     .release = einsum_release,
+     .release = cpu_free,
      .scratch = cpu_doubles_scratch,
      .run = einsum_run},
 };

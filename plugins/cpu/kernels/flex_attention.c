@@ -19,8 +19,6 @@ static partita_status flex_prepare(const cpu_node *node, const ptp_host *host, v
     return PARTITA_OK;
 }
 
-static void flex_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 static bool flex_claim(const cpu_node *node, ptp_answer *answer) {
     for (uint32_t i = 0; i < 3; i++) {
         partita_dtype dtype = i < 2 ? cpu_input_dtype(node, i) : cpu_output_dtype(node, 0);
@@ -97,8 +95,7 @@ CPU_DOUBLES_KERNEL(values_run) {
 #define ROW(operator, runs)                                                                                            \
     {                                                                                                                  \
         .op = operator, .domain = "partita", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,  \
-        .claim = flex_claim, .prepare = flex_prepare, .release = flex_release, .scratch = cpu_doubles_scratch,         \
-        .run = runs                                                                                                    \
+        .claim = flex_claim, .prepare = flex_prepare, .release = cpu_free, .scratch = cpu_doubles_scratch, .run = runs \
     }
 const cpu_kernel cpu_kernels_flex_attention[] = {ROW("FlexScores", scores_run), ROW("FlexValues", values_run)};
 const uint32_t cpu_kernels_flex_attention_count =

@@ -27,8 +27,6 @@ static partita_status grid_prepare(const cpu_node *node, const ptp_host *host, v
     return PARTITA_OK;
 }
 
-static void grid_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 static double reflect(double x, double low, double high) {
     double range = high - low;
     if (range <= 0) return low;
@@ -178,9 +176,8 @@ static partita_status carried_prepare(const cpu_node *node, const ptp_host *host
         .emit = carried, .shaped = carried                                                                             \
     }
 const cpu_kernel cpu_kernels_grid_sample[] = {
-    GRID_ROW(CPU_FIXED, move_claim, grid_prepare, grid_release, NULL, move_items, move_run, false),
-    GRID_ROW(CPU_NUMBERS | CPU_TYPE(BOOL), NULL, grid_prepare, grid_release, cpu_doubles_scratch, NULL, grid_run,
-             false),
+    GRID_ROW(CPU_FIXED, move_claim, grid_prepare, cpu_free, NULL, move_items, move_run, false),
+    GRID_ROW(CPU_NUMBERS | CPU_TYPE(BOOL), NULL, grid_prepare, cpu_free, cpu_doubles_scratch, NULL, grid_run, false),
     GRID_ROW(CPU_TYPE(STRING), move_claim, carried_prepare, cpu_carry_release, NULL, NULL, cpu_carry_run, true),
 };
 const uint32_t cpu_kernels_grid_sample_count = sizeof(cpu_kernels_grid_sample) / sizeof(cpu_kernels_grid_sample[0]);

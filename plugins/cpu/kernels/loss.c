@@ -27,8 +27,6 @@ static partita_status loss_prepare(const cpu_node *node, const ptp_host *host, v
     return PARTITA_OK;
 }
 
-static void loss_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 static bool loss_claim(const cpu_node *node, ptp_answer *answer) {
     partita_dtype target = cpu_input_dtype(node, 1);
     ptp_value_row weights;
@@ -100,8 +98,7 @@ CPU_DOUBLES_KERNEL(loss_run) {
 #define ROW(operator)                                                                                                  \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = 12, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,        \
-        .claim = loss_claim, .prepare = loss_prepare, .release = loss_release, .scratch = loss_scratch,                \
-        .run = loss_run                                                                                                \
+        .claim = loss_claim, .prepare = loss_prepare, .release = cpu_free, .scratch = loss_scratch, .run = loss_run    \
     }
 const cpu_kernel cpu_kernels_loss[] = {ROW("NegativeLogLikelihoodLoss"), ROW("SoftmaxCrossEntropyLoss")};
 const uint32_t cpu_kernels_loss_count = sizeof(cpu_kernels_loss) / sizeof(cpu_kernels_loss[0]);

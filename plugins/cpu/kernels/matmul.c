@@ -85,6 +85,14 @@ void cpu_product_batch(const cpu_product *product, uint64_t index, int64_t *out_
 PRODUCT(product_double, double)
 PRODUCT(product_uint64, uint64_t)
 
+static void products_double(const cpu_product *product, const cpu_doubles *doubles) {
+    for (uint64_t i = 0; i < product->batches; i++) {
+        int64_t a, b;
+        cpu_product_batch(product, i, &a, &b);
+        product_double(product, doubles->in[0] + a, doubles->in[1] + b, doubles->out[0] + i * product->m * product->n);
+    }
+}
+
 static partita_status matmul_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     cpu_doubles doubles;
     cpu_product product;
@@ -92,11 +100,7 @@ static partita_status matmul_reference(const cpu_call *call, uint64_t begin, uin
     partita_status status = cpu_product_matmul(call, &call->in[0], &call->in[1], &product);
     if (status != PARTITA_OK) return status;
     cpu_doubles_load(call, &doubles);
-    for (uint64_t i = 0; i < product.batches; i++) {
-        int64_t a, b;
-        cpu_product_batch(&product, i, &a, &b);
-        product_double(&product, doubles.in[0] + a, doubles.in[1] + b, doubles.out[0] + i * product.m * product.n);
-    }
+    products_double(&product, &doubles);
     cpu_doubles_store(call, &doubles);
     return PARTITA_OK;
 }
@@ -149,11 +153,7 @@ static partita_status turned_reference(const cpu_call *call, uint64_t begin, uin
         status = cpu_fail(call->host, PARTITA_BAD_INPUT, "the output has another shape than the product");
     if (status != PARTITA_OK) return status;
     cpu_doubles_load(call, &doubles);
-    for (uint64_t i = 0; i < product.batches; i++) {
-        int64_t a, b;
-        cpu_product_batch(&product, i, &a, &b);
-        product_double(&product, doubles.in[0] + a, doubles.in[1] + b, doubles.out[0] + i * product.m * product.n);
-    }
+    products_double(&product, &doubles);
     for (uint64_t i = 0; i < call->out[0].count; i++) doubles.out[0][i] *= (double)state->alpha;
     cpu_doubles_store(call, &doubles);
     return PARTITA_OK;
@@ -203,14 +203,11 @@ static partita_status gemm_reference(const cpu_call *call, uint64_t begin, uint6
     return PARTITA_OK;
 }
 
-static void state_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 #define WIDE_INTS (CPU_TYPE(INT32) | CPU_TYPE(INT64) | CPU_TYPE(UINT32) | CPU_TYPE(UINT64))
 #define GEMM(operator, group, kinds, claims, function)                                                                 \
     {                                                                                                                  \
         .op = operator, .domain = group, .since = 1, .until = CPU_NEWEST, .types = kinds, .reference = true,           \
-        .claim = claims, .prepare = gemm_prepare, .release = state_release, .scratch = cpu_doubles_scratch,            \
-        .run = function                                                                                                \
+        .claim = claims, .prepare = gemm_prepare, .release = cpu_free, .scratch = cpu_doubles_scratch, .run = function \
     }
 const cpu_kernel cpu_kernels_matmul[] = {
     {.op = "MatMul",

@@ -37,9 +37,6 @@ typedef struct ml_texts {
 } ml_texts;
 partita_status ml_texts_read(const cpu_node *node, const ptp_host *host, const char *name, const char *tensor,
                              const partita_str *more, ml_texts *out);
-static inline partita_str ml_text_at(const cpu_strings *strings, uint64_t i) {
-    return (partita_str){strings->bytes + strings->offsets[i], strings->offsets[i + 1] - strings->offsets[i]};
-}
 
 /* The last dim of input 0 where it is known, else -1. */
 int64_t ml_feature_count(const cpu_node *node);
@@ -130,6 +127,13 @@ bool ml_claim_numbers(const cpu_node *node, ptp_answer *answer);
         .op = name, .domain = "ai.onnx.ml", .since = first, .until = last, .types = ML_FEATURES, .reference = true,    \
         .claim = ml_claim_text, .prepare = prepares, .release = releases, .run = ml_classifier_emit, .emit = true,     \
         .shaped = true                                                                                                 \
+    }
+/* The row of a regressor, whose functions the file calls regressor_. */
+#define ML_REGRESSOR_ROW(name, first, last, type_set, releases)                                                        \
+    {                                                                                                                  \
+        .op = name, .domain = "ai.onnx.ml", .since = first, .until = last, .types = type_set, .reference = true,       \
+        .prepare = regressor_prepare, .release = releases, .scratch = regressor_scratch, .items = ml_items_rows,       \
+        .run = regressor_run                                                                                           \
     }
 
 #endif

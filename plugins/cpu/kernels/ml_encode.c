@@ -33,7 +33,7 @@ static partita_status keys_put(encode_state *state, const ptp_host *host, const 
     uint64_t count = texts->count > 0 ? texts->count : keys->count;
     partita_status status = ml_table_init(host, count, &state->table);
     for (uint64_t i = 0; status == PARTITA_OK && i < count; i++) {
-        uint64_t *place = texts->count > 0 ? ml_table_put_string(&state->table, ml_text_at(texts, i))
+        uint64_t *place = texts->count > 0 ? ml_table_put_string(&state->table, cpu_string_at(texts, i))
                                            : ml_table_put_number(&state->table, key_at(keys, i));
         if (*place == UINT64_MAX || last_wins) *place = i;
     }
@@ -52,7 +52,7 @@ static partita_status look_up(const cpu_call *call, const cpu_strings *strings, 
         double number;
         int64_t whole;
         if (strings != NULL) {
-            found = ml_table_string(&state->table, ml_text_at(strings, i));
+            found = ml_table_string(&state->table, cpu_string_at(strings, i));
         } else if (real) {
             cpu_load_doubles(x->dtype, x->data, i, 1, &number);
             found = ml_table_number(&state->table, ml_key_of_real(number));
@@ -156,7 +156,7 @@ static partita_status label_values(const cpu_node *node, const ptp_host *host, e
         ml_texts given;
         partita_str text = ptp_attribute_str(node->block, &node->row, "default_string");
         partita_status status = ml_texts_read(node, host, NULL, "default_tensor", NULL, &given);
-        if (status == PARTITA_OK && given.strings.count == 1) text = ml_text_at(&given.strings, 0);
+        if (status == PARTITA_OK && given.strings.count == 1) text = cpu_string_at(&given.strings, 0);
         if (status == PARTITA_OK)
             status = ml_texts_read(node, host, "values_strings", "values_tensor", &text, &state->value_texts);
         cpu_free(host, given.offsets);
@@ -273,7 +273,7 @@ static partita_status one_hot_run(const cpu_call *call, uint64_t begin, uint64_t
     for (uint64_t i = 0; i < x->count; i++) {
         int64_t whole = 0;
         if (strings == NULL) cpu_load_int64s(x->dtype, x->data, i, 1, &whole); /* numbers with a fraction are cut */
-        uint64_t found = strings != NULL ? ml_table_string(&state->table, ml_text_at(strings, i))
+        uint64_t found = strings != NULL ? ml_table_string(&state->table, cpu_string_at(strings, i))
                                          : ml_table_number(&state->table, whole);
         if (found != UINT64_MAX)
             out[i * state->count + found] = 1;

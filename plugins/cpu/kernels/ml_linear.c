@@ -145,16 +145,6 @@ static partita_status regressor_run(const cpu_call *call, uint64_t begin, uint64
 
 const cpu_kernel cpu_kernels_ml_linear[] = {
     ML_CLASSIFIER_ROWS("LinearClassifier", 1, ML_NEWEST, classifier_prepare, linear_release),
-    {.op = "LinearRegressor",
-     .domain = "ai.onnx.ml",
-     .since = 1,
-     .until = ML_NEWEST,
-     .types = ML_FEATURES,
-     .reference = true,
-     .prepare = regressor_prepare,
-     .release = linear_release,
-     .scratch = regressor_scratch,
-     .items = ml_items_rows,
-     .run = regressor_run},
+    ML_REGRESSOR_ROW("LinearRegressor", 1, ML_NEWEST, ML_FEATURES, linear_release),
 };
 const uint32_t cpu_kernels_ml_linear_count = sizeof(cpu_kernels_ml_linear) / sizeof(cpu_kernels_ml_linear[0]);

@@ -157,7 +157,7 @@ static partita_status dict_prepare(const cpu_node *node, const ptp_host *host, v
     if (state->columns == 0) return cpu_fail(host, PARTITA_CANNOT_COMPILE, "there is no vocabulary");
     status = ml_table_init(host, state->columns, &state->table);
     for (uint64_t i = 0; status == PARTITA_OK && i < state->columns; i++)
-        *(texts->count > 0 ? ml_table_put_string(&state->table, ml_text_at(texts, i))
+        *(texts->count > 0 ? ml_table_put_string(&state->table, cpu_string_at(texts, i))
                            : ml_table_put_number(&state->table, ml_list_int(&ints, i))) = i;
     return status;
 }
@@ -170,7 +170,7 @@ static partita_status dict_picks(const cpu_call *call, const map_input *map, uin
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "the vocabulary is of another type than the map's keys");
     for (uint64_t i = 0; i < state->columns; i++) picks[i] = UINT64_MAX;
     for (uint64_t i = 0; i < map->keys.count; i++) {
-        uint64_t column = text ? ml_table_string(&state->table, ml_text_at(&map->key_texts, i))
+        uint64_t column = text ? ml_table_string(&state->table, cpu_string_at(&map->key_texts, i))
                                : ml_table_number(&state->table, cpu_index(&map->keys, i));
         if (column != UINT64_MAX) picks[column] = i;
     }
@@ -266,7 +266,7 @@ static partita_status cast_number(const cpu_call *call, const map_input *map, ui
     const cpu_tensor *out = &call->out[0];
     double real = 0;
     if (pick != UINT64_MAX && map->values.dtype == PARTITA_STRING) {
-        partita_str given = ml_text_at(&map->value_texts, pick);
+        partita_str given = cpu_string_at(&map->value_texts, pick);
         char text[128], *end = text;
         if (given.size < sizeof(text)) {
             memcpy(text, given.data, given.size);

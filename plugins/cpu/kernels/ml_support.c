@@ -59,7 +59,7 @@ typedef struct text_source {
 } text_source;
 
 static partita_str source_at(const text_source *source, uint64_t i) {
-    return source->refs != NULL ? ptp_ref_str(source->block, source->refs[i]) : ml_text_at(&source->strings, i);
+    return source->refs != NULL ? ptp_ref_str(source->block, source->refs[i]) : cpu_string_at(&source->strings, i);
 }
 
 static partita_status source_find(const cpu_node *node, const ptp_host *host, const char *name, const char *tensor,

@@ -290,16 +290,6 @@ static partita_status regressor_run(const cpu_call *call, uint64_t begin, uint64
 
 const cpu_kernel cpu_kernels_ml_svm[] = {
     ML_CLASSIFIER_ROWS("SVMClassifier", 1, ML_NEWEST, classifier_prepare, svm_release),
-    {.op = "SVMRegressor",
-     .domain = "ai.onnx.ml",
-     .since = 1,
-     .until = ML_NEWEST,
-     .types = ML_FEATURES,
-     .reference = true,
-     .prepare = regressor_prepare,
-     .release = svm_release,
-     .scratch = regressor_scratch,
-     .items = ml_items_rows,
-     .run = regressor_run},
+    ML_REGRESSOR_ROW("SVMRegressor", 1, ML_NEWEST, ML_FEATURES, svm_release),
 };
 const uint32_t cpu_kernels_ml_svm_count = sizeof(cpu_kernels_ml_svm) / sizeof(cpu_kernels_ml_svm[0]);

@@ -193,16 +193,10 @@ static partita_status regressor_run(const cpu_call *call, uint64_t begin, uint64
     return status;
 }
 
-#define REGRESSOR_ROW(name, first, last, type_set)                                                                     \
-    {                                                                                                                  \
-        .op = name, .domain = "ai.onnx.ml", .since = first, .until = last, .types = type_set, .reference = true,       \
-        .prepare = regressor_prepare, .release = regressor_release, .scratch = regressor_scratch,                      \
-        .items = ml_items_rows, .run = regressor_run                                                                   \
-    }
-
 const cpu_kernel cpu_kernels_ml_tree[] = {
     ML_CLASSIFIER_ROWS("TreeEnsembleClassifier", 1, ML_NEWEST, classifier_prepare, classifier_release),
-    REGRESSOR_ROW("TreeEnsembleRegressor", 1, 4, ML_FEATURES),
-    REGRESSOR_ROW("TreeEnsemble", 5, ML_NEWEST, CPU_TYPE(FLOAT32) | CPU_TYPE(FLOAT64) | CPU_TYPE(FLOAT16)),
+    ML_REGRESSOR_ROW("TreeEnsembleRegressor", 1, 4, ML_FEATURES, regressor_release),
+    ML_REGRESSOR_ROW("TreeEnsemble", 5, ML_NEWEST, CPU_TYPE(FLOAT32) | CPU_TYPE(FLOAT64) | CPU_TYPE(FLOAT16),
+                     regressor_release),
 };
 const uint32_t cpu_kernels_ml_tree_count = sizeof(cpu_kernels_ml_tree) / sizeof(cpu_kernels_ml_tree[0]);

@@ -32,8 +32,6 @@ static partita_status gelu_prepare(const cpu_node *node, const ptp_host *host, v
     return PARTITA_OK;
 }
 
-static void ms_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 /* The bias has one element for each of the last dim. */
 static partita_status bias_check(const cpu_call *call) {
     const cpu_tensor *x = &call->in[0];
@@ -120,8 +118,7 @@ CPU_DOUBLES_KERNEL(softmax_run) {
 #define GELU(operator)                                                                                                 \
     {                                                                                                                  \
         .op = operator, .domain = "com.microsoft", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS,               \
-        .reference = true, .prepare = gelu_prepare, .release = ms_release, .items = cpu_items_elements,                \
-        .run = gelu_run                                                                                                \
+        .reference = true, .prepare = gelu_prepare, .release = cpu_free, .items = cpu_items_elements, .run = gelu_run  \
     }
 const cpu_kernel cpu_kernels_ms_elementwise[] = {
     GELU("Gelu"),
@@ -143,7 +140,7 @@ const cpu_kernel cpu_kernels_ms_elementwise[] = {
      .types = CPU_FLOATS,
      .reference = true,
      .prepare = softmax_prepare,
-     .release = ms_release,
+     .release = cpu_free,
      .scratch = cpu_doubles_scratch,
      .run = softmax_run},
 };

@@ -26,8 +26,6 @@ static partita_status gather_prepare(const cpu_node *node, const ptp_host *host,
     return PARTITA_OK;
 }
 
-static void gather_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 static bool gather_claim(const cpu_node *node, ptp_answer *answer) {
     int64_t bits = cpu_attr_int(node, "bits", 4), block = cpu_attr_int(node, "block_size", 128);
     partita_dtype index = cpu_input_dtype(node, 1), scale = cpu_input_dtype(node, 2);
@@ -143,7 +141,7 @@ const cpu_kernel cpu_kernels_ms_gather[] = {
      .reference = true,
      .claim = gather_claim,
      .prepare = gather_prepare,
-     .release = gather_release,
+     .release = cpu_free,
      .items = gather_items,
      .run = gather_run},
 };

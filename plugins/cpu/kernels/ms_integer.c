@@ -31,8 +31,6 @@ static partita_status integer_prepare(const cpu_node *node, const ptp_host *host
     return PARTITA_OK;
 }
 
-static void integer_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 static bool integer_claim(const cpu_node *node, ptp_answer *answer) {
     bool is_gemm = ptp_str_is(ptp_ref_str(node->block, node->row.op), "QGemm") != 0;
     partita_dtype b = cpu_input_dtype(node, is_gemm ? 3 : 1);
@@ -177,7 +175,7 @@ static partita_status integer_run(const cpu_call *call, uint64_t begin, uint64_t
 #define ROW(operator, kinds)                                                                                           \
     {                                                                                                                  \
         .op = operator, .domain = "com.microsoft", .since = 1, .until = CPU_NEWEST, .types = kinds, .reference = true, \
-        .claim = integer_claim, .prepare = integer_prepare, .release = integer_release, .scratch = integer_scratch,    \
+        .claim = integer_claim, .prepare = integer_prepare, .release = cpu_free, .scratch = integer_scratch,           \
         .items = integer_items, .run = integer_run                                                                     \
     }
 const cpu_kernel cpu_kernels_ms_integer[] = {

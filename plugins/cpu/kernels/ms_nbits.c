@@ -55,8 +55,6 @@ static partita_status nbits_prepare(const cpu_node *node, const ptp_host *host, 
     return status;
 }
 
-static void nbits_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 static uint64_t blocks_of(const nbits_state *s) { return cpu_blocks((uint64_t)s->k, (uint64_t)s->block); }
 static uint64_t blob_of(const nbits_state *s) { return (uint64_t)(s->block * s->bits / 8); }
 
@@ -269,7 +267,7 @@ const cpu_kernel cpu_kernels_ms_nbits[] = {
      .reference = true,
      .claim = nbits_claim,
      .prepare = nbits_reference_prepare,
-     .release = nbits_release,
+     .release = cpu_free,
      .scratch = nbits_scratch,
      .items = nbits_items,
      .run = nbits_run},
@@ -280,7 +278,7 @@ const cpu_kernel cpu_kernels_ms_nbits[] = {
      .types = CPU_TYPE(FLOAT32),
      .claim = nbits_claim,
      .prepare = nbits_prepare,
-     .release = nbits_release,
+     .release = cpu_free,
      .scratch = nbits_scratch,
      .items = nbits_items,
      .run = nbits_run},

@@ -42,8 +42,6 @@ static partita_status norm_prepare(const cpu_node *node, const ptp_host *host, v
     return PARTITA_OK;
 }
 
-static void norm_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 static bool has_in(const cpu_call *call, uint32_t index) { return index != MS_NONE && cpu_has_input(call, index); }
 static bool has_out(const cpu_call *call, uint32_t index) { return index != MS_NONE && cpu_has_output(call, index); }
 
@@ -220,8 +218,8 @@ static partita_status norm_run(const cpu_call *call, uint64_t begin, uint64_t en
 #define ROW(operator, group, kinds, by)                                                                                \
     {                                                                                                                  \
         .op = operator, .domain = group, .since = 1, .until = CPU_NEWEST, .types = kinds, .type_input = by,            \
-        .reference = true, .prepare = norm_prepare, .release = norm_release, .scratch = norm_scratch,                  \
-        .items = norm_items, .run = norm_run                                                                           \
+        .reference = true, .prepare = norm_prepare, .release = cpu_free, .scratch = norm_scratch, .items = norm_items, \
+        .run = norm_run                                                                                                \
     }
 const cpu_kernel cpu_kernels_ms_norm[] = {
     ROW("SkipLayerNormalization", "com.microsoft", CPU_FLOATS, 0),

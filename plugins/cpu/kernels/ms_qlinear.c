@@ -38,8 +38,6 @@ static void value_put(const operand *o, uint64_t i, float value) {
         ((uint8_t *)o->bytes->data)[i] = (uint8_t)value;
 }
 
-static void state_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 /* ---- one operand ----------------------------------------------------------------------------- */
 
 typedef struct unary_state {
@@ -305,8 +303,8 @@ static partita_status average_run(const cpu_call *call, uint64_t begin, uint64_t
 #define ROW(operator, by, prepares, room, item, runs)                                                                  \
     {                                                                                                                  \
         .op = operator, .domain = "com.microsoft", .since = 1, .until = CPU_NEWEST, .types = CPU_BYTES,                \
-        .type_input = by, .reference = true, .prepare = prepares, .release = state_release, .scratch = room,           \
-        .items = item, .run = runs                                                                                     \
+        .type_input = by, .reference = true, .prepare = prepares, .release = cpu_free, .scratch = room, .items = item, \
+        .run = runs                                                                                                    \
     }
 const cpu_kernel cpu_kernels_ms_qlinear[] = {
     ROW("QLinearSigmoid", 0, unary_prepare, NULL, cpu_items_elements, unary_run),

@@ -19,8 +19,6 @@ static partita_status lstm_prepare(const cpu_node *node, const ptp_host *host, v
     return state == NULL ? PARTITA_OUT_OF_MEMORY : cpu_rnn_read(node, host, state);
 }
 
-static void lstm_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 static bool lstm_claim(const cpu_node *node, ptp_answer *answer) {
     static const uint32_t bytes[] = {IN_W, IN_R, IN_W_ZERO, IN_R_ZERO};
     ptp_value_row value;
@@ -195,7 +193,7 @@ const cpu_kernel cpu_kernels_ms_rnn[] = {{.op = "DynamicQuantizeLSTM",
                                           .reference = true,
                                           .claim = lstm_claim,
                                           .prepare = lstm_prepare,
-                                          .release = lstm_release,
+                                          .release = cpu_free,
                                           .scratch = lstm_scratch,
                                           .items = lstm_items,
                                           .run = lstm_run}};

@@ -31,8 +31,6 @@ partita_status cpu_norm_prepare(const cpu_node *node, const ptp_host *host, void
     return status;
 }
 
-void cpu_norm_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 partita_status cpu_norm_channels(const cpu_call *call, uint32_t first, uint32_t count, uint64_t channels) {
     for (uint32_t i = first; i < first + count; i++)
         if (!cpu_has_input(call, i) || call->in[i].count != channels)
@@ -297,7 +295,7 @@ CPU_DOUBLES_KERNEL(lp_reference) {
 #define ROW(operator, first, function, room)                                                                           \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = first, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,     \
-        .prepare = cpu_norm_prepare, .release = cpu_norm_release, .scratch = room, .run = function                     \
+        .prepare = cpu_norm_prepare, .release = cpu_free, .scratch = room, .run = function                             \
     }
 const cpu_kernel cpu_kernels_norm[] = {
     ROW("BatchNormalization", 1, batch_reference, cpu_doubles_scratch),

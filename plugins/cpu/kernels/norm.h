@@ -16,7 +16,6 @@ typedef struct cpu_norm_state {
 } cpu_norm_state;
 
 partita_status cpu_norm_prepare(const cpu_node *node, const ptp_host *host, void **out_state);
-void cpu_norm_release(const ptp_host *host, void *state);
 /* Inputs [first, first + count) are there and have one element per channel. */
 partita_status cpu_norm_channels(const cpu_call *call, uint32_t first, uint32_t count, uint64_t channels);
 /* Of operators that normalise all dims from `axis` on. */

@@ -201,8 +201,8 @@ static partita_status rms_run(const cpu_call *call, uint64_t begin, uint64_t end
 #define ROW(operator, first, function, claimed, item_count, inplace)                                                   \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = first, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),                 \
-        .claim = claimed, .prepare = cpu_norm_prepare, .release = cpu_norm_release, .items = item_count,               \
-        .run = function, .in_place = inplace                                                                           \
+        .claim = claimed, .prepare = cpu_norm_prepare, .release = cpu_free, .items = item_count, .run = function,      \
+        .in_place = inplace                                                                                            \
     }
 const cpu_kernel cpu_kernels_norm_fast[] = {
     ROW("BatchNormalization", 1, batch_run, batch_claim, plane_items, true),

@@ -56,8 +56,6 @@ static partita_status optimizer_prepare(const cpu_node *node, const ptp_host *ho
     return PARTITA_OK;
 }
 
-static void optimizer_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 static bool optimizer_claim(const cpu_node *node, ptp_answer *answer) {
     ptp_value_row value;
     if (cpu_input_dtype(node, 1) != PARTITA_INT64)
@@ -122,7 +120,7 @@ static partita_status optimizer_run(const cpu_call *call, uint64_t begin, uint64
     {                                                                                                                  \
         .op = operator, .domain = "ai.onnx.preview.training", .since = 1, .until = CPU_NEWEST,                         \
         .types = CPU_TYPE(FLOAT32) | CPU_TYPE(FLOAT64), .reference = true, .claim = optimizer_claim,                   \
-        .prepare = optimizer_prepare, .release = optimizer_release, .run = optimizer_run                               \
+        .prepare = optimizer_prepare, .release = cpu_free, .run = optimizer_run                                        \
     }
 const cpu_kernel cpu_kernels_optimizer[] = {ROW("Adagrad"), ROW("Adam"), ROW("Momentum")};
 const uint32_t cpu_kernels_optimizer_count = sizeof(cpu_kernels_optimizer) / sizeof(cpu_kernels_optimizer[0]);

@@ -56,8 +56,6 @@ static partita_status pool_prepare(const cpu_node *node, const ptp_host *host, v
     return status;
 }
 
-static void pool_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 static partita_status window_of(const cpu_call *call, cpu_window *g) {
     const pool_state *state = call->state;
     const cpu_tensor *x = &call->in[0], *y = &call->out[0];
@@ -232,13 +230,13 @@ static partita_status unpool_run(const cpu_call *call, uint64_t begin, uint64_t 
 #define REFERENCE(operator, more)                                                                                      \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS | (more),                   \
-        .reference = true, .prepare = pool_prepare, .release = pool_release, .scratch = cpu_doubles_scratch,           \
+        .reference = true, .prepare = pool_prepare, .release = cpu_free, .scratch = cpu_doubles_scratch,               \
         .run = pool_reference                                                                                          \
     }
 #define FAST(operator)                                                                                                 \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),                     \
-        .prepare = pool_prepare, .release = pool_release, .items = pool_items, .run = pool_float                       \
+        .prepare = pool_prepare, .release = cpu_free, .items = pool_items, .run = pool_float                           \
     }
 #define BYTES (CPU_TYPE(UINT8) | CPU_TYPE(INT8))
 const cpu_kernel cpu_kernels_pool[] = {
@@ -261,7 +259,7 @@ const cpu_kernel cpu_kernels_pool[] = {
      .types = CPU_FLOATS,
      .reference = true,
      .prepare = pool_prepare,
-     .release = pool_release,
+     .release = cpu_free,
      .run = unpool_run},
 };
 const uint32_t cpu_kernels_pool_count = sizeof(cpu_kernels_pool) / sizeof(cpu_kernels_pool[0]);

@@ -26,8 +26,6 @@ static partita_status linear_prepare(const cpu_node *node, const ptp_host *host,
     return PARTITA_OK;
 }
 
-static void state_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 static bool floats_claim(const cpu_node *node, ptp_answer *answer) {
     ptp_value_row value;
     for (uint32_t i = 1; i < node->row.inputs.count; i++)
@@ -209,7 +207,7 @@ CPU_DOUBLES_KERNEL(causal_run) {
 #define ROW(operator, claims, prepares, room, runs)                                                                    \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = 27, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,        \
-        .claim = claims, .prepare = prepares, .release = state_release, .scratch = room, .run = runs                   \
+        .claim = claims, .prepare = prepares, .release = cpu_free, .scratch = room, .run = runs                        \
     }
 const cpu_kernel cpu_kernels_recurrent_attention[] = {
     ROW("LinearAttention", linear_claim, linear_prepare, linear_scratch, linear_run),

@@ -41,8 +41,8 @@ static partita_status regex_run(const cpu_call *call, uint64_t begin, uint64_t e
     if (status != PARTITA_OK) return status;
     cpu_item_range(&call->out[0], begin, end, &first, &last);
     for (uint64_t i = first; i < last; i++) {
-        uint64_t start = texts.offsets[i];
-        out[i] = state->library->matches(state->regex, texts.bytes + start, texts.offsets[i + 1] - start);
+        partita_str text = cpu_string_at(&texts, i);
+        out[i] = state->library->matches(state->regex, text.data, text.size);
     }
     return PARTITA_OK;
 }

@@ -89,14 +89,13 @@ static partita_status resize_run(const cpu_call *call, uint64_t begin, uint64_t 
 #define REFERENCE(operator, first, last)                                                                               \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = first, .until = last, .types = NUMBERS, .reference = true,              \
-        .prepare = cpu_resize_prepare, .release = cpu_resize_release, .scratch = reference_scratch,                    \
-        .run = resize_reference                                                                                        \
+        .prepare = cpu_resize_prepare, .release = cpu_free, .scratch = reference_scratch, .run = resize_reference      \
     }
 #define FAST(operator, first, last)                                                                                    \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = first, .until = last, .types = CPU_TYPE(FLOAT32),                       \
-        .prepare = cpu_resize_prepare, .release = cpu_resize_release, .scratch = resize_scratch,                       \
-        .items = resize_items, .run = resize_run                                                                       \
+        .prepare = cpu_resize_prepare, .release = cpu_free, .scratch = resize_scratch, .items = resize_items,          \
+        .run = resize_run                                                                                              \
     }
 const cpu_kernel cpu_kernels_resize[] = {REFERENCE("Resize", 10, CPU_NEWEST), REFERENCE("Upsample", 1, 9),
                                          FAST("Resize", 10, CPU_NEWEST), FAST("Upsample", 1, 9)};

@@ -20,7 +20,6 @@ typedef struct cpu_resize_state {
 } cpu_resize_state;
 
 partita_status cpu_resize_prepare(const cpu_node *node, const ptp_host *host, void **out_state);
-void cpu_resize_release(const ptp_host *host, void *state);
 
 /* What one axis does. Freed by cpu_resize_axis_free. */
 typedef struct cpu_resize_axis {

@@ -71,8 +71,6 @@ partita_status cpu_resize_prepare(const cpu_node *node, const ptp_host *host, vo
     return status;
 }
 
-void cpu_resize_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 typedef struct span {
     float scale, in, out, roi_start, roi_end;
     float length; /* `out` before it became a whole number */

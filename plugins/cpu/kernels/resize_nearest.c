@@ -56,7 +56,7 @@ static partita_status carried_prepare(const cpu_node *node, const ptp_host *host
      .reference = true,                                                                                                \
      .claim = nearest_claim,                                                                                           \
      .prepare = cpu_resize_prepare,                                                                                    \
-     .release = cpu_resize_release,                                                                                    \
+     .release = cpu_free,                                                                                              \
      .items = cpu_items_elements,                                                                                      \
      .run = nearest_run},                                                                                              \
     {                                                                                                                  \

@@ -242,12 +242,10 @@ static partita_status rnn_prepare(const cpu_node *node, const ptp_host *host, vo
     return status;
 }
 
-static void rnn_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 #define ROW(operator)                                                                                                  \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,         \
-        .prepare = rnn_prepare, .release = rnn_release, .scratch = rnn_scratch, .run = rnn_reference                   \
+        .prepare = rnn_prepare, .release = cpu_free, .scratch = rnn_scratch, .run = rnn_reference                      \
     }
 const cpu_kernel cpu_kernels_rnn[] = {ROW("LSTM"), ROW("GRU"), ROW("RNN")};
 const uint32_t cpu_kernels_rnn_count = sizeof(cpu_kernels_rnn) / sizeof(cpu_kernels_rnn[0]);

@@ -27,8 +27,6 @@ static partita_status roi_prepare(const cpu_node *node, const ptp_host *host, vo
     return status;
 }
 
-static void roi_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 /* One corner of a bilinear sample: its weight and place; what lies outside by more than a pixel counts 0. */
 static double sample(const roi_state *state, const double *plane, int64_t rows, int64_t columns, double y, double x,
                      double so_far, bool first) {
@@ -142,7 +140,7 @@ static partita_status roi_run(const cpu_call *call, uint64_t begin, uint64_t end
 #define ROW(operator, first)                                                                                           \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = first, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,     \
-        .prepare = roi_prepare, .release = roi_release, .scratch = cpu_doubles_scratch, .run = roi_run                 \
+        .prepare = roi_prepare, .release = cpu_free, .scratch = cpu_doubles_scratch, .run = roi_run                    \
     }
 const cpu_kernel cpu_kernels_roi[] = {ROW("RoiAlign", 10), ROW("MaxRoiPool", 1)};
 const uint32_t cpu_kernels_roi_count = sizeof(cpu_kernels_roi) / sizeof(cpu_kernels_roi[0]);

@@ -26,8 +26,6 @@ static partita_status rotary_prepare(const cpu_node *node, const ptp_host *host,
     return PARTITA_OK;
 }
 
-static void rotary_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 static bool rotary_claim(const cpu_node *node, ptp_answer *answer) {
     ptp_value_row value;
     for (uint32_t i = 1; i <= 2; i++)
@@ -162,7 +160,7 @@ const cpu_kernel cpu_kernels_rotary[] = {
      .reference = true,
      .claim = ms_claim,
      .prepare = rotary_prepare,
-     .release = rotary_release,
+     .release = cpu_free,
      .scratch = ms_scratch,
      .run = ms_run},
     {.op = "RotaryEmbedding",
@@ -173,7 +171,7 @@ const cpu_kernel cpu_kernels_rotary[] = {
      .reference = true,
      .claim = rotary_claim,
      .prepare = rotary_prepare,
-     .release = rotary_release,
+     .release = cpu_free,
      .scratch = cpu_doubles_scratch,
      .run = rotary_run},
 };

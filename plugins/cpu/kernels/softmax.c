@@ -89,8 +89,6 @@ static partita_status softmax_reference(const cpu_call *call, uint64_t begin, ui
     return PARTITA_OK;
 }
 
-static void softmax_release(const ptp_host *host, void *state) { cpu_free(host, state); }
-
 #define ROW_FLOATS 4096
 
 static uint64_t softmax_items(const cpu_call *call) {
@@ -117,13 +115,12 @@ static partita_status softmax_run(const cpu_call *call, uint64_t begin, uint64_t
 #define REFERENCE(operator)                                                                                            \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_FLOATS, .reference = true,         \
-        .prepare = cpu_softmax_prepare, .release = softmax_release, .scratch = cpu_doubles_scratch,                    \
-        .run = softmax_reference                                                                                       \
+        .prepare = cpu_softmax_prepare, .release = cpu_free, .scratch = cpu_doubles_scratch, .run = softmax_reference  \
     }
 #define FAST(operator)                                                                                                 \
     {                                                                                                                  \
         .op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),                     \
-        .prepare = cpu_softmax_prepare, .release = softmax_release, .items = softmax_items, .run = softmax_run         \
+        .prepare = cpu_softmax_prepare, .release = cpu_free, .items = softmax_items, .run = softmax_run                \
     }
 const cpu_kernel cpu_kernels_softmax[] = {REFERENCE("Softmax"), REFERENCE("LogSoftmax"), REFERENCE("Hardmax"),
                                           FAST("Softmax"), FAST("LogSoftmax")};

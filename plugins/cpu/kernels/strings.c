@@ -67,10 +67,6 @@ static partita_status texts_give(const cpu_call *call, texts *t, uint32_t rank, 
     return status;
 }
 
-static partita_str string_at(const cpu_strings *strings, uint64_t i) {
-    return (partita_str){strings->bytes + strings->offsets[i], strings->offsets[i + 1] - strings->offsets[i]};
-}
-
 /* ---- StringConcat ---- */
 
 static partita_status concat_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
@@ -87,7 +83,7 @@ static partita_status concat_run(const cpu_call *call, uint64_t begin, uint64_t 
     cpu_walk_seek(&walk, 0);
     for (uint64_t i = 0; i < out->count; i++) {
         cpu_walk_next(&walk, 1, at);
-        partita_str left = string_at(&a, at[0]), right = string_at(&b, at[1]);
+        partita_str left = cpu_string_at(&a, at[0]), right = cpu_string_at(&b, at[1]);
         texts_put(&made, left.data, left.size);
         texts_put(&made, right.data, right.size);
         texts_end(&made);
@@ -161,11 +157,11 @@ static partita_status split_run(const cpu_call *call, uint64_t begin, uint64_t e
     if (status != PARTITA_OK) return status;
     int64_t *counts = call->out[1].data;
     for (uint64_t i = 0; i < in->count; i++) {
-        counts[i] = split_one(state, string_at(&strings, i), NULL);
+        counts[i] = split_one(state, cpu_string_at(&strings, i), NULL);
         most = counts[i] > most ? counts[i] : most;
     }
     for (uint64_t i = 0; i < in->count; i++) {
-        split_one(state, string_at(&strings, i), &made);
+        split_one(state, cpu_string_at(&strings, i), &made);
         for (int64_t missing = counts[i]; missing < most; missing++) texts_end(&made);
     }
     if (in->rank > 0) memcpy(dims, in->dims, in->rank * sizeof(*dims));
@@ -279,12 +275,12 @@ static partita_status normal_run(const cpu_call *call, uint64_t begin, uint64_t 
     if (status != PARTITA_OK) return status;
     stop_words(state, &stop);
     for (uint64_t i = 0; i < in->count; i++)
-        put_cased(&folded, string_at(&strings, i), state->case_sensitive ? 'N' : 'L');
+        put_cased(&folded, cpu_string_at(&strings, i), state->case_sensitive ? 'N' : 'L');
     status = stop.status != PARTITA_OK ? stop.status : folded.status;
     if (status == PARTITA_OK && (stop.failed || folded.failed)) status = PARTITA_OUT_OF_MEMORY;
     if (status != PARTITA_OK) goto out;
     for (uint64_t i = 0; i < in->count; i++)
-        if (!is_stopped(&stop, &folded, i)) put_cased(&made, string_at(&strings, i), state->action);
+        if (!is_stopped(&stop, &folded, i)) put_cased(&made, cpu_string_at(&strings, i), state->action);
     status = made.status;
     if (status != PARTITA_OK) goto out;
     if (made.count == 0) texts_end(&made); /* all dropped: one empty string */

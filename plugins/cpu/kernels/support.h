@@ -152,6 +152,9 @@ typedef struct cpu_strings {
     uint64_t count;
 } cpu_strings;
 partita_status cpu_strings_of(const cpu_call *call, const cpu_tensor *tensor, cpu_strings *out);
+static inline partita_str cpu_string_at(const cpu_strings *strings, uint64_t i) {
+    return (partita_str){strings->bytes + strings->offsets[i], strings->offsets[i + 1] - strings->offsets[i]};
+}
 
 /* Strings of this shape: string i is string picks[i] of `from`. As a value to be released, and as output `index`. */
 partita_status cpu_new_strings(const ptp_host *host, uint32_t rank, const int64_t *dims, const cpu_strings *from,

@@ -214,9 +214,7 @@ static partita_status tf_idf_run(const cpu_call *call, uint64_t begin, uint64_t 
     for (uint64_t r = begin; status == PARTITA_OK && r < end; r++) {
         for (uint64_t i = 0; i < count; i++) {
             uint64_t at = r * count + i;
-            if (t->texts != NULL)
-                text =
-                    (partita_str){strings.bytes + strings.offsets[at], strings.offsets[at + 1] - strings.offsets[at]};
+            if (t->texts != NULL) text = cpu_string_at(&strings, at);
             items[i] = item_of(t, t->texts != NULL ? 0 : cpu_index(in, at), text);
         }
         memset(row, 0, columns * sizeof(*row));
