@@ -5,7 +5,7 @@
 
 #include "npy.h"
 #include "options.h"
-#include <jansson.h>
+#include "plan/json_text.h"
 
 typedef struct tool_job {
     const tool_options *options;
@@ -65,9 +65,7 @@ partita_status tool_json_print(json_t *document);
 /* True once a document was printed: a command prints one, also when it fails after it. */
 bool tool_json_is_printed(void);
 json_t *tool_json_document(void); /* {"schema": 1} */
-/* A string; bytes that are no UTF-8 become '?'. */
-json_t *tool_json_text(partita_str text);
-/* Takes `value` over. The key is cleaned in the same way. */
+/* Takes `value` over. The key is cleaned as pt_json_text does. */
 void tool_json_set(json_t *object, const char *key, json_t *value);
 
 /* The commands. */

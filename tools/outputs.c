@@ -7,16 +7,8 @@
 
 json_t *tool_json_document(void) { return json_pack("{s:i}", "schema", 1); }
 
-json_t *tool_json_text(partita_str text) {
-    pt_text clean = {0};
-    pt_text_append_clean(&clean, text, false);
-    json_t *json = json_stringn_nocheck(clean.data ? clean.data : "", clean.size);
-    pt_text_deinit(&clean);
-    return json;
-}
-
 void tool_json_set(json_t *object, const char *key, json_t *value) {
-    json_t *text = tool_json_text(pt_str(key));
+    json_t *text = pt_json_text(pt_str(key));
     json_object_set_new(object, json_string_value(text), value);
     json_decref(text);
 }
@@ -45,8 +37,8 @@ static json_t *number(double value) {
 static json_t *element_json(const partita_value_view *view, uint64_t index) {
     tool_element element;
     if (view->dtype == PARTITA_STRING)
-        return tool_json_text((partita_str){(const char *)view->data + view->offsets[index],
-                                            (size_t)(view->offsets[index + 1] - view->offsets[index])});
+        return pt_json_text((partita_str){(const char *)view->data + view->offsets[index],
+                                          (size_t)(view->offsets[index + 1] - view->offsets[index])});
     if (view->dtype == PARTITA_BOOL) return json_boolean(((const uint8_t *)view->data)[index]);
     element = tool_element_at(view, index);
     if (element.is_integer) return json_integer(element.integer);

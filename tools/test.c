@@ -328,8 +328,8 @@ partita_status tool_test(const tool_options *options) {
             failed++;
         if (!ok && !options->given[OPTION_JSON]) printf("failed %s: %s\n", cases.data[i], text);
         json_array_append_new(rows,
-                              json_pack("{s:o,s:b,s:i,s:o}", "case", tool_json_text(pt_str(cases.data[i])), "passed",
-                                        ok, "code", result.code, "text", tool_json_text(pt_str(ok ? "" : text))));
+                              json_pack("{s:o,s:b,s:i,s:o}", "case", pt_json_text(pt_str(cases.data[i])), "passed", ok,
+                                        "code", result.code, "text", pt_json_text(pt_str(ok ? "" : text))));
     }
     if (options->given[OPTION_JSON]) {
         json_t *document = tool_json_document();

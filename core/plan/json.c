@@ -1,20 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The plan as one JSON document: what `partita plan --json` prints and what a session takes back. */
 #include "plan/build.h"
+#include "plan/json_text.h"
 #include "plan/words.h"
 #include "op/schema.h"
 #include <jansson.h>
-
-/* Bytes that are no UTF-8, which hostile models may have in names, become '?'. */
-static json_t *text_json(partita_str text) {
-    json_t *json = json_stringn(text.data ? text.data : "", text.size);
-    if (json) return json;
-    pt_text plain = {0};
-    pt_text_append_clean(&plain, text, false);
-    json = json_stringn(plain.data ? plain.data : "", plain.size);
-    pt_text_deinit(&plain);
-    return json;
-}
 
 static json_t *names_of_cluster(const pt_plan *plan, const pt_plan_cluster *cluster) {
     const pt_model *model = plan->model;
@@ -22,7 +12,7 @@ static json_t *names_of_cluster(const pt_plan *plan, const pt_plan_cluster *clus
     for (uint32_t i = 0; i < cluster->node_count; i++) {
         const pt_node *node = &model->nodes.data[cluster->nodes[i]];
         for (uint32_t k = 0; k < node->source_count; k++)
-            json_array_append_new(names, text_json(model->sources.data[node->sources[k]].name));
+            json_array_append_new(names, pt_json_text(model->sources.data[node->sources[k]].name));
     }
     return names;
 }
@@ -45,10 +35,10 @@ static json_t *edges_json(const pt_plan *plan, const pt_plan_measured *measured)
     pt_text scratch = {0};
     for (uint32_t i = 0; i < plan->edge_count; i++) {
         const pt_plan_edge *edge = &plan->edges[i];
-        json_t *row =
-            json_pack("{s:o,s:s,s:s,s:I,s:s,s:f}", "value", text_json(pt_plan_value_name(plan, edge->value, &scratch)),
-                      "from", pt_plan_device_name(plan, edge->from), "to", pt_plan_device_name(plan, edge->to), "bytes",
-                      (json_int_t)edge->bytes, "route", pt_plan_route_name(edge), "estimate_us", edge->estimate_us);
+        json_t *row = json_pack(
+            "{s:o,s:s,s:s,s:I,s:s,s:f}", "value", pt_json_text(pt_plan_value_name(plan, edge->value, &scratch)), "from",
+            pt_plan_device_name(plan, edge->from), "to", pt_plan_device_name(plan, edge->to), "bytes",
+            (json_int_t)edge->bytes, "route", pt_plan_route_name(edge), "estimate_us", edge->estimate_us);
         if (measured) {
             json_object_set_new(row, "measured_us", json_real(measured->edge_us[i]));
             json_object_set_new(row, "bytes_moved", json_integer((json_int_t)measured->edge_bytes[i]));
@@ -67,7 +57,7 @@ static json_t *answers_json(const pt_plan *plan, uint32_t unit) {
         bool can = answer->can == PTP_YES, refused = !can || answer->as_pieces;
         json_array_append_new(list, json_pack("{s:s,s:b,s:s,s:o,s:f}", "device", plan->devices[d]->name, "can", can,
                                               "code", refused ? pt_reason_code(answer->reason) : "", "reason",
-                                              text_json(pt_str(pt_plan_answer_text(answer))), "us", answer->us));
+                                              pt_json_text(pt_str(pt_plan_answer_text(answer))), "us", answer->us));
     }
     return list;
 }
@@ -93,8 +83,8 @@ static json_t *nodes_json(const pt_plan *plan) {
         const pt_source *source = &model->sources.data[i];
         pt_id node = carrier[i];
         bool first = node != PT_NONE && model->nodes.data[node].sources[0] == i;
-        json_t *row = json_pack("{s:o,s:o,s:o}", "name", text_json(source->name), "op", text_json(source->op), "domain",
-                                text_json(source->domain));
+        json_t *row = json_pack("{s:o,s:o,s:o}", "name", pt_json_text(source->name), "op", pt_json_text(source->op),
+                                "domain", pt_json_text(source->domain));
         json_object_set_new(row, "device",
                             node == PT_NONE ? json_null()
                                             : json_string(pt_plan_device_name(plan, pt_plan_where(plan, node))));
@@ -117,9 +107,9 @@ static json_t *demotions_json(const pt_plan *plan) {
     json_t *list = json_array();
     for (size_t i = 0; i < plan->demotions.size; i++) {
         const pt_plan_demotion *row = &plan->demotions.data[i];
-        json_array_append_new(list, json_pack("{s:o,s:s,s:s,s:o}", "cluster", text_json(pt_str(row->cluster)), "device",
-                                              pt_plan_device_name(plan, row->device), "code",
-                                              pt_reason_code(row->reason), "reason", text_json(pt_str(row->text))));
+        json_array_append_new(list, json_pack("{s:o,s:s,s:s,s:o}", "cluster", pt_json_text(pt_str(row->cluster)),
+                                              "device", pt_plan_device_name(plan, row->device), "code",
+                                              pt_reason_code(row->reason), "reason", pt_json_text(pt_str(row->text))));
     }
     return list;
 }
@@ -140,7 +130,7 @@ static json_t *shapes_json(const pt_plan *plan) {
             int64_t dim = pt_dim_evaluate(value->type.dims[d], plan->symbol_values);
             json_array_append_new(dims, dim == PT_DIM_UNKNOWN ? json_null() : json_integer(dim));
         }
-        json_t *name = text_json(value->name);
+        json_t *name = pt_json_text(value->name);
         json_object_set_new(shapes, json_string_value(name), dims);
         json_decref(name);
     }

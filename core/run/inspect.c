@@ -3,21 +3,12 @@
  * What `partita inspect --json` prints of a model: what its file holds, whatever passes made of it.
  */
 #include "op/schema.h"
+#include "plan/json_text.h"
 #include "run/context.h"
-#include <jansson.h>
-
-/* Bytes that are no UTF-8 become '?'. */
-static json_t *string_of(partita_str text) {
-    pt_text clean = {0};
-    pt_text_append_clean(&clean, text, false);
-    json_t *json = json_stringn_nocheck(clean.data ? clean.data : "", clean.size);
-    pt_text_deinit(&clean);
-    return json;
-}
 
 static void set_property(json_t *object, const pt_property *property) {
-    json_t *key = string_of(property->key);
-    json_object_set_new(object, json_string_value(key), string_of(property->value));
+    json_t *key = pt_json_text(property->key);
+    json_object_set_new(object, json_string_value(key), pt_json_text(property->value));
     json_decref(key);
 }
 
@@ -29,7 +20,7 @@ static json_t *shape_of(const partita_value_info *info) {
         if (info->dims[i] >= 0)
             json_array_append_new(shape, json_integer(info->dims[i]));
         else
-            json_array_append_new(shape, string_of(pt_str(name[0] ? name : "?")));
+            json_array_append_new(shape, pt_json_text(pt_str(name[0] ? name : "?")));
     }
     return shape;
 }
@@ -43,7 +34,7 @@ static json_t *values_of(const partita_value_info *infos, uint32_t count) {
     json_t *rows = json_array();
     for (uint32_t i = 0; i < count; i++) {
         json_t *row = json_object();
-        json_object_set_new(row, "name", string_of(pt_str(infos[i].name)));
+        json_object_set_new(row, "name", pt_json_text(pt_str(infos[i].name)));
         json_object_set_new(row, "kind", json_string(kinds[infos[i].kind]));
         json_object_set_new(row, "dtype", json_string(pt_dtype_name(infos[i].dtype)));
         json_object_set_new(row, "shape", shape_of(&infos[i]));
@@ -101,15 +92,15 @@ partita_status partita_model_inspect(const partita_model *model, char **out_json
     json_t *document = json_object(), *opsets = json_array(), *metadata = json_object();
     for (size_t i = 0; i < graph->opsets.size; i++) {
         json_t *row = json_object();
-        json_object_set_new(row, "domain", string_of(graph->opsets.data[i].domain));
+        json_object_set_new(row, "domain", pt_json_text(graph->opsets.data[i].domain));
         json_object_set_new(row, "version", json_integer(graph->opsets.data[i].version));
         json_array_append_new(opsets, row);
     }
     for (size_t i = 0; i < graph->metadata.size; i++) set_property(metadata, &graph->metadata.data[i]);
     json_object_set_new(document, "schema", json_integer(1));
     json_object_set_new(document, "ir_version", json_integer(graph->ir_version));
-    json_object_set_new(document, "producer", string_of(graph->producer_name));
-    json_object_set_new(document, "graph", string_of(graph->graph_name));
+    json_object_set_new(document, "producer", pt_json_text(graph->producer_name));
+    json_object_set_new(document, "graph", pt_json_text(graph->graph_name));
     json_object_set_new(document, "inputs", values_of(model->inputs, partita_model_input_count(model)));
     json_object_set_new(document, "outputs", values_of(model->outputs, partita_model_output_count(model)));
     json_object_set_new(document, "opsets", opsets);

@@ -11,8 +11,11 @@
 bool pt_value_dims(const pt_model *model, pt_id value, const int64_t *symbol_values, int64_t *dims) {
     const pt_type *type = &model->values.data[value].type;
     if (type->kind != PARTITA_KIND_TENSOR || type->rank < 0) return false;
-    for (int32_t i = 0; i < type->rank; i++)
-        if ((dims[i] = pt_dim_evaluate(type->dims[i], symbol_values)) < 0) return false;
+    for (int32_t i = 0; i < type->rank; i++) {
+        int64_t dim = pt_dim_evaluate(type->dims[i], symbol_values);
+        if (dim < 0) return false;
+        if (dims) dims[i] = dim;
+    }
     return true;
 }
 

@@ -43,7 +43,8 @@ typedef _Atomic(const pt_part *) pt_part_cell;
 partita_status pt_layout_acquire(pt_program *program, const int64_t *symbol_values, pt_layout **out_layout,
                                  uint64_t *out_ns, pt_part_cell *part);
 void pt_layout_release(pt_program *program, pt_layout *layout);
-/* Dims of a dense tensor under the symbols into dims[rank]; false when one is not known or it is no dense tensor. */
+/* Dims of a dense tensor under the symbols into dims[rank], which may be NULL; false when one is not known or it is no
+ * dense tensor. */
 bool pt_value_dims(const pt_model *model, pt_id value, const int64_t *symbol_values, int64_t *dims);
 void pt_program_drop_layouts(pt_program *program);
 void pt_program_drop_frames(pt_program *program);

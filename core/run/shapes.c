@@ -4,6 +4,7 @@
  * the actual shapes tells which node they do not fit, before a device is asked.
  */
 #include "op/schema.h"
+#include "run/layout.h"
 #include "run/part.h"
 
 /* Shapes by row of the block's values, as far as they are known. */
@@ -14,14 +15,6 @@ typedef struct finder {
     pt_arena arena;
 } finder;
 
-static bool symbols_tell(const pt_part *part, const int64_t *symbols, pt_id value) {
-    const pt_type *type = &part->model->values.data[value].type;
-    if (type->kind != PARTITA_KIND_TENSOR || type->rank < 0) return false;
-    for (int32_t d = 0; d < type->rank; d++)
-        if (pt_dim_evaluate(type->dims[d], symbols) < 0) return false;
-    return true;
-}
-
 /* True when an output whose shape follows from the inputs has none. */
 static bool is_suspicious(const pt_part *part, const int64_t *symbols, const pt_port_shape *inputs) {
     for (uint32_t i = 0; i < part->input_count; i++)
@@ -29,7 +22,8 @@ static bool is_suspicious(const pt_part *part, const int64_t *symbols, const pt_
     for (uint32_t i = 0; i < part->output_count; i++) {
         pt_id value = part->output_values[i];
         if (part->outputs[i].output == PTP_PORT_STATIC &&
-            part->model->values.data[value].type.kind == PARTITA_KIND_TENSOR && !symbols_tell(part, symbols, value))
+            part->model->values.data[value].type.kind == PARTITA_KIND_TENSOR &&
+            !pt_value_dims(part->model, value, symbols, NULL))
             return true;
     }
     return false;
@@ -43,11 +37,11 @@ static partita_status start(finder *f, const pt_port_shape *inputs) {
     for (uint32_t i = 0; i < count; i++) {
         pt_id value = part->block->values[i];
         f->rows[i].rank = -1;
-        if (value == PT_NONE || !symbols_tell(part, f->symbols, value)) continue;
+        if (value == PT_NONE) continue;
         const pt_type *type = &part->model->values.data[value].type;
-        int64_t *dims = pt_arena_array(&f->arena, (size_t)type->rank + 1, sizeof(*dims));
+        int64_t *dims = pt_arena_array(&f->arena, (size_t)PT_MAX(type->rank, 0) + 1, sizeof(*dims));
         if (!dims) return PT_OUT_OF_MEMORY();
-        for (int32_t d = 0; d < type->rank; d++) dims[d] = pt_dim_evaluate(type->dims[d], f->symbols);
+        if (!pt_value_dims(part->model, value, f->symbols, dims)) continue;
         f->rows[i] = (pt_shaped){.kind = type->kind, .dtype = type->dtype, .rank = type->rank, .dims = dims};
     }
     for (uint32_t i = 0; i < part->input_count; i++) {
