@@ -79,6 +79,9 @@ static const ptp_operator_attribute attributes[] = {
 #endif
 };
 
+#define TOY_UNARY(label)                                                                                               \
+    .size = ROW_SIZE, .domain = "toy", .name = label, .since = 1, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1,  \
+    .max_outputs = 1
 static const ptp_operator_row rows[] = {
     {
 #ifdef SET_SHORT_ROWS
@@ -142,49 +145,11 @@ static const ptp_operator_row rows[] = {
      .body_count = 2,
      .choose = choose_scaled},
     /* Uses toy.Scaled in its body. */
-    {.size = ROW_SIZE,
-     .domain = "toy",
-     .name = "Nested",
-     .since = 1,
-     .min_inputs = 1,
-     .max_inputs = 1,
-     .min_outputs = 1,
-     .max_outputs = 1,
-     .bodies = bodies_nested,
-     .body_count = 1},
+    {TOY_UNARY("Nested"), .bodies = bodies_nested, .body_count = 1},
     /* Uses itself. */
-    {.size = ROW_SIZE,
-     .domain = "toy",
-     .name = "Endless",
-     .since = 1,
-     .min_inputs = 1,
-     .max_inputs = 1,
-     .min_outputs = 1,
-     .max_outputs = 1,
-     .bodies = bodies_endless,
-     .body_count = 1},
-    {.size = ROW_SIZE,
-     .domain = "toy",
-     .name = "Garbage",
-     .since = 1,
-     .min_inputs = 1,
-     .max_inputs = 1,
-     .min_outputs = 1,
-     .max_outputs = 1,
-     .bodies = &body_garbage,
-     .body_count = 1,
-     .infer = infer_twice},
-    {.size = ROW_SIZE,
-     .domain = "toy",
-     .name = "Wrong",
-     .since = 1,
-     .min_inputs = 1,
-     .max_inputs = 1,
-     .min_outputs = 1,
-     .max_outputs = 1,
-     .bodies = bodies_wrong,
-     .body_count = 1,
-     .infer = infer_twice},
+    {TOY_UNARY("Endless"), .bodies = bodies_endless, .body_count = 1},
+    {TOY_UNARY("Garbage"), .bodies = &body_garbage, .body_count = 1, .infer = infer_twice},
+    {TOY_UNARY("Wrong"), .bodies = bodies_wrong, .body_count = 1, .infer = infer_twice},
 #endif
 };
 

@@ -8,6 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* known: -1 an input, else a constant of that value. */
+static void build_condition(builder *b, int known) {
+    if (known < 0) {
+        build_input(b, "cond", PARTITA_BOOL, "");
+    } else {
+        build_bool(b, "cond", known);
+    }
+}
+
 static void branches_meet(void **state) {
     PT_UNUSED(state);
     for (int known = -1; known < 2; known++) {
@@ -15,11 +24,7 @@ static void branches_meet(void **state) {
         build_start(&b, 17);
         build_input(&b, "x", PARTITA_FLOAT32, "N,1,4");
         build_ints(&b, "axes", (int64_t[]){1}, 1);
-        if (known < 0) {
-            build_input(&b, "cond", PARTITA_BOOL, "");
-        } else {
-            build_bool(&b, "cond", known);
-        }
+        build_condition(&b, known);
         pt_id node = build_node(&b, "If", "cond", "y z");
         pt_id outer = build_body(&b, node, "then_branch");
         build_node(&b, "Squeeze", "x axes", "then_y");
@@ -52,11 +57,7 @@ static void wrong_branches(void **state) {
         build_start(&b, 17);
         build_input(&b, "x", PARTITA_FLOAT32, "2,5,4");
         build_ints(&b, "axes", (int64_t[]){1}, 1);
-        if (known < 0) {
-            build_input(&b, "cond", PARTITA_BOOL, "");
-        } else {
-            build_bool(&b, "cond", known);
-        }
+        build_condition(&b, known);
         pt_id node = build_node(&b, "If", "cond", "y");
         pt_id outer = build_body(&b, node, "then_branch");
         build_node(&b, "Squeeze", "x axes", "then_y");

@@ -151,8 +151,7 @@ static void *wrap(const char *name, void *found, const char *library) {
     return found;
 }
 
-static any_fn of_instance(void *instance, const char *name) {
-    any_fn found = real_of_instance(instance, name);
+static any_fn wrap_function(const char *name, any_fn found) {
     void *address, *ours;
     memcpy(&address, &found, sizeof(address));
     ours = wrap(name, address, NULL);
@@ -160,14 +159,11 @@ static any_fn of_instance(void *instance, const char *name) {
     return found;
 }
 
-static any_fn of_device(void *device, const char *name) {
-    any_fn found = real_of_device(device, name);
-    void *address, *ours;
-    memcpy(&address, &found, sizeof(address));
-    ours = wrap(name, address, NULL);
-    memcpy(&found, &ours, sizeof(found));
-    return found;
+static any_fn of_instance(void *instance, const char *name) {
+    return wrap_function(name, real_of_instance(instance, name));
 }
+
+static any_fn of_device(void *device, const char *name) { return wrap_function(name, real_of_device(device, name)); }
 
 static void *(*real_dlsym)(void *library, const char *name);
 
