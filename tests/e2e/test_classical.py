@@ -21,7 +21,6 @@ from classical_bounds import BOUNDS
 HERE = pathlib.Path(__file__).parent
 FOLDER = pathlib.Path(common.CACHE) / "classical"
 TOLERANCE = 1e-5
-LATER = ("text_", "needs Tokenizer of com.microsoft")  # prefix, reason
 
 
 def made():
@@ -89,9 +88,6 @@ def main():
     if common.QUICK:
         names = names[::6]
     for name in names:
-        if name.startswith(LATER[0]):
-            cases.skip(name, LATER[1])
-            continue
         for device in ("cpu", "reference"):
             cases.run(f"{name} on {device}", equal, context, name, device)
     context.close()

@@ -12,7 +12,7 @@
 
 /* The one symbol of each: a table of functions that begins with this number. */
 #define CPU_LIBRARY_SYMBOL  "cpu_library_table"
-#define CPU_LIBRARY_VERSION 1u
+#define CPU_LIBRARY_VERSION 2u
 #define CPU_LIBRARY_EXPORT  __attribute__((visibility("default")))
 
 /* Pixels of an encoded image may not be more: a few bytes can claim any size. */
@@ -33,9 +33,12 @@ typedef struct cpu_image_library {
 
 typedef struct cpu_regex_library {
     uint32_t version;
-    /* NULL with a text in `error`. */
-    void *(*compile)(const char *pattern, size_t size, char *error, size_t error_size);
+    /* NULL with a text in `error`. longest: of matches at one place the longest, not the one that is written first. */
+    void *(*compile)(const char *pattern, size_t size, bool longest, char *error, size_t error_size);
     bool (*matches)(const void *regex, const char *text, size_t size); /* all of the text */
+    /* The first match that begins at `from` or behind it; what lies before is still what the expression looks back at.
+     */
+    bool (*find)(const void *regex, const char *text, size_t size, size_t from, size_t *out_at, size_t *out_size);
     void (*release)(void *regex);
 } cpu_regex_library;
 

@@ -20,7 +20,7 @@ static partita_status regex_prepare(const cpu_node *node, const ptp_host *host, 
     if (status != PARTITA_OK) return status;
     state->library = table;
     state->regex =
-        state->library->compile(pattern.data != NULL ? pattern.data : "", pattern.size, error, sizeof(error));
+        state->library->compile(pattern.data != NULL ? pattern.data : "", pattern.size, false, error, sizeof(error));
     return state->regex != NULL ? PARTITA_OK : cpu_fail(host, PARTITA_BAD_MODEL, "the pattern: %s", error);
 }
 

@@ -4,68 +4,7 @@
  * sequence that is no UTF-8 is kept as it is. Letters beyond ASCII change by utf8proc.
  */
 #include "cpu/kernels/libraries.h"
-
-/* Strings as they are made, behind each other. */
-typedef struct texts {
-    const ptp_host *host;
-    uint64_t *offsets;
-    char *bytes;
-    uint64_t count, size, count_room, size_room;
-    bool failed;
-    const cpu_text_library *letters; /* opened by the first letter that needs it */
-    partita_status status;           /* of that */
-} texts;
-
-static void *grow(texts *t, void *old, uint64_t used, uint64_t bytes) {
-    void *block = cpu_alloc(t->host, bytes);
-    if (block == NULL)
-        t->failed = true;
-    else if (used > 0)
-        memcpy(block, old, used);
-    cpu_free(t->host, old);
-    return block;
-}
-
-/* More bytes of the last string; `texts_end` closes it. */
-static void texts_put(texts *t, const char *bytes, uint64_t size) {
-    if (t->failed || size == 0) return;
-    if (t->size + size > t->size_room) {
-        t->size_room = 2 * (t->size + size) + 256;
-        t->bytes = grow(t, t->bytes, t->size, t->size_room);
-        if (t->failed) return;
-    }
-    memcpy(t->bytes + t->size, bytes, size);
-    t->size += size;
-}
-
-static void texts_end(texts *t) {
-    if (t->failed) return;
-    if (t->count + 2 > t->count_room) {
-        t->count_room = 2 * t->count + 64;
-        t->offsets = grow(t, t->offsets, (t->count > 0 ? t->count + 1 : 0) * sizeof(*t->offsets),
-                          t->count_room * sizeof(*t->offsets));
-        if (t->failed) return;
-    }
-    t->offsets[++t->count] = t->size;
-}
-
-static void texts_free(texts *t) {
-    cpu_free(t->host, t->offsets);
-    cpu_free(t->host, t->bytes);
-}
-
-/* Gives them as output 0; `count` must be what the dims say. */
-static partita_status texts_give(const cpu_call *call, texts *t, uint32_t rank, const int64_t *dims) {
-    static const uint64_t nothing = 0;
-    const ptp_host *host = call->host;
-    ptp_value *value = NULL;
-    if (t->failed) return PARTITA_OUT_OF_MEMORY;
-    partita_status status = host->value_new_strings(host->self, rank, dims, t->offsets != NULL ? t->offsets : &nothing,
-                                                    t->bytes != NULL ? t->bytes : "", &value);
-    if (status == PARTITA_OK) status = cpu_call_set(call, 0, value);
-    if (value != NULL) host->value_release(host->self, value);
-    return status;
-}
+#include "cpu/kernels/texts.h"
 
 /* ---- StringConcat ---- */
 
@@ -75,7 +14,7 @@ static partita_status concat_run(const cpu_call *call, uint64_t begin, uint64_t 
     cpu_strings a, b;
     cpu_walk walk;
     uint64_t at[CPU_WALK_INPUTS];
-    texts made = {.host = call->host};
+    cpu_texts made = {.host = call->host};
     partita_status status = cpu_walk_init(call, out, in, 2, NULL, &walk);
     if (status == PARTITA_OK) status = cpu_strings_of(call, in[0], &a);
     if (status == PARTITA_OK) status = cpu_strings_of(call, in[1], &b);
@@ -84,12 +23,12 @@ static partita_status concat_run(const cpu_call *call, uint64_t begin, uint64_t 
     for (uint64_t i = 0; i < out->count; i++) {
         cpu_walk_next(&walk, 1, at);
         partita_str left = cpu_string_at(&a, at[0]), right = cpu_string_at(&b, at[1]);
-        texts_put(&made, left.data, left.size);
-        texts_put(&made, right.data, right.size);
-        texts_end(&made);
+        cpu_texts_put(&made, left.data, left.size);
+        cpu_texts_put(&made, right.data, right.size);
+        cpu_texts_end(&made);
     }
-    status = texts_give(call, &made, out->rank, out->dims);
-    texts_free(&made);
+    status = cpu_texts_give(call, &made, out->rank, out->dims);
+    cpu_texts_free(&made);
     return status;
 }
 
@@ -133,12 +72,12 @@ static bool split_next(const split_state *state, partita_str *rest, bool last, b
     return true;
 }
 
-static int64_t split_one(const split_state *state, partita_str text, texts *made) {
+static int64_t split_one(const split_state *state, partita_str text, cpu_texts *made) {
     int64_t count = 0;
     bool ended = false;
     partita_str piece;
     while (split_next(state, &text, state->most >= 0 && count == state->most, &ended, &piece)) {
-        if (made != NULL) texts_put(made, piece.data, piece.size), texts_end(made);
+        if (made != NULL) cpu_texts_add(made, piece.data, piece.size);
         count++;
     }
     return count;
@@ -150,7 +89,7 @@ static partita_status split_run(const cpu_call *call, uint64_t begin, uint64_t e
     const cpu_tensor *in = &call->in[0];
     int64_t dims[CPU_MAX_RANK + 1], most = 0;
     cpu_strings strings;
-    texts made = {.host = call->host};
+    cpu_texts made = {.host = call->host};
     if (in->rank + 1 > CPU_MAX_RANK) return cpu_fail(call->host, PARTITA_BAD_INPUT, "rank %u", in->rank);
     partita_status status = cpu_strings_of(call, in, &strings);
     if (status == PARTITA_OK) status = cpu_call_alloc(call, 1, in->rank, in->dims);
@@ -162,12 +101,12 @@ static partita_status split_run(const cpu_call *call, uint64_t begin, uint64_t e
     }
     for (uint64_t i = 0; i < in->count; i++) {
         split_one(state, cpu_string_at(&strings, i), &made);
-        for (int64_t missing = counts[i]; missing < most; missing++) texts_end(&made);
+        for (int64_t missing = counts[i]; missing < most; missing++) cpu_texts_end(&made);
     }
     if (in->rank > 0) memcpy(dims, in->dims, in->rank * sizeof(*dims));
     dims[in->rank] = most;
-    status = texts_give(call, &made, in->rank + 1, dims);
-    texts_free(&made);
+    status = cpu_texts_give(call, &made, in->rank + 1, dims);
+    cpu_texts_free(&made);
     return status;
 }
 
@@ -218,42 +157,49 @@ static uint32_t utf8_give(uint32_t point, char *out) {
     return length;
 }
 
+/* Cases beyond ASCII, opened by the first letter that needs them. */
+typedef struct letters {
+    const ptp_host *host;
+    const cpu_text_library *table;
+    partita_status status;
+} letters;
+
 /* The code point in the other case. Which letters have two is Unicode's matter, not a language's. */
-static uint32_t cased(texts *t, uint32_t point, char action) {
+static uint32_t cased(letters *l, uint32_t point, char action) {
     const void *table = NULL;
     if (point < 0x80) {
         char first = action == 'L' ? 'A' : 'a';
         return (uint32_t)(point - (unsigned char)first) < 26 ? point ^ 0x20u : point;
     }
-    if (t->letters == NULL && t->status == PARTITA_OK) {
-        t->status = cpu_library_open(t->host, CPU_LIBRARY_TEXT, &table);
-        t->letters = table;
+    if (l->table == NULL && l->status == PARTITA_OK) {
+        l->status = cpu_library_open(l->host, CPU_LIBRARY_TEXT, &table);
+        l->table = table;
     }
-    if (t->letters == NULL) return point;
-    return (uint32_t)(action == 'L' ? t->letters->lower : t->letters->upper)((int32_t)point);
+    if (l->table == NULL) return point;
+    return (uint32_t)(action == 'L' ? l->table->lower : l->table->upper)((int32_t)point);
 }
 
-static void put_cased(texts *t, partita_str text, char action) {
+static void put_cased(cpu_texts *t, letters *l, partita_str text, char action) {
     for (uint64_t i = 0; i < text.size;) {
         uint32_t point = 0, length = utf8_take((const unsigned char *)text.data + i, text.size - i, &point);
         char changed[4];
         if (length == 0 || action == 'N')
-            texts_put(t, text.data + i, length > 0 ? length : 1);
+            cpu_texts_put(t, text.data + i, length > 0 ? length : 1);
         else
-            texts_put(t, changed, utf8_give(cased(t, point, action), changed));
+            cpu_texts_put(t, changed, utf8_give(cased(l, point, action), changed));
         i += length > 0 ? length : 1;
     }
-    texts_end(t);
+    cpu_texts_end(t);
 }
 
 /* Stop words as they are compared: in lower case unless case matters. */
-static void stop_words(const normal_state *state, texts *out) {
+static void stop_words(const normal_state *state, letters *l, cpu_texts *out) {
     const ptp_ref *words = ptp_ref_data(state->block, state->stop);
     for (uint32_t i = 0; i < state->stop.count; i++)
-        put_cased(out, ptp_ref_str(state->block, words[i]), state->case_sensitive ? 'N' : 'L');
+        put_cased(out, l, ptp_ref_str(state->block, words[i]), state->case_sensitive ? 'N' : 'L');
 }
 
-static bool is_stopped(const texts *stop, const texts *folded, uint64_t index) {
+static bool is_stopped(const cpu_texts *stop, const cpu_texts *folded, uint64_t index) {
     uint64_t size = folded->offsets[index + 1] - folded->offsets[index];
     for (uint64_t i = 0; i < stop->count; i++) {
         if (stop->offsets[i + 1] - stop->offsets[i] != size) continue;
@@ -267,29 +213,30 @@ static partita_status normal_run(const cpu_call *call, uint64_t begin, uint64_t 
     (void)begin, (void)end, (void)worker;
     const normal_state *state = call->state;
     const cpu_tensor *in = &call->in[0];
-    texts stop = {.host = call->host}, folded = {.host = call->host}, made = {.host = call->host};
+    cpu_texts stop = {.host = call->host}, folded = {.host = call->host}, made = {.host = call->host};
+    letters l = {.host = call->host};
     cpu_strings strings;
     if (in->rank < 1 || in->rank > 2 || (in->rank == 2 && in->dims[0] != 1))
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "X must be [C] or [1, C]");
     partita_status status = cpu_strings_of(call, in, &strings);
     if (status != PARTITA_OK) return status;
-    stop_words(state, &stop);
+    stop_words(state, &l, &stop);
     for (uint64_t i = 0; i < in->count; i++)
-        put_cased(&folded, cpu_string_at(&strings, i), state->case_sensitive ? 'N' : 'L');
-    status = stop.status != PARTITA_OK ? stop.status : folded.status;
+        put_cased(&folded, &l, cpu_string_at(&strings, i), state->case_sensitive ? 'N' : 'L');
+    status = l.status;
     if (status == PARTITA_OK && (stop.failed || folded.failed)) status = PARTITA_OUT_OF_MEMORY;
     if (status != PARTITA_OK) goto out;
     for (uint64_t i = 0; i < in->count; i++)
-        if (!is_stopped(&stop, &folded, i)) put_cased(&made, cpu_string_at(&strings, i), state->action);
-    status = made.status;
+        if (!is_stopped(&stop, &folded, i)) put_cased(&made, &l, cpu_string_at(&strings, i), state->action);
+    status = l.status;
     if (status != PARTITA_OK) goto out;
-    if (made.count == 0) texts_end(&made); /* all dropped: one empty string */
+    if (made.count == 0) cpu_texts_end(&made); /* all dropped: one empty string */
     int64_t dims[2] = {1, (int64_t)made.count};
-    status = texts_give(call, &made, in->rank, in->rank == 1 ? dims + 1 : dims);
+    status = cpu_texts_give(call, &made, in->rank, in->rank == 1 ? dims + 1 : dims);
 out:
-    texts_free(&stop);
-    texts_free(&folded);
-    texts_free(&made);
+    cpu_texts_free(&stop);
+    cpu_texts_free(&folded);
+    cpu_texts_free(&made);
     return status;
 }
 

@@ -85,7 +85,7 @@ def tensor(array, dtype=1):
                 + b"".join(tensor(v) for v in array))
     array = np.asarray(array)
     if code(array) == 8:
-        items = [str(v).encode() for v in array.ravel()]
+        items = [str(v).encode(errors="surrogateescape") for v in array.ravel()]  # so that cases may hold any bytes
         offsets = np.cumsum([0] + [len(v) for v in items]).astype(np.uint64)
         data = offsets.tobytes() + b"".join(items)
     elif code(array) in BITS:
@@ -99,7 +99,7 @@ def tensor(array, dtype=1):
 def compute(op, opset, inputs, attrs, count, domain):
     names = [f"i{i}" if v is not None else "" for i, v in enumerate(inputs)]
     node = helper.make_node(op, names, [f"o{i}" for i in range(count)], domain=domain, **attrs)
-    infos = [helper.make_tensor_value_info(f"i{i}", TYPES[np.asarray(v).dtype], list(np.asarray(v).shape))
+    infos = [helper.make_tensor_value_info(f"i{i}", code(np.asarray(v)), list(np.asarray(v).shape))
              for i, v in enumerate(inputs) if v is not None]
     outs = [helper.make_empty_tensor_value_info(f"o{i}") for i in range(count)]
     model = helper.make_model(helper.make_graph([node], "case", infos, outs),
