@@ -57,7 +57,7 @@ SCRIPTS_OF = {"asan-ubsan": [("e2e/test_nodes.py", 1800), ("fuzz/test_fuzz.py", 
 # Unit programs too slow, or pointless, under a sanitizer.
 SANITIZED = {
     "asan-ubsan": lambda name: True,
-    "tsan": lambda name: re.search(r"pool|timeline|run|api|session|sim|registry|values|vulkan|opencl_device", name),
+    "tsan": lambda name: re.search(r"pool|timeline|run|api|session|sim|registry|values|vulkan|opencl_device|gpu_order", name),
 }
 
 

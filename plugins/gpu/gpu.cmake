@@ -6,7 +6,7 @@ set(GPU_KERNELS argreduce conv conv_lanes convpad convtile convtranspose cumsum 
     range recurrent reduce resize scatter softmax standardize)
 set(GPU_PRELUDES common opencl vulkan cuda)
 set(GPU_SOURCES plugin.c device.c memory.c source.c node.c claim.c limits.c form.c rows.c call.c move.c chain.c pointwise.c
-    compile.c storage.c resize.c exec.c cost.c
+    compile.c storage.c resize.c exec.c cost.c order.c
     ops_elementwise.c ops_typed.c ops_move.c ops_gather.c ops_matmul.c ops_conv.c ops_pool.c ops_reduce.c ops_norm.c ops_resize.c
     ops_recurrent.c ops_shape.c)
 

@@ -5,6 +5,7 @@
 #define CL_OPENCL_H
 
 #include "gpu/backend.h"
+#include "gpu/order.h"
 #include "opencl/api.h"
 
 struct ptp_buffer {
@@ -22,9 +23,7 @@ struct ptp_device {
     cl_command_queue queue; /* in order, profiled */
     pthread_mutex_t lock;   /* guards the queue, kernel arguments and the number of the batch */
     uint64_t batch;
-    pthread_mutex_t flight; /* guards what follows; never held across a call of OpenCL, which may call back */
-    pthread_cond_t idle;
-    uint32_t in_flight; /* completions whose callback has not returned */
+    gpu_order order; /* of completions whose point is not signalled */
 };
 
 struct ptp_plugin {

@@ -106,8 +106,7 @@ static void device_free(ptp_device *device) {
     if (device->queue) cl.clReleaseCommandQueue(device->queue);
     if (device->context) cl.clReleaseContext(device->context);
     if (device->sub_device) cl.clReleaseDevice(device->id);
-    pthread_cond_destroy(&device->idle);
-    pthread_mutex_destroy(&device->flight);
+    gpu_order_deinit(&device->order);
     pthread_mutex_destroy(&device->lock);
     host->free(host->self, device);
 }
@@ -123,8 +122,7 @@ static partita_status thin_open(ptp_plugin *plugin, uint32_t index, const ptp_op
     device->gpu.host = host;
     device->id = plugin->ids[index];
     pthread_mutex_init(&device->lock, NULL);
-    pthread_mutex_init(&device->flight, NULL);
-    pthread_cond_init(&device->idle, NULL);
+    gpu_order_init(&device->order, host);
     const char *form;
     partita_status status = options_apply(device, options, option_count, &form);
     if (status == PARTITA_OK) status = cl_device_describe(host, device->id, &device->gpu.info, &device->gpu.caps);

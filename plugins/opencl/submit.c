@@ -11,9 +11,9 @@ struct gpu_program {
 };
 
 typedef struct completion {
+    gpu_completion order; /* first */
     ptp_device *device;
     cl_event first, last;
-    ptp_point done;
 } completion;
 
 static uint64_t event_time(cl_event event, cl_profiling_info what) {
@@ -21,31 +21,21 @@ static uint64_t event_time(cl_event event, cl_profiling_info what) {
     return event && cl.clGetEventProfilingInfo(event, what, sizeof(ns), &ns, NULL) == CL_SUCCESS ? ns : 0;
 }
 
+static void events_release(completion *one) {
+    if (one->first) cl.clReleaseEvent(one->first);
+    cl.clReleaseEvent(one->last);
+}
+
 static void CL_CALLBACK completed(cl_event event, cl_int code, void *user) {
     completion *one = user;
     ptp_device *device = one->device;
-    const ptp_host *host = device->gpu.host;
     (void)event;
     uint64_t begin = event_time(one->first, CL_PROFILING_COMMAND_START);
     uint64_t end = event_time(one->last, CL_PROFILING_COMMAND_END);
-    if (one->done.timeline) {
-        host->timeline_signal(host->self, one->done.timeline, one->done.value,
-                              code >= 0 ? PARTITA_OK : PARTITA_DEVICE_FAILED, code >= 0 ? NULL : cl_error_name(code));
-    }
-    if (one->first) cl.clReleaseEvent(one->first);
-    cl.clReleaseEvent(one->last);
-    host->free(host->self, one);
     if (begin && end > begin) device->gpu.counts.busy_ns += end - begin;
-    pthread_mutex_lock(&device->flight);
-    device->in_flight--;
-    pthread_cond_broadcast(&device->idle);
-    pthread_mutex_unlock(&device->flight);
-}
-
-static void in_flight_add(ptp_device *device, int n) {
-    pthread_mutex_lock(&device->flight);
-    device->in_flight += (uint32_t)n;
-    pthread_mutex_unlock(&device->flight);
+    events_release(one);
+    gpu_order_ready(&device->order, &one->order, code >= 0 ? PARTITA_OK : PARTITA_DEVICE_FAILED,
+                    code >= 0 ? NULL : cl_error_name(code));
 }
 
 partita_status cl_signal_after(ptp_device *device, cl_event first, cl_event last, ptp_point done) {
@@ -57,16 +47,15 @@ partita_status cl_signal_after(ptp_device *device, cl_event first, cl_event last
         cl.clFinish(device->queue);
         return gpu_fail(host, PARTITA_OUT_OF_MEMORY, "no memory for a completion");
     }
-    *one = (completion){device, first, last, done};
-    in_flight_add(device, 1);
+    *one = (completion){{.done = done}, device, first, last};
+    gpu_order_add(&device->order, &one->order);
     /* the callback may run before this returns, on this thread */
     cl_int code = cl.clSetEventCallback(last, CL_COMPLETE, completed, one);
     if (code != CL_SUCCESS) {
-        in_flight_add(device, -1);
-        if (first) cl.clReleaseEvent(first);
-        cl.clReleaseEvent(last);
+        events_release(one);
         cl.clFinish(device->queue);
-        host->free(host->self, one);
+        one->order.done.timeline = NULL; /* the caller hears of it by the status */
+        gpu_order_ready(&device->order, &one->order, PARTITA_DEVICE_FAILED, NULL);
         return cl_failed(host, code, "clSetEventCallback");
     }
     cl.clFlush(device->queue);
@@ -75,9 +64,7 @@ partita_status cl_signal_after(ptp_device *device, cl_event first, cl_event last
 
 void cl_wait_idle(ptp_device *device) {
     if (device->queue) cl.clFinish(device->queue);
-    pthread_mutex_lock(&device->flight);
-    while (device->in_flight > 0) pthread_cond_wait(&device->idle, &device->flight);
-    pthread_mutex_unlock(&device->flight);
+    gpu_order_wait(&device->order);
 }
 
 static void program_destroy(gpu_device *gpu, gpu_program *program) {

@@ -46,6 +46,7 @@ partita_status vk_queue_init(ptp_device *device) {
     pthread_mutex_init(&queue->lock, NULL);
     pthread_cond_init(&queue->freed, NULL);
     pthread_cond_init(&queue->filled, NULL);
+    gpu_order_init(&queue->order, device->host);
     partita_status status =
         vk_check(device, device->CreateSemaphore(device->handle, &info, NULL, &queue->timeline), "vkCreateSemaphore");
     if (status != PARTITA_OK) queue->timeline = VK_NULL_HANDLE;
@@ -72,6 +73,8 @@ void vk_queue_deinit(ptp_device *device) {
     device->DeviceWaitIdle(device->handle);
     for (uint32_t i = 0; i < VK_SLOTS; i++) slot_deinit(device, &queue->slots[i]);
     if (queue->timeline) device->DestroySemaphore(device->handle, queue->timeline, NULL);
+    gpu_order_wait(&queue->order);
+    gpu_order_deinit(&queue->order);
     pthread_cond_destroy(&queue->freed);
     pthread_cond_destroy(&queue->filled);
     pthread_mutex_destroy(&queue->lock);
@@ -116,7 +119,6 @@ partita_status vk_slot_acquire(ptp_device *device, vk_slot **out_slot) {
     if (!slot) return gpu_fail(device->host, PARTITA_DEVICE_LOST, "the Vulkan device was lost");
     slot->staging_used = 0;
     slot->download_count = 0;
-    slot->done = (ptp_point){NULL, 0};
     for (; slot->descriptor_used > 0; slot->descriptor_used--) {
         device->ResetDescriptorPool(device->handle, slot->descriptors[slot->descriptor_used - 1], 0);
     }
@@ -152,9 +154,17 @@ static void host_barrier(ptp_device *device, vk_slot *slot) {
 
 partita_status vk_slot_submit(ptp_device *device, vk_slot *slot, ptp_point done, uint64_t *out_value) {
     vk_queue *queue = &device->queue;
+    const ptp_host *host = device->host;
+    gpu_completion *completion = host->alloc(host->self, sizeof(*completion), 16);
+    if (!completion) {
+        vk_slot_abandon(device, slot);
+        return gpu_fail(host, PARTITA_OUT_OF_MEMORY, "no memory for a completion");
+    }
+    *completion = (gpu_completion){.done = done};
     host_barrier(device, slot);
     partita_status status = vk_check(device, device->EndCommandBuffer(slot->commands), "vkEndCommandBuffer");
     if (status != PARTITA_OK) {
+        host->free(host->self, completion);
         vk_slot_abandon(device, slot);
         return status;
     }
@@ -173,7 +183,8 @@ partita_status vk_slot_submit(ptp_device *device, vk_slot *slot, ptp_point done,
     if (result == VK_SUCCESS) {
         queue->value = value;
         slot->value = value;
-        slot->done = done;
+        slot->completion = completion;
+        gpu_order_add(&queue->order, completion);
         slot->submitted_ns = vk_now_ns();
         slot->next = NULL;
         if (queue->last)
@@ -186,6 +197,7 @@ partita_status vk_slot_submit(ptp_device *device, vk_slot *slot, ptp_point done,
     } else {
         if (result == VK_ERROR_DEVICE_LOST) queue->lost = true;
         slot_give(queue, slot);
+        host->free(host->self, completion);
     }
     pthread_mutex_unlock(&queue->lock);
     return vk_check(device, result, "vkQueueSubmit");
@@ -212,15 +224,14 @@ partita_status vk_queue_wait(ptp_device *device, uint64_t value) {
 
 /* Downloads, counts, the slot back, the host's signal, in this order: once the host knows, it may call from here. */
 static void slot_finish(ptp_device *device, vk_slot *slot, VkResult result) {
-    const ptp_host *host = device->host;
     vk_queue *queue = &device->queue;
+    gpu_completion *completion = slot->completion;
     for (uint32_t i = 0; i < slot->download_count && result == VK_SUCCESS; i++) {
         const vk_download *download = &slot->downloads[i];
         vk_memory_invalidate(device, &slot->staging, download->offset, download->bytes);
         memcpy(download->target, (char *)slot->staging.mapped + download->offset, download->bytes);
     }
     uint64_t now = vk_now_ns();
-    ptp_point done = slot->done;
     pthread_mutex_lock(&queue->lock);
     uint64_t since = slot->submitted_ns > queue->idle_since_ns ? slot->submitted_ns : queue->idle_since_ns;
     device->gpu.counts.busy_ns += now > since ? now - since : 0;
@@ -229,12 +240,10 @@ static void slot_finish(ptp_device *device, vk_slot *slot, VkResult result) {
     if (result != VK_SUCCESS) queue->lost = true;
     slot_give(queue, slot);
     pthread_mutex_unlock(&queue->lock);
-    if (!done.timeline) return;
-    if (result == VK_SUCCESS) {
-        host->timeline_signal(host->self, done.timeline, done.value, PARTITA_OK, NULL);
-    } else {
-        host->timeline_signal(host->self, done.timeline, done.value, PARTITA_DEVICE_LOST, vk_result_name(result));
-    }
+    if (result == VK_SUCCESS)
+        gpu_order_ready(&queue->order, completion, PARTITA_OK, NULL);
+    else
+        gpu_order_ready(&queue->order, completion, PARTITA_DEVICE_LOST, vk_result_name(result));
 }
 
 /* Waits for the oldest submission and finishes it, unless another thread did. */

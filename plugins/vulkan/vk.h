@@ -8,6 +8,7 @@
 
 #define VK_NO_PROTOTYPES
 #include "gpu/backend.h"
+#include "gpu/order.h"
 #include <stdbool.h>
 #include <string.h>
 #include <vulkan/vulkan_core.h>
@@ -183,7 +184,7 @@ typedef struct vk_slot {
     uint32_t download_count, download_capacity;
     uint64_t value;
     uint64_t submitted_ns;
-    ptp_point done;
+    gpu_completion *completion;
 } vk_slot;
 
 typedef struct vk_queue {
@@ -198,6 +199,7 @@ typedef struct vk_queue {
     uint64_t value;        /* of the latest submission */
     uint32_t finishing;    /* submissions taken off the list whose downloads are under way */
     uint64_t idle_since_ns;
+    gpu_order order; /* of submissions whose point is not signalled */
     bool running, stopping, lost;
 } vk_queue;
 
@@ -205,7 +207,8 @@ partita_status vk_queue_init(ptp_device *device);
 void vk_queue_deinit(ptp_device *device);
 /* A slot whose command buffer is open, after a barrier against all earlier work. Waits until one is free. */
 partita_status vk_slot_acquire(ptp_device *device, vk_slot **out_slot);
-/* Hands the slot to the device; `done` is signalled by the waiter. On an error the slot is free again. */
+/* Hands the slot to the device; `done` is signalled after the points of all earlier ones. On an error the slot is free
+ * again. */
 partita_status vk_slot_submit(ptp_device *device, vk_slot *slot, ptp_point done, uint64_t *out_value);
 /* Gives a slot back unsubmitted. */
 void vk_slot_abandon(ptp_device *device, vk_slot *slot);

@@ -25,6 +25,7 @@ typedef struct fake_host {
     char message[2048]; /* of the last failure */
     char refused[256];
     uint32_t errors;    /* messages logged as errors */
+    uint32_t backwards; /* signals of a value that is not above the timeline's */
     int64_t live;       /* blocks that were not freed */
     int64_t fail_after; /* allocations until one fails; below 0: none does */
     void *library;
@@ -59,6 +60,7 @@ static uint32_t fake_workers(void *self) {
 static void fake_signal(void *self, ptp_timeline *timeline, uint64_t value, partita_status code, const char *message) {
     if (code != PARTITA_OK) fake_fail(self, code, message ? message : "");
     pthread_mutex_lock(&timeline->lock);
+    if (value <= timeline->value) __atomic_add_fetch(&((fake_host *)self)->backwards, 1, __ATOMIC_RELAXED);
     timeline->value = value;
     timeline->code = code;
     pthread_cond_broadcast(&timeline->changed);

@@ -389,6 +389,7 @@ static void many_threads(void **state) {
         pthread_join(workers[i].thread, NULL);
         assert_int_equal(workers[i].failures, 0);
     }
+    assert_int_equal(f->fake.backwards, 0);
 }
 
 int main(void) {
