@@ -24,6 +24,7 @@ with open(os.path.join(common.TESTS, "e2e/nodes_not_yet.txt")) as file:
 
 folders = sorted(os.path.join(path, name) for path in (os.path.join(TREE, kind) for kind in os.listdir(TREE)
                                                        if not kind.startswith(".")) for name in os.listdir(path))
+assert len(folders) == onnx_tree.COUNT, f"{len(folders)} of {onnx_tree.COUNT} cases are there"
 if common.QUICK:
     folders = folders[::16]
 for device in ("cpu", "reference"):

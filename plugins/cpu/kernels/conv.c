@@ -24,24 +24,23 @@ static partita_status conv_prepare(const cpu_node *node, const ptp_host *host, v
     return status;
 }
 
-/* Sum over the taps of one window at output position `at`. */
-static double window_sum(const cpu_window *g, int64_t channels, const int64_t *at, const double *x, const double *w) {
-    double sum = 0;
-    for (int64_t c = 0; c < channels; c++) {
-        for (int64_t kz = 0; kz < g->kernel[0]; kz++) {
-            int64_t z = at[0] * g->stride[0] - g->pad[0] + kz * g->dilation[0];
-            for (int64_t ky = 0; ky < g->kernel[1]; ky++) {
-                int64_t y = at[1] * g->stride[1] - g->pad[1] + ky * g->dilation[1];
-                for (int64_t kx = 0; kx < g->kernel[2]; kx++) {
-                    int64_t i = at[2] * g->stride[2] - g->pad[2] + kx * g->dilation[2];
-                    if (z < 0 || z >= g->in[0] || y < 0 || y >= g->in[1] || i < 0 || i >= g->in[2]) continue;
-                    sum += x[c * g->in_size + (z * g->in[1] + y) * g->in[2] + i] *
-                           w[c * g->kernel_size + (kz * g->kernel[1] + ky) * g->kernel[2] + kx];
-                }
-            }
-        }
+/* One row of outputs: a tap counts for all of them at once, so that each is the sum in the order of its taps. */
+static void row_sums(const cpu_window *g, int64_t channels, const int64_t *at, const double *x, const double *w,
+                     double *out) {
+    int64_t taps = channels * g->kernel_size, width = g->in[2];
+    for (int64_t i = 0; i < g->out[2]; i++) out[i] = 0;
+    for (int64_t k = 0; k < taps; k++) {
+        int64_t kx = k % g->kernel[2], ky = k / g->kernel[2] % g->kernel[1];
+        int64_t kz = k / (g->kernel[1] * g->kernel[2]) % g->kernel[0], c = k / g->kernel_size;
+        int64_t z = at[0] * g->stride[0] - g->pad[0] + kz * g->dilation[0];
+        int64_t y = at[1] * g->stride[1] - g->pad[1] + ky * g->dilation[1];
+        int64_t first = kx * g->dilation[2] - g->pad[2]; /* what output 0 meets */
+        if (z < 0 || z >= g->in[0] || y < 0 || y >= g->in[1] || first >= width) continue;
+        int64_t begin = first < 0 ? (-first + g->stride[2] - 1) / g->stride[2] : 0;
+        int64_t end = (width - 1 - first) / g->stride[2] + 1;
+        const double *row = x + c * g->in_size + (z * g->in[1] + y) * width;
+        for (int64_t i = begin; i < end && i < g->out[2]; i++) out[i] += row[first + i * g->stride[2]] * w[k];
     }
-    return sum;
 }
 
 static partita_status bias_check(const cpu_call *call, int64_t features) {
@@ -66,12 +65,12 @@ static partita_status conv_reference(const cpu_call *call, uint64_t begin, uint6
             int64_t first = m / conv.group_features * conv.group_channels;
             const double *x = doubles.in[0] + (n * conv.channels + first) * g->in_size;
             const double *w = doubles.in[1] + m * conv.group_channels * g->kernel_size;
-            for (int64_t p = 0; p < g->out_size; p++) {
-                int64_t at[3] = {p / (g->out[1] * g->out[2]), p / g->out[2] % g->out[1], p % g->out[2]};
-                double sum = window_sum(g, conv.group_channels, at, x, w);
-                sum += doubles.in[2] != NULL ? doubles.in[2][m] : 0;
+            for (int64_t p = 0; p < g->out_size; p++, out++) {
+                int64_t at[2] = {p / (g->out[1] * g->out[2]), p / g->out[2] % g->out[1]};
+                if (p % g->out[2] == 0) row_sums(g, conv.group_channels, at, x, w, out);
+                double sum = *out + (doubles.in[2] != NULL ? doubles.in[2][m] : 0);
                 if (doubles.in[3] != NULL) sum += doubles.in[3][out - doubles.out[0]];
-                *out++ = cpu_fused_value(&state->fused, sum);
+                *out = cpu_fused_value(&state->fused, sum);
             }
         }
     }
