@@ -149,6 +149,8 @@ partita_status pt_plan_unclaimed(const pt_plan_request *request, pt_arena *arena
                                  uint32_t *out_count);
 /* A cluster as the block of a part, with the groups in it that its device took whole. */
 partita_status pt_plan_cluster_block(const pt_plan *plan, const pt_plan_cluster *cluster, pt_block **out_block);
+/* Bytes of weights that the device holds for its clusters. */
+uint64_t pt_plan_weight_bytes(const pt_plan *plan, uint32_t device);
 void pt_plan_destroy(pt_plan *plan);
 
 /* Measurements of `explain`, beside the estimates; arrays by cluster and by edge; NULL for a plan that did not run. */

@@ -103,13 +103,21 @@ out:
     return status;
 }
 
-/* A plan whose weights alone pass a device's limit is no plan; finding one that fits is the memory objective's work. */
+uint64_t pt_plan_weight_bytes(const pt_plan *plan, uint32_t device) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < plan->unit_count; i++)
+        if (plan->units[i].device == device && plan->units[i].cluster != PT_NONE)
+            bytes += pt_plan_answer_at(plan, i, device)->weight_bytes;
+    return bytes;
+}
+
+/* A plan whose weights alone pass the limit of a memory is no plan; finding one that fits is the memory objective's
+ * work. Devices without memory of their own share the host's. */
 static partita_status check_memory(const pt_plan *plan, uint64_t max_memory) {
+    uint64_t in_host = 0;
     for (uint32_t d = 0; max_memory && d < plan->device_count; d++) {
-        uint64_t bytes = 0;
-        for (uint32_t i = 0; i < plan->unit_count; i++)
-            if (plan->units[i].device == d && plan->units[i].cluster != PT_NONE)
-                bytes += plan->answers[(size_t)i * plan->device_count + d].weight_bytes;
+        uint64_t bytes = pt_plan_weight_bytes(plan, d);
+        if (!plan->devices[d]->has_memory) bytes = in_host += bytes;
         if (bytes > max_memory)
             return pt_fail(PARTITA_OVER_BUDGET, "%s would hold %llu bytes of weights, at most %llu are allowed",
                            plan->devices[d]->name, (unsigned long long)bytes, (unsigned long long)max_memory);

@@ -3,6 +3,7 @@
  * Services that plugins get from this room - failure texts, log, memory, workers - and the bracket around every call
  * into a plugin, which turns what the plugin said into this thread's message.
  */
+#include "base/budget.h"
 #include "plugin/internal.h"
 
 #include <stdio.h>
@@ -31,15 +32,40 @@ static void host_log(void *self, int32_t level, const char *message) {
     pt_log_to(&plugin->registry->log, level, "%s: %s", plugin->name, message ? message : "");
 }
 
+/* In front of every block of a plugin: whose budget it spends. */
+typedef struct block_head {
+    void *start;
+    pt_budget *budget; /* held; NULL */
+    uint64_t bytes;
+} block_head;
+enum { HEAD_BYTES = 32 };
+_Static_assert(sizeof(block_head) <= HEAD_BYTES, "the head lies in front of the smallest alignment");
+
 static void *host_alloc(void *self, uint64_t bytes, uint64_t alignment) {
     PT_UNUSED(self);
-    if (bytes > SIZE_MAX || alignment > 1u << 30 || (alignment & (alignment - 1)) != 0) return NULL;
-    return pt_malloc_aligned((size_t)bytes, PT_MAX((size_t)alignment, sizeof(void *)));
+    uint64_t front = PT_MAX(alignment, HEAD_BYTES), size; /* the block stays aligned, and the head has room */
+    if (alignment > 1u << 30 || (alignment & (alignment - 1)) != 0) return NULL;
+    if (!pt_add_u64(front, bytes, &size) || size > SIZE_MAX) return NULL;
+    pt_budget *budget = pt_spender_budget();
+    if (pt_budget_take(budget, size) != PARTITA_OK) return NULL;
+    char *start = pt_malloc_aligned((size_t)size, (size_t)front);
+    if (!start) {
+        pt_budget_give(budget, size);
+        return NULL;
+    }
+    block_head *head = (block_head *)(start + front) - 1;
+    *head = (block_head){start, budget, size};
+    pt_budget_retain(budget);
+    return start + front;
 }
 
 static void host_free(void *self, void *block) {
     PT_UNUSED(self);
-    pt_free(block);
+    if (!block) return;
+    const block_head head = ((block_head *)block)[-1];
+    pt_free(head.start);
+    pt_budget_give(head.budget, head.bytes);
+    pt_budget_release(head.budget);
 }
 
 static uint32_t host_workers(void *self) {
@@ -47,10 +73,27 @@ static uint32_t host_workers(void *self) {
     return pool ? pt_pool_workers(pool) : 1;
 }
 
+/* Work of a spender on the pool's threads. */
+typedef struct range_call {
+    pt_range_fn fn;
+    void *user;
+    pt_spender *spender;
+} range_call;
+
+static void range_enter(void *user, uint64_t begin, uint64_t end, uint32_t worker) {
+    const range_call *call = user;
+    pt_spender *before = pt_spender_enter(call->spender);
+    call->fn(call->user, begin, end, worker);
+    pt_spender_enter(before);
+}
+
 static void host_parallel(void *self, void (*fn)(void *user, uint64_t begin, uint64_t end, uint32_t worker), void *user,
                           uint64_t n, uint64_t grain) {
     pt_pool *pool = ((pt_plugin *)self)->registry->pool;
-    if (pool)
+    range_call call = {fn, user, pt_spender_current()};
+    if (pool && pt_spender_budget())
+        pt_pool_parallel(pool, range_enter, &call, n, grain);
+    else if (pool)
         pt_pool_parallel(pool, fn, user, n, grain);
     else if (n)
         fn(user, 0, n, 0);
@@ -59,17 +102,20 @@ static void host_parallel(void *self, void (*fn)(void *user, uint64_t begin, uin
 typedef struct team_call {
     void (*fn)(void *user, ptp_team *team, uint32_t worker, uint32_t count);
     void *user;
+    pt_spender *spender;
 } team_call;
 
 static void team_enter(void *user, pt_team *team, uint32_t worker, uint32_t count) {
     const team_call *call = user;
+    pt_spender *before = pt_spender_enter(call->spender);
     call->fn(call->user, (ptp_team *)team, worker, count);
+    pt_spender_enter(before);
 }
 
 static void host_team(void *self, void (*fn)(void *user, ptp_team *team, uint32_t worker, uint32_t count), void *user,
                       uint32_t n) {
     pt_pool *pool = ((pt_plugin *)self)->registry->pool;
-    team_call call = {fn, user};
+    team_call call = {fn, user, pt_spender_current()};
     if (pool)
         pt_pool_team(pool, team_enter, &call, n);
     else

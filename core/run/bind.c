@@ -96,6 +96,11 @@ static bool stays_on_device(const pt_program *program, uint32_t slot, const part
     return program->slots.data[slot].output == PT_NONE;
 }
 
+static partita_status annotate_value(const pt_frame *frame, const char *what, uint32_t slot, partita_status status) {
+    pt_id id = frame->program->slots.data[slot].value;
+    return pt_annotate(status, "%s '%.*s'", what, PT_STR_ARG(frame->program->build->model->values.data[id].name));
+}
+
 /* The caller's value, or a copy where it lies on another device or at an address that no port takes. */
 static partita_status set_given(pt_frame *frame, uint32_t index, partita_value *value) {
     const pt_program *program = frame->program;
@@ -110,11 +115,11 @@ static partita_status set_given(pt_frame *frame, uint32_t index, partita_value *
         pt_slot_set(frame, slot, value);
         return PARTITA_OK;
     }
-    PT_TRY(pt_value_create_dense(value->dtype, value->rank, value->dims, &copy));
-    partita_status status = partita_value_read(value, copy->data, copy->bytes);
+    partita_status status = pt_value_create_dense(value->dtype, value->rank, value->dims, &copy);
+    if (status == PARTITA_OK) status = partita_value_read(value, copy->data, copy->bytes);
     if (status != PARTITA_OK) {
         partita_value_release(copy);
-        return status;
+        return annotate_value(frame, "input", slot, status);
     }
     if (on_device) {
         atomic_fetch_add(&counters->copies, 1);
@@ -164,22 +169,36 @@ static uint64_t bytes_in(const pt_frame *frame, const uint32_t *slots, uint32_t 
     return bytes;
 }
 
-/* The part whose tensors and scratch take most of a device's memory. */
+/* The part whose tensors and scratch take most of a memory. */
 static const pt_part *largest_in(const pt_frame *frame, uint32_t place) {
     const pt_program *program = frame->program;
     const pt_part *largest = NULL;
     uint64_t most = 0;
     for (size_t s = 0; s < program->steps.size; s++) {
         const pt_step *step = &program->steps.data[s];
-        if (step->kind != PT_STEP_LAUNCH || step->device != program->build->places[place].device) continue;
+        if (step->kind != PT_STEP_LAUNCH) continue;
+        if (place && step->device != program->build->places[place].device) continue;
         uint64_t bytes = PT_MAX(bytes_in(frame, step->inputs, step->input_count, place),
                                 bytes_in(frame, step->outputs, step->output_count, place));
         bytes = PT_MAX(bytes, bytes_in(frame, &step->scratch, 1, place));
-        if (largest && bytes <= most) continue;
+        if ((largest || !place) && bytes <= most) continue; /* a device's failure is some part's */
         most = bytes;
         largest = step->part;
     }
     return largest;
+}
+
+/* Names who is in want of the host's memory: a part, or else the largest of the values that lie there. */
+static partita_status annotate_want(const pt_frame *frame, const pt_part *part, partita_status status) {
+    uint32_t largest = PT_NONE;
+    status = pt_spender_status(&frame->request->spender, status);
+    if (part) return pt_part_annotate(part, status);
+    for (uint32_t i = 0; i < frame->program->slots.size; i++)
+        if (frame->layout->rooms[i].placed && frame->program->slots.data[i].place == 0 &&
+            (largest == PT_NONE || frame->layout->rooms[i].bytes > frame->layout->rooms[largest].bytes))
+            largest = i;
+    bool named = largest != PT_NONE && frame->program->slots.data[largest].value != PT_NONE;
+    return named ? annotate_value(frame, "value", largest, status) : status;
 }
 
 /* Layout and memory for the dims that are known by now. A part that stands in the way is the request's failed one. */
@@ -192,11 +211,12 @@ static partita_status find_room(pt_frame *frame) {
     if (status == PARTITA_OK) {
         if (resize_ns) count_resize(&frame->request->session->counters, resize_ns);
         status = pt_memory_fit(&frame->memory, program->build, frame->layout, &place);
-        if (status != PARTITA_OK && place) part = largest_in(frame, place);
+        if (status != PARTITA_OK) part = largest_in(frame, place);
+        if (status != PARTITA_OK && !place) return annotate_want(frame, part, status);
     }
     if (status == PARTITA_OK || status == PARTITA_BAD_INPUT || !part) return status;
     frame->request->failed_cluster = part->cluster;
-    return pt_part_annotate(part, status);
+    return pt_part_annotate(part, pt_spender_status(&frame->request->spender, status));
 }
 
 partita_status pt_frame_bind(pt_frame *frame, partita_value *const *inputs, uint32_t input_count) {
@@ -331,7 +351,8 @@ partita_status pt_frame_outputs(pt_frame *frame, partita_value **outputs) {
             partita_value_retain(state->value);
             outputs[i] = state->value;
         } else {
-            PT_TRY(pt_value_create_dense(tensor->dtype, tensor->rank, tensor->dims, &outputs[i]));
+            partita_status status = pt_value_create_dense(tensor->dtype, tensor->rank, tensor->dims, &outputs[i]);
+            if (status != PARTITA_OK) return annotate_value(frame, "output", program->outputs[i], status);
             if (tensor->bytes) memcpy(outputs[i]->data, tensor->data, (size_t)tensor->bytes);
         }
     }

@@ -3,9 +3,20 @@
  * Builds: everything compiled from one plan. A device that cannot compile a cluster, or fails while running it, loses
  * the claim; the rest is planned again and a new build takes over.
  */
+#include "run/layout.h"
 #include "run/session.h"
 #include <stdatomic.h>
 #include <stdio.h>
+
+/* Weights lie where their device computes. They are there, whatever is allowed: the planner held them to it. */
+static void count_weights(pt_build *build) {
+    for (uint32_t d = 0; d < build->plan->device_count; d++) {
+        uint32_t place = pt_place_of(build, build->plan->devices[d], 0);
+        build->places[place].weight_bytes += pt_plan_weight_bytes(build->plan, d);
+    }
+    for (uint32_t i = 0; i < build->place_count; i++)
+        pt_budget_add(build->places[i].budget, build->places[i].weight_bytes);
+}
 
 static partita_status make_places(pt_build *build) {
     const pt_plan *plan = build->plan;
@@ -14,7 +25,8 @@ static partita_status make_places(pt_build *build) {
         if (plan->devices[i]->has_memory) count += plan->devices[i]->info.domain_count;
     build->places = pt_calloc(count, sizeof(*build->places));
     if (!build->places) return PT_OUT_OF_MEMORY();
-    build->places[build->place_count++] = (pt_place){NULL, PTP_DOMAIN_HOST};
+    build->places[build->place_count++] = (pt_place){.domain = PTP_DOMAIN_HOST};
+    build->places[0].budget = pt_session_budget(build->session, NULL);
     build->import_alignment = 64;
     for (uint32_t i = 0; i < plan->device_count; i++) {
         pt_device *device = plan->devices[i];
@@ -22,9 +34,11 @@ static partita_status make_places(pt_build *build) {
             uint32_t alignment = device->info.domains[d].import_alignment;
             if (alignment && (alignment & (alignment - 1)) == 0)
                 build->import_alignment = PT_MAX(build->import_alignment, alignment);
-            build->places[build->place_count++] = (pt_place){device, d};
+            build->places[build->place_count++] =
+                (pt_place){.device = device, .domain = d, .budget = pt_session_budget(build->session, device)};
         }
     }
+    count_weights(build);
     return PARTITA_OK;
 }
 
@@ -48,6 +62,8 @@ static void destroy_build(pt_build *build) {
     if (!build) return;
     for (size_t i = 0; build->programs && i < build->model->graphs.size; i++) pt_program_destroy(build->programs[i]);
     for (uint32_t i = 0; build->parts && i < build->plan->cluster_count; i++) pt_part_destroy(build->parts[i]);
+    for (uint32_t i = 0; i < build->place_count; i++)
+        pt_budget_give(build->places[i].budget, build->places[i].weight_bytes);
     pt_free(build->programs);
     pt_free(build->parts);
     pt_free(build->places);
@@ -206,6 +222,11 @@ pt_build *pt_session_hold_build(partita_session *session) {
 
 void pt_build_release(pt_build *build) {
     if (build && atomic_fetch_sub(&build->references, 1) == 1) destroy_build(build);
+}
+
+void pt_build_drop_idle(pt_build *build) {
+    for (size_t i = 0; i < build->model->graphs.size; i++)
+        if (build->programs[i]) pt_program_drop_frames(build->programs[i]);
 }
 
 partita_status pt_session_demote(partita_session *session, pt_build *build, uint32_t cluster, partita_status failure) {

@@ -127,12 +127,14 @@ static partita_status annotate(const pt_frame *frame, uint32_t s, partita_status
     return pt_annotate(status, "node '%.*s'", PT_STR_ARG(pt_node_name(model, step->node)));
 }
 
-/* This thread's message: a failure that a device reported later, by node and device. */
-static void name_failure(const pt_frame *frame, uint32_t s, partita_status status, const char *message) {
+/* This thread's message: a failure that a device reported later, by node and device. The status that it comes to: where
+ * the device was refused memory, that is the cause, whatever it made of it. */
+static partita_status name_failure(const pt_frame *frame, uint32_t s, partita_status status, const char *message) {
     const pt_device *device = frame->program->steps.data[s].device;
     if (frame->steps[s].refusal[0]) message = frame->steps[s].refusal;
     pt_fail(status, "%s: %s", device ? device->name : "host", message && message[0] ? message : pt_status_text(status));
-    annotate(frame, s, status);
+    status = pt_spender_status(&frame->request->spender, status);
+    return annotate(frame, s, status);
 }
 
 /* Starts a step without the lock. */
@@ -147,11 +149,11 @@ static partita_status start_step(pt_frame *frame, uint32_t s, bool *out_pending)
     case PT_STEP_NODE: status = pt_step_control(frame, s); break;
     case PT_STEP_UNMAP: status = pt_step_unmap(frame, s, false); break;
     }
+    if (step->device) status = pt_spender_status(&frame->request->spender, status);
     if (status != PARTITA_OK) return annotate(frame, s, status);
     if (*out_pending || step->kind != PT_STEP_LAUNCH) return status;
     status = pt_step_launched(frame, s);
-    if (status != PARTITA_OK) name_failure(frame, s, status, pt_last_message());
-    return status;
+    return status == PARTITA_OK ? status : name_failure(frame, s, status, pt_last_message());
 }
 
 /* Starts steps that do not block as long as there are any. Called and left with the lock held. */
@@ -176,13 +178,15 @@ static void pump(pt_frame *frame) {
         release_successors(frame, s, true);
         pt_step_state *state = &frame->steps[s];
         if (!state->signalled) continue;
-        if (state->signal_status != PARTITA_OK) name_failure(frame, s, state->signal_status, state->signal_message);
-        complete_step(frame, s, state->signal_status, pt_last_message());
+        status = state->signal_status;
+        if (status != PARTITA_OK) status = name_failure(frame, s, status, state->signal_message);
+        complete_step(frame, s, status, pt_last_message());
     }
 }
 
 void pt_frame_signalled(pt_frame *frame, uint32_t s, partita_status status, const char *message) {
     pt_step_state *state = &frame->steps[s];
+    pt_spender *before = pt_spender_enter(&frame->request->spender);
     if (status == PARTITA_OK && frame->program->steps.data[s].kind == PT_STEP_LAUNCH) {
         status = pt_step_launched(frame, s);
         if (status != PARTITA_OK) message = pt_last_message();
@@ -197,10 +201,11 @@ void pt_frame_signalled(pt_frame *frame, uint32_t s, partita_status status, cons
         state->signal_status = status;
         snprintf(state->signal_message, sizeof(state->signal_message), "%s", message ? message : "");
         pthread_mutex_unlock(&frame->lock);
+        pt_spender_enter(before);
         return;
     }
     if (status != PARTITA_OK) {
-        name_failure(frame, s, status, message);
+        status = name_failure(frame, s, status, message);
         message = pt_last_message();
     }
     /* nothing of the frame may be touched once nothing is in flight: one is held while pumping */
@@ -210,6 +215,7 @@ void pt_frame_signalled(pt_frame *frame, uint32_t s, partita_status status, cons
     frame->in_flight--;
     pthread_cond_broadcast(&frame->moved);
     pthread_mutex_unlock(&frame->lock);
+    pt_spender_enter(before);
 }
 
 static void begin(pt_frame *frame) {

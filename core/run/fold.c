@@ -63,9 +63,10 @@ partita_status pt_fold_node(pt_device *device, pt_model *model, pt_id node, part
         goto out;
     }
     pthread_mutex_init(&f->request.lock, NULL);
+    pt_spender_init(&f->request.spender, NULL);
     pthread_mutex_init(&f->session.lock, NULL);
     f->session.max_shapes_bytes = UINT64_MAX;
-    f->host = (pt_place){NULL, PTP_DOMAIN_HOST};
+    f->host = (pt_place){.domain = PTP_DOMAIN_HOST};
     f->request.session = &f->session;
     for (size_t i = 0; i < symbols; i++) values[i] = PT_DIM_UNKNOWN;
     pt_symbols_evaluate(&model->symbols, values);
@@ -103,6 +104,7 @@ out:
     if (f) {
         pt_program_destroy(f->program);
         pt_part_destroy(f->part);
+        pt_spender_deinit(&f->request.spender);
         pthread_mutex_destroy(&f->request.lock);
         pthread_mutex_destroy(&f->session.lock);
     }

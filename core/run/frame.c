@@ -143,10 +143,14 @@ void pt_frame_release(pt_frame *frame, bool failed) {
 }
 
 void pt_program_drop_frames(pt_program *program) {
-    while (program->idle) {
-        pt_frame *frame = program->idle;
-        program->idle = frame->next;
+    pthread_mutex_lock(&program->lock);
+    pt_frame *frame = program->idle;
+    program->idle = NULL;
+    pthread_mutex_unlock(&program->lock);
+    while (frame) {
+        pt_frame *next = frame->next;
         destroy_frame(frame);
+        frame = next;
     }
 }
 

@@ -64,8 +64,8 @@ static partita_status prepare_scratch(pt_frame *frame, uint32_t s, const pt_inst
     partita_value *value;
     const pt_place *place = &frame->program->build->places[slot->place];
     int64_t bytes = (int64_t)instance->scratch_bytes;
-    PT_TRY(pt_value_create_in(place->device, slot->place ? place->domain : PTP_DOMAIN_HOST, PARTITA_UINT8, 1, &bytes,
-                              &value));
+    PT_TRY(pt_value_create_in(place->device, slot->place ? place->domain : PTP_DOMAIN_HOST, place->budget,
+                              PARTITA_UINT8, 1, &bytes, &value));
     pt_slot_set(frame, step->scratch, value);
     exec->scratch = value->buffer;
     exec->scratch_data = value->data;

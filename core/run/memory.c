@@ -20,6 +20,7 @@ static void destroy_chunk(pt_build *build, pt_chunk *chunk) {
     pt_array_deinit(&chunk->imports);
     free_buffer(build->places[chunk->place].device, chunk->buffer);
     pt_free(chunk->data);
+    pt_budget_give(build->places[chunk->place].budget, chunk->spent);
     pthread_mutex_destroy(&chunk->lock);
     pt_free(chunk);
 }
@@ -37,6 +38,8 @@ static partita_status create_chunk(pt_build *build, uint32_t place, uint64_t byt
         status = PT_OUT_OF_MEMORY();
         goto out;
     }
+    PT_CHECK(pt_budget_take(p->budget, rounded));
+    chunk->spent = rounded;
     if (p->device) {
         PT_CHECK(
             pt_device_call(p->device, p->device->memory.alloc(p->device->handle, p->domain, rounded, &chunk->buffer)));

@@ -16,6 +16,7 @@ typedef struct pt_import {
 typedef struct pt_chunk {
     uint32_t place;
     uint64_t capacity;
+    uint64_t spent;       /* of the place's budget */
     void *data;           /* host */
     ptp_buffer *buffer;   /* device */
     pthread_mutex_t lock; /* guards the imports: steps that import may be issued from several threads */

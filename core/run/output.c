@@ -26,8 +26,8 @@ static partita_status set_new_value(pt_frame *frame, uint32_t slot, partita_dtyp
     if (value)
         partita_value_retain(value);
     else
-        PT_TRY(
-            pt_value_create_in(place->device, s->place ? place->domain : PTP_DOMAIN_HOST, dtype, rank, dims, &value));
+        PT_TRY(pt_value_create_in(place->device, s->place ? place->domain : PTP_DOMAIN_HOST, place->budget, dtype, rank,
+                                  dims, &value));
     pt_slot_set(frame, slot, value);
     return PARTITA_OK;
 }
@@ -76,7 +76,8 @@ static partita_status prepare_bounded(pt_frame *frame, uint32_t slot, uint64_t b
         state->tensor.data = s->place ? NULL : (char *)state->chunk->data + room->offset;
         return PARTITA_OK;
     }
-    PT_TRY(pt_value_create_in(place->device, state->tensor.domain, PARTITA_UINT8, 1, &bytes, &state->backing));
+    PT_TRY(pt_value_create_in(place->device, state->tensor.domain, place->budget, PARTITA_UINT8, 1, &bytes,
+                              &state->backing));
     state->tensor.buffer = state->backing->buffer;
     state->tensor.data = state->backing->data;
     return PARTITA_OK;
@@ -167,7 +168,7 @@ static partita_status trim_bounded(const ptp_run *run, uint32_t index, uint32_t 
     return PARTITA_OK;
 }
 
-partita_status pt_run_alloc_output(ptp_run *run, uint32_t index, partita_dtype dtype, uint32_t rank,
+static partita_status alloc_output(ptp_run *run, uint32_t index, partita_dtype dtype, uint32_t rank,
                                    const int64_t *dims, ptp_tensor *out) {
     pt_frame *frame = run->frame;
     const pt_program *program = frame->program;
@@ -186,6 +187,22 @@ partita_status pt_run_alloc_output(ptp_run *run, uint32_t index, partita_dtype d
     return PARTITA_OK;
 }
 
+partita_status pt_run_alloc_output(ptp_run *run, uint32_t index, partita_dtype dtype, uint32_t rank,
+                                   const int64_t *dims, ptp_tensor *out) {
+    pt_spender *before = pt_spender_enter(&run->frame->request->spender);
+    partita_status status = alloc_output(run, index, dtype, rank, dims, out);
+    pt_spender_enter(before);
+    return status;
+}
+
+/* A value that the plugin made on a thread of its own is counted now that the run holds it. */
+static partita_status count_value(const ptp_run *run, partita_value *value) {
+    pt_spender *spender = &run->frame->request->spender, *before = pt_spender_enter(spender);
+    partita_status status = pt_value_count(value);
+    pt_spender_enter(before);
+    return status;
+}
+
 partita_status pt_run_set_output(ptp_run *run, uint32_t index, partita_value *value) {
     const pt_program *program = run->frame->program;
     uint32_t slot = PT_NONE;
@@ -195,6 +212,7 @@ partita_status pt_run_set_output(ptp_run *run, uint32_t index, partita_value *va
         return pt_fail(PARTITA_INVALID_ARGUMENT, "output %u: a value of another kind than the model says", index);
     if (program->slots.data[slot].place != 0)
         return pt_fail(PARTITA_INVALID_ARGUMENT, "output %u: handles lie in host memory, its port does not", index);
+    PT_TRY(count_value(run, value));
     partita_value_retain(value);
     pt_slot_set(run->frame, slot, value);
     return PARTITA_OK;

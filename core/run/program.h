@@ -14,6 +14,8 @@
 typedef struct pt_place {
     pt_device *device; /* NULL: host */
     uint32_t domain;
+    pt_budget *budget;     /* what the session may hold there; borrowed. NULL: no limit */
+    uint64_t weight_bytes; /* that parts hold there, as the plan counts them: spent of the budget */
 } pt_place;
 
 typedef enum pt_slot_kind {

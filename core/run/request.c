@@ -153,7 +153,10 @@ partita_status partita_request_start(partita_session *session, const partita_run
         pt_free(request);
         return status;
     }
-    PT_CHECK(hold_values(inputs, input_count, request->run.apart, &request->inputs));
+    pt_spender *before = pt_spender_enter(&request->run.spender); /* for the copies of inputs */
+    status = hold_values(inputs, input_count, request->run.apart, &request->inputs);
+    pt_spender_enter(before);
+    if (status != PARTITA_OK) goto out;
     PT_CHECK(hold_values(bound, output_count, false, &request->bound));
     PT_CHECK(hold_values(NULL, output_count, false, &request->outputs));
     pt_session_enter(session);

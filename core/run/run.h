@@ -25,6 +25,7 @@ typedef struct pt_request {
     pt_device *stuck[8]; /* devices that had not come back when the caller left */
     uint32_t stuck_count;
     _Atomic uint32_t failed_cluster; /* cluster whose device failed; PT_NONE. Frames set it under their own locks */
+    pt_spender spender;              /* of what the run allocates, on whatever thread */
 } pt_request;
 
 /* One execution of one step: what plugins know as the run. */

@@ -101,29 +101,36 @@ static ptp_value *value_item(void *self, const ptp_value *value, uint64_t index)
     return pt_value_handle(partita_value_item(pt_value_from_handle(value), index));
 }
 
+static partita_status new_value(partita_status status, ptp_value **made) {
+    if (status == PARTITA_OK) pt_value_count_later(pt_value_from_handle(*made));
+    return status;
+}
+
 static partita_status value_new_tensor(void *self, partita_dtype dtype, uint32_t rank, const int64_t *dims,
                                        ptp_value **out) {
     PT_UNUSED(self);
-    return pt_value_create_dense(dtype, rank, dims, (partita_value **)out);
+    return new_value(pt_value_create_dense(dtype, rank, dims, (partita_value **)out), out);
 }
 
 static partita_status value_new_strings(void *self, uint32_t rank, const int64_t *dims, const uint64_t *offsets,
                                         const char *bytes, ptp_value **out) {
     PT_UNUSED(self);
-    return pt_value_create_text(rank, dims, offsets, bytes, (partita_value **)out);
+    return new_value(pt_value_create_text(rank, dims, offsets, bytes, (partita_value **)out), out);
 }
 
 static partita_status value_new_sparse(void *self, uint32_t rank, const int64_t *dims, ptp_value *values,
                                        ptp_value *indices, ptp_value **out) {
     PT_UNUSED(self);
-    return pt_value_create_sparse(rank, dims, pt_value_from_handle(values), pt_value_from_handle(indices),
-                                  (partita_value **)out);
+    return new_value(pt_value_create_sparse(rank, dims, pt_value_from_handle(values), pt_value_from_handle(indices),
+                                            (partita_value **)out),
+                     out);
 }
 
 static partita_status value_new_container(void *self, partita_kind kind, partita_dtype dtype, ptp_value *const *items,
                                           uint64_t n, ptp_value **out) {
     PT_UNUSED(self);
-    return pt_value_create_container(kind, dtype, (partita_value *const *)items, n, (partita_value **)out);
+    return new_value(pt_value_create_container(kind, dtype, (partita_value *const *)items, n, (partita_value **)out),
+                     out);
 }
 
 static void value_retain(void *self, ptp_value *value) {

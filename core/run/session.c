@@ -7,6 +7,37 @@
 #include "run/runner.h"
 #include <stdatomic.h>
 
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* A budget of host memory, which devices without memory of their own share, and one of each other device. */
+static partita_status make_budgets(partita_session *session) {
+    const pt_plan_request *request = &session->plan->request;
+    if (!request->max_memory) return PARTITA_OK;
+    session->budgets = pt_calloc((size_t)request->device_count + 1, sizeof(pt_budget *));
+    if (!session->budgets) return PT_OUT_OF_MEMORY();
+    PT_TRY(pt_budget_create("host memory", request->max_memory, &session->budgets[0]));
+    for (uint32_t d = 0; d < request->device_count; d++)
+        if (request->devices[d]->has_memory)
+            PT_TRY(pt_budget_create(request->devices[d]->name, request->max_memory, &session->budgets[1 + d]));
+    return PARTITA_OK;
+}
+
+static void release_budgets(partita_session *session) {
+    for (uint32_t d = 0; session->budgets && d <= session->plan->request.device_count; d++)
+        pt_budget_release(session->budgets[d]);
+    pt_free(session->budgets);
+}
+
+pt_budget *pt_session_budget(const partita_session *session, const pt_device *device) {
+    if (!session->budgets) return NULL;
+    const pt_plan_request *request = &session->plan->request;
+    for (uint32_t d = 0; device && device->has_memory && d < request->device_count; d++)
+        if (request->devices[d] == device) return session->budgets[1 + d];
+    return session->budgets[0];
+}
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
 partita_status partita_session_create(partita_plan *plan, const partita_session_options *options,
                                       partita_session **out_session) {
     partita_status status = PARTITA_OK;
@@ -26,6 +57,7 @@ partita_status partita_session_create(partita_plan *plan, const partita_session_
     session->job.progress = PT_OPTION(options, partita_session_options, progress);
     session->job.user = PT_OPTION(options, partita_session_options, progress_user);
     atomic_store(&session->counters.plans, 1);
+    PT_CHECK(make_budgets(session));
     PT_CHECK(pt_build_create(session, plan->plan, false, &session->build));
     session->job = (ptp_job){0}; /* whoever watches may be gone when a demotion compiles again */
     *out_session = session;
@@ -38,6 +70,7 @@ out:
 static void release_session(partita_session *session) {
     if (atomic_fetch_sub(&session->references, 1) != 1) return;
     pt_build_release(session->build);
+    release_budgets(session);
     partita_plan_destroy(session->plan);
     pthread_cond_destroy(&session->idle);
     pthread_mutex_destroy(&session->lock);
@@ -89,7 +122,9 @@ static partita_status run_once(pt_request *request, partita_value *const *inputs
     PT_CHECK(pt_frame_check_bound(frame));
     PT_CHECK(pt_frame_run(frame));
     status = pt_frame_outputs(frame, outputs);
-    for (uint32_t i = 0; status != PARTITA_OK && i < output_count; i++) {
+    for (uint32_t i = 0; i < output_count; i++) {
+        pt_value_give_away(outputs[i]);
+        if (status == PARTITA_OK) continue;
         partita_value_release(outputs[i]);
         outputs[i] = NULL;
     }
@@ -98,11 +133,12 @@ out:
     return status;
 }
 
-/* Again after demotions. */
+/* Again after demotions, and once when the limit of a memory was passed while arenas of earlier runs lay idle. */
 static partita_status run_until_answered(pt_request *request, partita_value *const *inputs, uint32_t input_count,
                                          partita_value *const *bound, partita_value **outputs, uint32_t output_count) {
     partita_session *session = request->session;
     partita_status status;
+    bool dropped = false;
     for (;;) {
         request->build = pt_session_hold_build(session);
         if (pt_build_hangs(request->build)) {
@@ -115,8 +151,13 @@ static partita_status run_until_answered(pt_request *request, partita_value *con
         request->failed_cluster = PT_NONE;
         uint64_t alloc_failures = pt_alloc_failures();
         status = run_once(request, inputs, input_count, bound, outputs, output_count);
-        bool device = request->failed_cluster != PT_NONE && pt_is_device_fault(status, alloc_failures);
+        bool refused = pt_spender_clear(&request->spender) && status == PARTITA_OUT_OF_MEMORY;
+        bool device = !refused && request->failed_cluster != PT_NONE && pt_is_device_fault(status, alloc_failures);
         bool again = false, stopped = pt_request_stopped(request);
+        if (refused && !dropped && !stopped) {
+            pt_build_drop_idle(request->build);
+            again = dropped = true;
+        }
         if (device && stopped && !session->strict) {
             status = pt_request_fail_stopped(request); /* with more time another device would have answered */
         } else if (device && !stopped) {
@@ -148,8 +189,10 @@ partita_status pt_request_run(pt_request *request, partita_value *const *inputs,
                               partita_value *const *bound, partita_value **outputs, uint32_t output_count) {
     partita_value **filled;
     PT_TRY(fill_defaults(request->session, inputs, input_count, &filled));
+    pt_spender *before = pt_spender_enter(&request->spender);
     partita_status status =
         run_until_answered(request, filled ? filled : inputs, input_count, bound, outputs, output_count);
+    pt_spender_enter(before);
     pt_free(filled);
     return status;
 }
@@ -158,10 +201,14 @@ void pt_request_init(pt_request *request, partita_session *session, const partit
     uint64_t ms = PT_OPTION(options, partita_run_options, deadline_ms), ns, at;
     *request = (pt_request){.session = session, .failed_cluster = PT_NONE};
     pthread_mutex_init(&request->lock, NULL);
+    pt_spender_init(&request->spender, pt_session_budget(session, NULL));
     if (ms && pt_mul_u64(ms, 1000000, &ns) && pt_add_u64(pt_now_ns(), ns, &at)) request->deadline_ns = at;
 }
 
-void pt_request_deinit(pt_request *request) { pthread_mutex_destroy(&request->lock); }
+void pt_request_deinit(pt_request *request) {
+    pt_spender_deinit(&request->spender);
+    pthread_mutex_destroy(&request->lock);
+}
 
 partita_status partita_session_run(partita_session *session, const partita_run_options *options,
                                    partita_value *const *inputs, uint32_t input_count, partita_value **outputs,

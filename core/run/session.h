@@ -23,6 +23,7 @@ struct partita_session {
     const pt_log_sink *log;      /* of the context */
     bool measure, strict;
     uint64_t max_shapes_bytes;
+    pt_budget **budgets; /* [0] of host memory, [1 + d] of device d of the plan; NULL: no limit. Held */
     ptp_job job;
     pt_session_counters counters;
     pthread_mutex_t lock; /* guards what follows */
@@ -33,6 +34,9 @@ struct partita_session {
     bool replacing;  /* somebody makes the next one */
 };
 
+/* What the session may hold in the device's memory, or the host's (NULL, or a device without its own); NULL: no limit.
+ */
+pt_budget *pt_session_budget(const partita_session *session, const pt_device *device);
 /* stuck.c: true while runs that nobody waits for any more have not heard from the device for long. */
 bool pt_device_hangs(const pt_device *device);
 /* build.c. An owned plan is taken over, when this fails too. */
@@ -45,6 +49,8 @@ partita_status pt_build_create(partita_session *session, pt_plan *plan, bool own
 bool pt_is_device_fault(partita_status status, uint64_t alloc_failures);
 pt_build *pt_session_hold_build(partita_session *session);
 void pt_build_release(pt_build *build);
+/* Frees the arenas that no run uses at present. */
+void pt_build_drop_idle(pt_build *build);
 /* True when a device that hangs has a part of it. */
 bool pt_build_hangs(const pt_build *build);
 /*

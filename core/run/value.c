@@ -10,6 +10,48 @@
 #define VALUE_ALIGNMENT 64
 #define VALUE_MAX_RANK  1024
 
+/* Counts the value's bytes against a budget, once; they are given back with the value. */
+static partita_status spend(partita_value *value, pt_budget *budget, uint64_t bytes) {
+    if (!budget) return PARTITA_OK;
+    PT_TRY(pt_budget_take(budget, bytes));
+    pt_budget_retain(budget);
+    value->spent = bytes;
+    atomic_store(&value->budget, budget);
+    return PARTITA_OK;
+}
+
+/* The same for what lies in host memory: the struct, and `bytes` beside it. */
+static partita_status spend_host(partita_value *value, uint64_t bytes) {
+    uint64_t size;
+    if (!pt_add_u64(bytes, sizeof(*value) + value->rank * sizeof(int64_t), &size)) return PT_OUT_OF_MEMORY();
+    return spend(value, pt_spender_budget(), size);
+}
+
+/* Bytes beside the struct. */
+static uint64_t bytes_beside(const partita_value *value) {
+    uint64_t offsets = value->offsets ? value->count * sizeof(*value->offsets) : 0;
+    return value->bytes + offsets + value->item_count * sizeof(*value->items);
+}
+
+void pt_value_count_later(partita_value *value) {
+    if (!pt_spender_current()) atomic_store(&value->uncounted, true);
+}
+
+partita_status pt_value_count(partita_value *value) {
+    if (atomic_exchange(&value->uncounted, false)) PT_TRY(spend_host(value, bytes_beside(value)));
+    for (uint64_t i = 0; i < value->item_count; i++) PT_TRY(pt_value_count(value->items[i]));
+    return PARTITA_OK;
+}
+
+void pt_value_give_away(partita_value *value) {
+    if (!value) return;
+    atomic_store(&value->uncounted, false);
+    pt_budget *budget = atomic_exchange(&value->budget, NULL);
+    if (budget) pt_budget_give(budget, value->spent);
+    pt_budget_release(budget);
+    for (uint64_t i = 0; i < value->item_count; i++) pt_value_give_away(value->items[i]);
+}
+
 static partita_status create(partita_kind kind, partita_dtype dtype, uint32_t rank, const int64_t *dims,
                              partita_value **out_value) {
     uint64_t count = 1;
@@ -45,12 +87,13 @@ partita_status pt_value_create_dense(partita_dtype dtype, uint32_t rank, const i
                                      partita_value **out_value) {
     partita_value *value;
     PT_TRY(create_sized(dtype, rank, dims, &value));
-    value->data = value->bytes > SIZE_MAX - VALUE_ALIGNMENT
-                      ? NULL
-                      : pt_malloc_aligned(value->bytes ? (size_t)value->bytes : 1, VALUE_ALIGNMENT);
-    if (!value->data) {
+    partita_status status = spend_host(value, value->bytes);
+    if (status == PARTITA_OK && value->bytes <= SIZE_MAX - VALUE_ALIGNMENT)
+        value->data = pt_malloc_aligned(value->bytes ? (size_t)value->bytes : 1, VALUE_ALIGNMENT);
+    if (status == PARTITA_OK && !value->data) status = PT_OUT_OF_MEMORY();
+    if (status != PARTITA_OK) {
         partita_value_release(value);
-        return PT_OUT_OF_MEMORY();
+        return status;
     }
     *out_value = value;
     return PARTITA_OK;
@@ -71,16 +114,18 @@ partita_status pt_value_create_over(partita_dtype dtype, uint32_t rank, const in
     return PARTITA_OK;
 }
 
-partita_status pt_value_create_in(pt_device *device, uint32_t domain, partita_dtype dtype, uint32_t rank,
-                                  const int64_t *dims, partita_value **out_value) {
+partita_status pt_value_create_in(pt_device *device, uint32_t domain, pt_budget *budget, partita_dtype dtype,
+                                  uint32_t rank, const int64_t *dims, partita_value **out_value) {
     partita_value *value;
     if (domain == PTP_DOMAIN_HOST) return pt_value_create_dense(dtype, rank, dims, out_value);
     PT_TRY(create_sized(dtype, rank, dims, &value));
     value->storage = PT_STORAGE_DEVICE;
     value->device = device;
     value->domain = domain;
-    partita_status status =
-        pt_device_call(device, device->memory.alloc(device->handle, domain, PT_MAX(value->bytes, 1), &value->buffer));
+    partita_status status = spend(value, budget, value->bytes);
+    if (status == PARTITA_OK)
+        status = pt_device_call(device,
+                                device->memory.alloc(device->handle, domain, PT_MAX(value->bytes, 1), &value->buffer));
     if (status != PARTITA_OK) {
         value->buffer = NULL;
         partita_value_release(value);
@@ -101,11 +146,19 @@ partita_status pt_value_create_text(uint32_t rank, const int64_t *dims, const ui
     }
     uint64_t first = value->count ? offsets[0] : 0, end = value->count ? offsets[value->count] : 0;
     value->bytes = end - first;
-    value->offsets = pt_calloc((size_t)value->count + 1, sizeof(uint64_t));
-    value->data = pt_malloc((size_t)value->bytes + 1);
-    if (!value->offsets || !value->data) {
+    uint64_t size;
+    partita_status status = PARTITA_OK;
+    if (!pt_mul_u64(value->count, sizeof(uint64_t), &size) || !pt_add_u64(size, value->bytes, &size))
+        status = PT_OUT_OF_MEMORY();
+    if (status == PARTITA_OK) status = spend_host(value, size);
+    if (status == PARTITA_OK) {
+        value->offsets = pt_calloc((size_t)value->count + 1, sizeof(uint64_t));
+        value->data = pt_malloc((size_t)value->bytes + 1);
+        if (!value->offsets || !value->data) status = PT_OUT_OF_MEMORY();
+    }
+    if (status != PARTITA_OK) {
         partita_value_release(value);
-        return PT_OUT_OF_MEMORY();
+        return status;
     }
     for (uint64_t i = 0; i <= value->count && value->count; i++) value->offsets[i] = offsets[i] - first;
     if (value->bytes) memcpy(value->data, bytes + first, (size_t)value->bytes);
@@ -114,6 +167,7 @@ partita_status pt_value_create_text(uint32_t rank, const int64_t *dims, const ui
 }
 
 static partita_status set_items(partita_value *value, partita_value *const *items, uint64_t count) {
+    PT_TRY(spend_host(value, count * sizeof(*items)));
     value->items = pt_calloc((size_t)count + 1, sizeof(*value->items));
     if (!value->items) return PT_OUT_OF_MEMORY();
     for (uint64_t i = 0; i < count; i++) {
@@ -243,6 +297,9 @@ void partita_value_release(partita_value *value) {
         value->device->memory.free(value->device->handle, value->buffer);
         pt_device_finish(value->device, PARTITA_OK);
     }
+    pt_budget *budget = atomic_load_explicit(&value->budget, memory_order_relaxed);
+    if (budget) pt_budget_give(budget, value->spent);
+    pt_budget_release(budget);
     if (value->context) partita_context_destroy(value->context);
     pt_free(value);
 }

@@ -79,7 +79,7 @@ partita_status partita_value_create_on_device(partita_context *context, const ch
     PT_REQUIRE(context && device && out_value && (dims || !rank));
     PT_TRY(pt_registry_device(context->registry, pt_str(device), &handle));
     uint32_t domain = handle->has_memory && handle->info.domain_count ? 0 : PTP_DOMAIN_HOST;
-    PT_TRY(pt_value_create_in(handle, domain, dtype, rank, dims, out_value));
+    PT_TRY(pt_value_create_in(handle, domain, NULL, dtype, rank, dims, out_value));
     if (domain != PTP_DOMAIN_HOST) {
         pt_context_retain(context);
         (*out_value)->context = context;

@@ -284,8 +284,11 @@ typedef struct partita_plan_options {
     uint32_t shape_count;
     uint32_t reserved;
     const char *plan_json; /* placement to take over instead of planning */
-    uint64_t max_memory;   /* bytes that a device counts as having when planning, at most; OVER_BUDGET when its weights
-                              alone need more. What a run allocates is not held to it. 0: what the device has */
+    uint64_t max_memory;   /* bytes of each memory, that of a device or the host's, which devices without their own
+                              share. Planning counts no more as there and fails with OVER_BUDGET when weights alone need
+                              more. A session holds no more of it for weights, arenas, outputs that it allocates, copies
+                              and what plugins take from the host: a run that would fails with OUT_OF_MEMORY naming
+                              memory, need and node. 0: what there is */
     /** Asked for each device of the set: 1 keeps it, 0 drops it. NULL: keeps all. */
     int32_t (*choose)(void *user, const partita_device_info *device);
     void *choose_user;
