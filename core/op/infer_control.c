@@ -177,6 +177,14 @@ static partita_status try_body(pt_infer *infer, carried *all, bool *out_changed)
     return infer->status;
 }
 
+/* A sequence that grows may get elements of other shapes, but not of another type. */
+static const pt_type *any_shape(pt_infer *infer, const pt_infer_value *value) {
+    const pt_type *element = value->kind == PARTITA_KIND_SEQUENCE ? value->element : NULL;
+    if (!element || element->kind != PARTITA_KIND_TENSOR) return NULL;
+    const pt_infer_value shapeless = {.kind = PARTITA_KIND_TENSOR, .dtype = element->dtype, .rank = -1};
+    return pt_infer_make_type(infer, &shapeless);
+}
+
 /* Until the values that go in are those that come out. What is known in the body is that of the last try. */
 static partita_status settle(pt_infer *infer, carried *all) {
     bool changed = true;
@@ -184,8 +192,7 @@ static partita_status settle(pt_infer *infer, carried *all) {
         pt_infer_value *value = &all->values[i];
         value->small = NULL;
         value->data = NULL;
-        /* A sequence that grows may get elements of other shapes. */
-        if (value->kind != PARTITA_KIND_TENSOR) value->element = NULL;
+        if (value->kind != PARTITA_KIND_TENSOR) value->element = any_shape(infer, value);
         if (pt_infer_depth(infer) >= PATIENT_DEPTH && !all->keeps_shape) give_up(value, false);
     }
     pt_infer_snapshot *before = pt_infer_snapshot_take(infer, all->graph);
@@ -306,8 +313,11 @@ static partita_status take_axis(pt_infer *infer, pt_infer_value *value, int64_t 
 
 /* Version 8 has a batch in front of everything, and an input of lengths before the others. */
 static partita_status scan_batched(pt_infer *infer, uint32_t states, const carried *all, pt_dim rounds) {
-    const pt_infer_value *first = pt_infer_in(infer, 1);
-    pt_dim batch = first->rank > 0 ? first->dims[0] : PT_DIM_UNKNOWN;
+    pt_dim batch = PT_DIM_UNKNOWN;
+    for (uint32_t i = 1; i < infer->input_count; i++) {
+        const pt_infer_value *in = pt_infer_in(infer, i);
+        if (in->rank > 0) PT_TRY(pt_infer_same_dim(infer, batch, in->dims[0], &batch));
+    }
     for (uint32_t i = 0; i < infer->output_count; i++) {
         pt_infer_value value;
         pt_infer_body_output(infer, all->graph, i, &value);

@@ -3,23 +3,11 @@
  * Einsum: the equation becomes one stride per operand and label; the output is walked label by label, and for each of
  * its elements the labels that it lacks are summed over. In double, so integers are exact up to 2^53.
  */
-#include "cpu/kernels/reference.h"
+#include "cpu/kernels/einsum.h"
 
-#define LABELS        68 /* 52 letters, then the dims of the ellipsis counted from the last */
+#define LABELS        CPU_EINSUM_LABELS
 #define ELLIPSIS      52
 #define ELLIPSIS_DIMS 16
-
-/* One term of the equation: labels in order; ELLIPSIS stands for what the ellipsis covers. */
-typedef struct term {
-    uint8_t labels[LABELS];
-    uint32_t count;
-    bool ellipsis;
-} term;
-
-typedef struct einsum_state {
-    term in[CPU_DOUBLES_IN], out;
-    uint32_t in_count;
-} einsum_state;
 
 static int32_t label_of(char c) {
     if (c >= 'A' && c <= 'Z') return c - 'A';
@@ -28,7 +16,7 @@ static int32_t label_of(char c) {
 }
 
 /* Reads up to `stop`; false for a character that is no part of an equation. */
-static bool term_read(const char **at, const char *end, term *out) {
+static bool term_read(const char **at, const char *end, cpu_einsum_term *out) {
     memset(out, 0, sizeof(*out));
     for (; *at < end && **at != ',' && **at != '-'; (*at)++) {
         if (**at == ' ') continue;
@@ -47,7 +35,7 @@ static bool term_read(const char **at, const char *end, term *out) {
 }
 
 /* Without an arrow the output has the ellipsis and then, in order, the labels that occur once. */
-static void output_imply(einsum_state *state) {
+static void output_imply(cpu_einsum *state) {
     uint32_t seen[LABELS] = {0};
     bool ellipsis = false;
     for (uint32_t i = 0; i < state->in_count; i++) {
@@ -60,7 +48,7 @@ static void output_imply(einsum_state *state) {
         if (seen[label] == 1) state->out.labels[state->out.count++] = label;
 }
 
-static bool equation_read(partita_str text, einsum_state *state) {
+static bool equation_read(partita_str text, cpu_einsum *state) {
     const char *at = text.data, *end = text.data + text.size;
     while (state->in_count < CPU_DOUBLES_IN) {
         if (!term_read(&at, end, &state->in[state->in_count++])) return false;
@@ -76,9 +64,9 @@ static bool equation_read(partita_str text, einsum_state *state) {
     return term_read(&at, end, &state->out) && at == end;
 }
 
-static partita_status einsum_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
+partita_status cpu_einsum_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
     partita_str text = ptp_attribute_str(node->block, &node->row, "equation");
-    einsum_state *state = cpu_alloc(host, sizeof(*state));
+    cpu_einsum *state = cpu_alloc(host, sizeof(*state));
     *out_state = NULL;
     if (state == NULL) return PARTITA_OUT_OF_MEMORY;
     if (!equation_read(text, state) || state->in_count != node->row.inputs.count) {
@@ -90,20 +78,13 @@ static partita_status einsum_prepare(const cpu_node *node, const ptp_host *host,
     return PARTITA_OK;
 }
 
-static bool einsum_claim(const cpu_node *node, ptp_answer *answer) {
+bool cpu_einsum_claim(const cpu_node *node, ptp_answer *answer) {
     if (node->row.inputs.count <= CPU_DOUBLES_IN) return true;
     return cpu_refuse(answer, PARTITA_REASON_LIMIT, "%u inputs, at most %d", node->row.inputs.count, CPU_DOUBLES_IN);
 }
 
-/* Sizes of all labels, and each operand's stride along them. */
-typedef struct loops {
-    int64_t size[LABELS];
-    int64_t stride[CPU_DOUBLES_IN][LABELS];
-    uint8_t out[LABELS], sum[LABELS];
-    uint32_t out_count, sum_count;
-} loops;
-
-static partita_status operand_bind(const cpu_call *call, const term *named_by, uint32_t operand, loops *l) {
+static partita_status operand_bind(const cpu_call *call, const cpu_einsum_term *named_by, uint32_t operand,
+                                   cpu_einsum_loops *l) {
     const cpu_tensor *x = &call->in[operand];
     uint32_t named = named_by->count - named_by->ellipsis;
     if (x->rank < named || (!named_by->ellipsis && x->rank != named))
@@ -128,8 +109,8 @@ static partita_status operand_bind(const cpu_call *call, const term *named_by, u
     return PARTITA_OK;
 }
 
-static partita_status loops_make(const cpu_call *call, loops *l) {
-    const einsum_state *state = call->state;
+partita_status cpu_einsum_bind(const cpu_call *call, cpu_einsum_loops *l) {
+    const cpu_einsum *state = call->state;
     bool in_out[LABELS] = {false};
     uint64_t count = 1;
     memset(l, 0, sizeof(*l));
@@ -160,7 +141,7 @@ static partita_status loops_make(const cpu_call *call, loops *l) {
 }
 
 /* Moves the counters of `labels` on by one and the offsets with them; false behind the last. */
-static bool advance(const loops *l, const uint8_t *labels, uint32_t count, int64_t *at, uint32_t operands,
+static bool advance(const cpu_einsum_loops *l, const uint8_t *labels, uint32_t count, int64_t *at, uint32_t operands,
                     int64_t *offsets) {
     for (uint32_t i = count; i-- > 0;) {
         uint8_t label = labels[i];
@@ -174,11 +155,11 @@ static bool advance(const loops *l, const uint8_t *labels, uint32_t count, int64
 }
 
 static partita_status einsum_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
-    const einsum_state *state = call->state;
-    loops l;
+    const cpu_einsum *state = call->state;
+    cpu_einsum_loops l;
     cpu_doubles d;
     (void)begin, (void)end, (void)worker;
-    partita_status status = loops_make(call, &l);
+    partita_status status = cpu_einsum_bind(call, &l);
     if (status != PARTITA_OK || call->out[0].count == 0) return status;
     cpu_doubles_load(call, &d);
     bool empty = false;
@@ -207,8 +188,8 @@ const cpu_kernel cpu_kernels_einsum[] = {
      .until = CPU_NEWEST,
      .types = CPU_NUMBERS,
      .reference = true,
-     .claim = einsum_claim,
-     .prepare = einsum_prepare,
+     .claim = cpu_einsum_claim,
+     .prepare = cpu_einsum_prepare,
      .release = cpu_free,
      .scratch = cpu_doubles_scratch,
      .run = einsum_run},

@@ -113,6 +113,15 @@ CPU_DOUBLES_KERNEL(instance_reference) {
     return PARTITA_OK;
 }
 
+static bool broadcasts(const cpu_tensor *from, const cpu_tensor *to) {
+    if (from->rank > to->rank) return false;
+    for (uint32_t i = 1; i <= from->rank; i++) {
+        int64_t dim = from->dims[from->rank - i];
+        if (dim != 1 && dim != to->dims[to->rank - i]) return false;
+    }
+    return true;
+}
+
 partita_status cpu_norm_rows(const cpu_call *call, uint64_t *out_rows, uint64_t *out_size) {
     const cpu_norm_state *state = call->state;
     const cpu_tensor *x = &call->in[0];
@@ -122,12 +131,12 @@ partita_status cpu_norm_rows(const cpu_call *call, uint64_t *out_rows, uint64_t 
     *out_rows = cpu_extent(x->dims, 0, axis);
     *out_size = cpu_extent(x->dims, axis, x->rank);
     for (uint32_t i = 1; i < call->in_count; i++)
-        if (cpu_has_input(call, i) && (call->in[i].count == 0 || *out_size % call->in[i].count != 0))
-            return cpu_fail(call->host, PARTITA_BAD_INPUT, "input %u does not fit the normalised dims", i);
+        if (cpu_has_input(call, i) && !broadcasts(&call->in[i], x))
+            return cpu_fail(call->host, PARTITA_BAD_INPUT, "input %u cannot be broadcast to input 0", i);
     return PARTITA_OK;
 }
 
-/* Scale and bias may be broadcast over the normalised dims. */
+/* Scale and bias may be broadcast over the normalised dims, and differ from row to row. */
 static partita_status broadcast_apply(const cpu_call *call, uint32_t input, const double *values, double *y, bool add) {
     const cpu_tensor *in[1] = {&call->in[input]};
     cpu_walk walk;

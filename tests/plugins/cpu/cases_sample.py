@@ -17,7 +17,12 @@ def make(case, rng):
             ("bhqd,bhkd->bhqk", (2, 2, 3, 4), (2, 2, 5, 4)), ("ab,bc,cd->ad", (2, 3), (3, 4), (4, 5)),
             ("bhwc,hkc->bhwk", (2, 3, 4, 5), (3, 6, 5)), ("i j, j k -> i k", (3, 4), (4, 5)), ("Ab,bc->Ac", (3, 4),
                  (4, 5)),
-            ("ij,ij->i", (3, 1), (3, 4))]:
+            ("ij,ij->i", (3, 1), (3, 4)), ("bij,bjk->ikb", (2, 3, 4), (2, 4, 5)), ("bii->b", (2, 3, 3)),
+            ("bhijd,bhkd->bikhj", (2, 3, 7, 2, 40), (2, 3, 33, 40)), ("ijk,ljk->il", (70, 3, 5), (90, 3, 5)),
+            ("ijk,kjl->il", (9, 3, 5), (5, 3, 4)), ("bcij,dij->bdc", (2, 3, 4, 5), (6, 4, 5)), ("ab,ab->ab", (3, 4), (3, 4)),
+            ("ij,kj->", (3, 4), (5, 4)), ("ij,jk,kl,lm->im", (3, 4), (4, 5), (5, 6), (6, 2)), ("i,j,k->kij", (2,), (3,), (4,)),
+            ("ijk,jl,ik->li", (3, 4, 5), (4, 6), (3, 5)), ("bi,bi,bi->b", (3, 4), (3, 4), (3, 4)), ("ij,jk->ik", (70, 130), (130, 50)),
+            ("a,ab->", (3,), (3, 4)), ("ij,jk->ik", (3, 0), (0, 5)), ("abcd->dbca", (2, 3, 4, 5)), ("iij,jk->ik", (3, 3, 4), (4, 5))]:
         case("Einsum", 12, [f(*s) for s in shapes], {"equation": equation}, rtol=1e-4, atol=1e-5)
     case("Einsum", 12, [rng.integers(-9, 9, (3, 4)), rng.integers(-9, 9, (4, 5))], {"equation": "ij,jk->ik"})
     case("Einsum", 12, [f(3, 4), f(4, 5)], {"equation": "ij,jk->ik"}, as_type=np.float64)

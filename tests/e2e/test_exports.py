@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What exporters write, as the smallest graphs that have it, against what onnxruntime computes for them now."""
+import os
+import tempfile
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+import common
+
+cases = common.Cases()
+work = tempfile.TemporaryDirectory()
+rng = np.random.default_rng(0)
+node = helper.make_node
+CUT = ("--devices", "cpu,sim:0", "--pin", "random:3")
+
+
+def path(name):
+    return os.path.join(work.name, name)
+
+
+def value(name, shape, kind=TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def floats(*shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def same(nodes, inputs, outputs, *feeds, weights=(), opset=17):
+    """Of each feed the outputs are onnxruntime's, on the cpu alone and on two devices that take turns."""
+    weights = [numpy_helper.from_array(np.asarray(array), name) for name, array in weights]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    onnx.save(model, path("m.onnx"))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(path("m.onnx"), options, providers=["CPUExecutionProvider"])
+    for feed in feeds:
+        want = session.run(None, feed)
+        np.savez(path("in.npz"), **feed)
+        for devices in (("--devices", "cpu"), CUT):
+            common.partita("run", path("m.onnx"), *devices, "--inputs", path("in.npz"), "--outputs", path("out.npz"))
+            got = np.load(path("out.npz"))
+            for output, array in zip(outputs, want):
+                common.assert_close(got[output.name], array, output.name)
+
+
+def a_list_that_a_loop_fills():
+    """Behind the loop the elements' type is still known, which decides whose kernels take what reads them."""
+    sequence = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+    body = helper.make_graph(
+        [node("Add", ["a", "x"], ["b"]), node("SequenceInsert", ["l", "b"], ["m"]), node("Identity", ["c"], ["d"])],
+        "body", [value("i", [], TensorProto.INT64), value("c", [], TensorProto.BOOL), value("a", None),
+                 helper.make_value_info("l", sequence)],
+        [value("d", [], TensorProto.BOOL), value("b", None), helper.make_value_info("m", sequence)])
+    same([node("SequenceEmpty", [], ["none"], dtype=TensorProto.FLOAT),
+          node("Loop", ["trips", "", "x", "none"], ["last", "list"], body=body),
+          node("ConcatFromSequence", ["list"], ["stack"], axis=1, new_axis=1), node("Relu", ["stack"], ["y"])],
+         [value("x", ["n", 3]), value("trips", [], TensorProto.INT64)], [value("y", None), value("last", None)],
+         *({"x": floats(n, 3), "trips": np.array(trips)} for n, trips in ((2, 1), (4, 5))))
+
+
+def a_scale_for_every_element():
+    """F.rms_norm without a weight becomes a scale of ones in the input's shape."""
+    same([node("Shape", ["x"], ["s"]), node("ConstantOfShape", ["s"], ["ones"], value=helper.make_tensor(
+          "v", TensorProto.FLOAT, [1], [1.0])), node("RMSNormalization", ["x", "ones"], ["y"], axis=-1),
+          node("RMSNormalization", ["x", "rows"], ["z"], axis=-1)],
+         [value("x", ["a", "b", 8])], [value("y", None), value("z", None)], {"x": floats(2, 3, 8)},
+         weights=[("rows", floats(3, 1))], opset=23)
+
+
+for function in (a_list_that_a_loop_fills, a_scale_for_every_element):
+    cases.run(function.__name__.replace("_", " "), function)
+cases.end()
