@@ -13,6 +13,14 @@ static const char *const followers[] = {
     "SpaceToDepth", "Split",   "Squeeze",      "Tile",   "Transpose", "Unsqueeze",
 };
 
+static const char *const passable[] = {"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"};
+
+bool pt_quant_is_passable(const pt_node *node) {
+    for (size_t i = 0; node->domain.size == 0 && i < PT_COUNT_OF(passable); i++)
+        if (pt_str_is(node->op, passable[i])) return true;
+    return false;
+}
+
 pt_quant_role pt_quant_role_of(const pt_node *node) {
     bool standard = node->domain.size == 0;
     if (!standard && !pt_str_is(node->domain, "com.microsoft")) return PT_QUANT_OPERATOR;
@@ -24,16 +32,19 @@ pt_quant_role pt_quant_role_of(const pt_node *node) {
     return PT_QUANT_OPERATOR;
 }
 
-/* True when the node's first output goes to a QuantizeLinear, at once or through nodes that follow. */
+/* True when the node's first output goes to a QuantizeLinear, at once or through nodes that follow; what is passable
+ * may have one operator behind it. */
 static bool becomes_integer(const pt_model *model, pt_id id) {
+    bool before = true; /* no operator yet */
     for (int length = 0; length < PT_QUANT_LONGEST; length++) {
         const pt_node *node = pt_node_at(model, id);
+        before = before && pt_quant_is_passable(node);
         pt_id output = node->output_count ? node->outputs[0] : PT_NONE;
         if (output == PT_NONE || pt_value_at(model, output)->uses.size == 0) return false;
         id = pt_value_at(model, output)->uses.data[0].node;
         pt_quant_role role = pt_quant_role_of(pt_node_at(model, id));
         if (role == PT_QUANT_QUANTIZE) return true;
-        if (role != PT_QUANT_FOLLOWER) return false;
+        if (role != PT_QUANT_FOLLOWER && !(before && role == PT_QUANT_OPERATOR)) return false;
     }
     return false;
 }

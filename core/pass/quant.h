@@ -18,6 +18,9 @@ typedef enum pt_quant_role {
 
 pt_quant_role pt_quant_role_of(const pt_node *node);
 
+/* A follower that may stand in front of the operator too: it moves integers of one scale as it moves floats. */
+bool pt_quant_is_passable(const pt_node *node);
+
 /* Operators of a group, those that follow included. */
 #define PT_QUANT_LONGEST 8
 

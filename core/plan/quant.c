@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Quantised groups: [DequantizeLinear... -> operator -> QuantizeLinear...], as exporters write an integer operator. The
- * operator may be a short chain, one that computes and those that only move, clamp or pool behind it. All that leaves a
- * group leaves behind its last operator, the anchor, and all that enters is computed before it: so a group may be taken
- * for one node at the place of its anchor, and no set of groups makes a cycle.
+ * operator may be a short chain: one that computes, those that only move in front of it, those that only move, clamp or
+ * pool behind it. All that leaves a group leaves behind its last operator, the anchor, and all that enters is computed
+ * before it: so a group may be taken for one node at the place of its anchor, and no set of groups makes a cycle.
  */
 #include "pass/quant.h"
 #include "plan/build.h"
@@ -77,12 +77,30 @@ static partita_status take(finding *f, pt_id node) {
     return pt_array_push(&f->members, node) ? PARTITA_OK : PT_OUT_OF_MEMORY();
 }
 
+/* The DequantizeLinear behind the value, with those on the way that only move; PT_NONE when there is none for us. */
+static pt_id dequantiser_of(const finding *f, pt_id value, pt_id reader, pt_id *moving, uint32_t *out_count) {
+    *out_count = 0;
+    for (uint32_t length = 0; length < PT_QUANT_LONGEST; length++) {
+        pt_id producer = exclusive_producer(f, value, reader);
+        if (producer == PT_NONE || role_of(f, producer) == PT_QUANT_DEQUANTIZE) return producer;
+        const pt_node *node = &f->model->nodes.data[producer];
+        if (!pt_quant_is_passable(node) || node->output_count != 1 || node->input_count == 0) return PT_NONE;
+        moving[(*out_count)++] = producer;
+        reader = producer;
+        value = node->inputs[0];
+    }
+    return PT_NONE;
+}
+
 static partita_status take_dequantisers(finding *f, pt_id id, uint32_t *count) {
     const pt_node *node = &f->model->nodes.data[id];
+    pt_id moving[PT_QUANT_LONGEST];
+    uint32_t moves;
     for (uint32_t k = 0; k < node->input_count; k++) {
-        pt_id producer = exclusive_producer(f, node->inputs[k], id);
-        if (producer == PT_NONE || role_of(f, producer) != PT_QUANT_DEQUANTIZE) continue;
+        pt_id producer = dequantiser_of(f, node->inputs[k], id, moving, &moves);
+        if (producer == PT_NONE) continue;
         PT_TRY(take(f, producer));
+        for (uint32_t i = 0; i < moves; i++) PT_TRY(take(f, moving[i]));
         ++*count;
     }
     return PARTITA_OK;

@@ -109,7 +109,8 @@ static partita_status conv_run(const cpu_call *call, uint64_t begin, uint64_t en
         int64_t image = (int64_t)item / conv.features, feature = (int64_t)item % conv.features;
         int64_t channel = image * conv.channels + feature / conv.group_features * conv.group_channels;
         int32_t w_zero = cpu_zero_at(call, o.w_zero, (uint64_t)feature);
-        int32_t bias = o.quantised && cpu_has_input(call, 8) ? ((const int32_t *)call->in[8].data)[feature] : 0;
+        float scale = o.quantised ? cpu_scale_at(call, 1, 0) * cpu_scale_at(call, 4, (uint64_t)feature) : 1;
+        int32_t bias = o.quantised && cpu_has_input(call, 8) ? cpu_bias_at(&call->in[8], (uint64_t)feature, scale) : 0;
         for (uint64_t i = 0; i < size; i++) sums[i] = bias;
         for (int64_t c = 0; c < conv.group_channels; c++)
             channel_add(g, &o, (uint64_t)((channel + c) * g->in_size),
@@ -118,7 +119,7 @@ static partita_status conv_run(const cpu_call *call, uint64_t begin, uint64_t en
             memcpy((int32_t *)call->out[0].data + item * size, sums, size * sizeof(int32_t));
             continue;
         }
-        float factor = cpu_scale_at(call, 1, 0) * cpu_scale_at(call, 4, (uint64_t)feature) / cpu_scale_at(call, 6, 0);
+        float factor = scale / cpu_scale_at(call, 6, 0);
         for (uint64_t i = 0; i < size; i++)
             cpu_requantise(&call->out[0], item * size + i, sums[i], factor, cpu_zero_at(call, 7, 0));
     }

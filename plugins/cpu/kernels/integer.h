@@ -38,6 +38,13 @@ static inline void cpu_requantise(const cpu_tensor *y, uint64_t at, int32_t sum,
         ((uint8_t *)y->data)[at] = (uint8_t)value;
 }
 
+/* An entry of a bias: integers, or floats in units of `scale`. */
+static inline int32_t cpu_bias_at(const cpu_tensor *bias, uint64_t i, float scale) {
+    if (bias->dtype == PARTITA_INT32) return ((const int32_t *)bias->data)[i];
+    float value = rintf(((const float *)bias->data)[i] / scale);
+    return value > -2147483648.0f ? (value < 2147483648.0f ? (int32_t)value : INT32_MAX) : INT32_MIN;
+}
+
 /* Scale and zero point that DynamicQuantizeLinear gives to these elements, and the byte of one with them. */
 void cpu_dynamic_scale(const float *x, uint64_t n, float *out_scale, int32_t *out_zero);
 static inline int32_t cpu_dynamic_quantised(float x, float scale, int32_t zero) {

@@ -78,8 +78,8 @@ static partita_status inputs_check(const cpu_call *call, const cpu_product *p) {
     if (has(call, state->bias) && state->gemm) {
         const cpu_tensor *c = &call->in[state->bias];
         int64_t rows = c->rank > 1 ? c->dims[c->rank - 2] : 1, columns = c->rank > 0 ? c->dims[c->rank - 1] : 1;
-        if (c->rank > 2 || c->dtype != PARTITA_INT32 || (rows != 1 && (uint64_t)rows != p->m) ||
-            (columns != 1 && (uint64_t)columns != p->n))
+        if (c->rank > 2 || (c->dtype != PARTITA_INT32 && c->dtype != PARTITA_FLOAT32) ||
+            (rows != 1 && (uint64_t)rows != p->m) || (columns != 1 && (uint64_t)columns != p->n))
             return cpu_fail(call->host, PARTITA_BAD_INPUT, "C cannot be broadcast");
     }
     if (call->out[0].count != p->batches * p->m * p->n)
@@ -128,7 +128,8 @@ static void results_store(const cpu_call *call, const cpu_product *p, uint64_t r
         float factor = state->alpha * a_scale * cpu_scale_at(call, state->b_scale, at);
         int32_t sum = sums[j];
         if (added && state->gemm)
-            sum += ((const int32_t *)bias->data)[(int64_t)(row % p->m) * c_row + (int64_t)j * c_column];
+            sum += cpu_bias_at(bias, (uint64_t)((int64_t)(row % p->m) * c_row + (int64_t)j * c_column),
+                               a_scale * cpu_scale_at(call, state->b_scale, at));
         if (has(call, state->y_scale)) {
             cpu_requantise(y, row * p->n + j, sum, factor / cpu_scale_at(call, state->y_scale, 0),
                            cpu_zero_at(call, state->y_zero, 0));

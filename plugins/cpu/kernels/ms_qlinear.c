@@ -5,7 +5,8 @@
  */
 #include "cpu/kernels/conv.h"
 #include "cpu/kernels/integer.h"
-#include "cpu/kernels/softmax.h"
+
+#include <float.h>
 
 /* A quantised operand: its bytes, one scale and one zero point. */
 typedef struct operand {
@@ -28,14 +29,18 @@ static partita_status parameters(const cpu_call *call, uint32_t scale, const cpu
 
 static float value_at(const operand *o, uint64_t i) { return (float)(cpu_byte_at(o->bytes, i) - o->zero) * o->scale; }
 
-static void value_put(const operand *o, uint64_t i, float value) {
-    value = rintf(value / o->scale) + (float)o->zero;
+/* A whole number, kept in the type's range. */
+static void code_put(const operand *o, uint64_t i, float value) {
     float low = o->bytes->dtype == PARTITA_INT8 ? -128 : 0, high = o->bytes->dtype == PARTITA_INT8 ? 127 : 255;
     value = value < high ? (value > low ? value : low) : high;
     if (o->bytes->dtype == PARTITA_INT8)
         ((int8_t *)o->bytes->data)[i] = (int8_t)value;
     else
         ((uint8_t *)o->bytes->data)[i] = (uint8_t)value;
+}
+
+static void value_put(const operand *o, uint64_t i, float value) {
+    code_put(o, i, rintf(value / o->scale) + (float)o->zero);
 }
 
 /* ---- one operand ----------------------------------------------------------------------------- */
@@ -87,26 +92,56 @@ static partita_status pair_prepare(const cpu_node *node, const ptp_host *host, v
     return PARTITA_OK;
 }
 
+/* x * y + z, rounded once: the product is exact in double, x being a byte. */
+static float sum_of(int32_t x, float y, float z) { return (float)((double)x * (double)y + (double)z); }
+
+/* Sums are made of two ratios of scales and all that doesn't change; so ties fall as they do in onnxruntime. */
+typedef struct pair {
+    operand in[2], out;
+    bool times;
+    float ratios[2], rest;
+} pair;
+
+static void pair_init(pair *p) {
+    const operand *a = &p->in[0], *b = &p->in[1];
+    p->ratios[0] = p->times ? a->scale * b->scale / p->out.scale : a->scale / p->out.scale;
+    p->ratios[1] = b->scale / p->out.scale;
+    p->rest = (float)p->out.zero;
+    if (!p->times) p->rest -= sum_of(a->zero, p->ratios[0], p->ratios[1] * (float)b->zero);
+}
+
+static void pair_elements(const pair *p, uint64_t at, const uint64_t *from, const uint32_t *steps, uint64_t n) {
+    const operand *a = &p->in[0], *b = &p->in[1];
+    for (uint64_t i = 0; i < n; i++) {
+        int32_t x = cpu_byte_at(a->bytes, from[0] + i * steps[0]), y = cpu_byte_at(b->bytes, from[1] + i * steps[1]);
+        float value;
+        if (p->times)
+            value = (float)((x - a->zero) * (y - b->zero)) * p->ratios[0] + p->rest;
+        else if (steps[0] == 0)
+            value = sum_of(y, p->ratios[1], sum_of(x, p->ratios[0], p->rest));
+        else
+            value = sum_of(x, p->ratios[0], sum_of(y, p->ratios[1], p->rest));
+        code_put(&p->out, at + i, rintf(value));
+    }
+}
+
 static partita_status pair_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
-    bool times = *(const bool *)call->state;
     const cpu_tensor *in[2] = {&call->in[0], &call->in[3]};
-    operand a, b, c;
+    pair p = {.times = *(const bool *)call->state};
     cpu_walk walk;
     uint64_t at, last;
     (void)worker;
-    partita_status status = parameters(call, 1, in[0], &a);
-    if (status == PARTITA_OK) status = parameters(call, 4, in[1], &b);
-    if (status == PARTITA_OK) status = parameters(call, 6, &call->out[0], &c);
+    partita_status status = parameters(call, 1, in[0], &p.in[0]);
+    if (status == PARTITA_OK) status = parameters(call, 4, in[1], &p.in[1]);
+    if (status == PARTITA_OK) status = parameters(call, 6, &call->out[0], &p.out);
     if (status == PARTITA_OK) status = cpu_walk_init(call, &call->out[0], in, 2, NULL, &walk);
     if (status != PARTITA_OK) return status;
+    pair_init(&p);
     cpu_item_range(&call->out[0], begin, end, &at, &last);
     if (at < last) cpu_walk_seek(&walk, at);
     while (at < last) {
         uint64_t from[2], run = cpu_walk_next(&walk, last - at, from);
-        for (uint64_t i = 0; i < run; i++) {
-            float x = value_at(&a, from[0] + i * walk.steps[0]), y = value_at(&b, from[1] + i * walk.steps[1]);
-            value_put(&c, at + i, times ? x * y : x + y);
-        }
+        pair_elements(&p, at, from, walk.steps, run);
         at += run;
     }
     return PARTITA_OK;
@@ -128,12 +163,17 @@ static partita_status softmax_prepare(const cpu_node *node, const ptp_host *host
     return PARTITA_OK;
 }
 
-static uint64_t softmax_scratch(const cpu_call *call) { return (call->in[0].count + 1) * sizeof(double); }
+/* exp of every distance from the row's maximum, as large as a row's sum allows. */
+static void softmax_table(float scale, uint64_t size, float *table) {
+    double shift = log((double)(FLT_MAX / (float)size)) - 5;
+    shift = (shift > 0 ? shift : 0) / (double)scale;
+    for (int32_t i = 0; i < 256; i++) table[i] = (float)exp(((double)i - 255 + shift) * (double)scale);
+}
 
 static partita_status softmax_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     const softmax_state *state = call->state;
     const cpu_tensor *in = &call->in[0];
-    double *row = call->scratch;
+    float table[256];
     uint32_t axis;
     operand x, y;
     (void)begin, (void)end, (void)worker;
@@ -144,11 +184,21 @@ static partita_status softmax_run(const cpu_call *call, uint64_t begin, uint64_t
     if (status != PARTITA_OK || in->count == 0) return status;
     uint64_t inner = state->flat ? 1 : cpu_extent(in->dims, axis + 1, in->rank);
     uint64_t size = state->flat ? cpu_extent(in->dims, axis, in->rank) : (uint64_t)in->dims[axis];
+    float steps = floorf(1.0f / y.scale); /* of the output in 1 */
+    softmax_table(x.scale, size, table);
     for (uint64_t r = 0; r < in->count / size; r++) {
         uint64_t at = r / inner * size * inner + r % inner;
-        for (uint64_t i = 0; i < size; i++) row[i] = (double)value_at(&x, at + i * inner);
-        cpu_softmax_row(CPU_SOFTMAX, PARTITA_FLOAT64, row, row, size, 1);
-        for (uint64_t i = 0; i < size; i++) value_put(&y, at + i * inner, (float)row[i]);
+        int32_t most = INT32_MIN;
+        float sum = 0;
+        for (uint64_t i = 0; i < size; i++) {
+            int32_t code = cpu_byte_at(in, at + i * inner);
+            most = code > most ? code : most;
+        }
+        for (uint64_t i = 0; i < size; i++) sum += table[255 - most + cpu_byte_at(in, at + i * inner)];
+        for (uint64_t i = 0; i < size; i++) {
+            float part = table[255 - most + cpu_byte_at(in, at + i * inner)] * steps / sum;
+            code_put(&y, at + i * inner, rintf(part) + (float)y.zero);
+        }
     }
     return PARTITA_OK;
 }
@@ -226,25 +276,30 @@ static uint64_t plane_at(const planes *p, bool last, int64_t image, int64_t chan
     return (uint64_t)image * p->image + (last ? (uint64_t)channel : (uint64_t)channel * size);
 }
 
-/* Mean of the window at place `p`, in units of the input's scale; pads count as the zero point where they count. */
-static float window_mean(const average_state *state, const cpu_window *g, const operand *x, uint64_t first,
-                         uint64_t step, int64_t p) {
+/* Of the window at place `p`: the sum of its elements and how many they count as. Floats one after the other, and in
+ * integers for a window of the whole plane; pads count where they do as the whole window. */
+static void window_sum(const average_state *state, const cpu_window *g, const operand *x, uint64_t first, uint64_t step,
+                       int64_t p, float *out_sum, int64_t *out_whole, int64_t *out_count) {
     int64_t at[3] = {p / (g->out[1] * g->out[2]), p / g->out[2] % g->out[1], p % g->out[2]}, from[3], to[3];
-    int64_t inside = 1, counted = 1, sum = 0;
+    int64_t inside = 1, whole = 0;
+    float sum = 0;
     for (uint32_t d = 0; d < 3; d++) {
         int64_t start = at[d] * g->stride[d] - g->pad[d], stop = start + g->kernel[d];
         from[d] = start > 0 ? start : 0;
         to[d] = stop < g->in[d] ? stop : g->in[d];
-        if (stop > g->in[d] + g->pad_end[d]) stop = g->in[d] + g->pad_end[d];
         inside *= to[d] > from[d] ? to[d] - from[d] : 0;
-        counted *= stop > start ? stop - start : 0;
     }
     for (int64_t z = from[0]; z < to[0]; z++)
         for (int64_t y = from[1]; y < to[1]; y++)
-            for (int64_t c = from[2]; c < to[2]; c++)
-                sum += cpu_byte_at(x->bytes, first + (uint64_t)((z * g->in[1] + y) * g->in[2] + c) * step) - x->zero;
-    int64_t divisor = state->count_pads ? counted : inside;
-    return divisor > 0 ? (float)sum / (float)divisor : 0;
+            for (int64_t c = from[2]; c < to[2]; c++) {
+                uint64_t place = first + (uint64_t)((z * g->in[1] + y) * g->in[2] + c) * step;
+                int32_t code = cpu_byte_at(x->bytes, place) - x->zero;
+                sum += x->scale * (float)code;
+                whole += code;
+            }
+    *out_sum = sum;
+    *out_whole = whole;
+    *out_count = state->count_pads ? g->kernel[0] * g->kernel[1] * g->kernel[2] : inside;
 }
 
 /* The window's geometry looks at dims as [images, channels, places]. */
@@ -294,8 +349,16 @@ static partita_status average_run(const cpu_call *call, uint64_t begin, uint64_t
     for (int64_t item = (int64_t)begin; item < (int64_t)end && item < (int64_t)average_items(call); item++) {
         uint64_t first = plane_at(&in, state->last, item / in.channels, item % in.channels, (uint64_t)g.in_size);
         uint64_t to = plane_at(&out, state->last, item / in.channels, item % in.channels, (uint64_t)g.out_size);
-        for (int64_t p = 0; p < g.out_size; p++)
-            value_put(&y, to + (uint64_t)p * out.step, window_mean(state, &g, &x, first, in.step, p) * x.scale);
+        for (int64_t p = 0; p < g.out_size; p++) {
+            int64_t whole, count;
+            float sum;
+            window_sum(state, &g, &x, first, in.step, p, &sum, &whole, &count);
+            if (state->global)
+                sum = rintf((float)whole * (x.scale / (y.scale * (float)count))) + (float)y.zero;
+            else
+                sum = rintf((count > 0 ? sum / (float)count : 0) / y.scale + (float)y.zero);
+            code_put(&y, to + (uint64_t)p * out.step, sum);
+        }
     }
     return PARTITA_OK;
 }
@@ -311,7 +374,7 @@ const cpu_kernel cpu_kernels_ms_qlinear[] = {
     ROW("QLinearLeakyRelu", 0, unary_prepare, NULL, cpu_items_elements, unary_run),
     ROW("QLinearAdd", 0, pair_prepare, NULL, cpu_items_elements, pair_run),
     ROW("QLinearMul", 0, pair_prepare, NULL, cpu_items_elements, pair_run),
-    ROW("QLinearSoftmax", 0, softmax_prepare, softmax_scratch, NULL, softmax_run),
+    ROW("QLinearSoftmax", 0, softmax_prepare, NULL, NULL, softmax_run),
     ROW("QLinearConcat", 2, axis_prepare, NULL, NULL, concat_run),
     ROW("QLinearAveragePool", 0, average_prepare, NULL, average_items, average_run),
     ROW("QLinearGlobalAveragePool", 0, average_prepare, NULL, average_items, average_run),

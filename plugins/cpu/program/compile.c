@@ -2,6 +2,7 @@
 /*
  * From a part's block to a program: kernels are resolved, constants found, states prepared, last uses counted.
  */
+#include "cpu/program/groups.h"
 #include "cpu/program/internal.h"
 
 static ptp_weight *weight_at(const ptp_compile *compile, uint32_t index) {
@@ -199,6 +200,25 @@ out:
     return status;
 }
 
+/* The part with its quantised groups as operators on integers; those without a kernel stay as they are. */
+static partita_status groups_make(cpu_program *program, const ptp_compile *compile) {
+    const ptp_host *host = program->host;
+    uint32_t count = compile->block->units.count;
+    partita_status status = PARTITA_OUT_OF_MEMORY;
+    uint32_t *units = NULL;
+    if (program->config.reference || count == 0) return PARTITA_OK;
+    units = cpu_alloc(host, sizeof(uint32_t) * (uint64_t)count);
+    for (uint32_t i = 0; units != NULL && i < count; i++) units[i] = i;
+    if (units != NULL) status = cpu_groups_create(host, compile->block, units, count, compile, &program->groups);
+    for (uint32_t i = 0; status == PARTITA_OK && i < count; i++)
+        if (!cpu_groups_fit(program->groups, i, program->config.level, compile->precision))
+            cpu_groups_drop(program->groups, i);
+    if (status == PARTITA_OK) status = cpu_groups_apply(program->groups);
+    if (status == PARTITA_OK) program->block = cpu_groups_block(program->groups);
+    cpu_free(host, units);
+    return status;
+}
+
 partita_status cpu_program_create(const cpu_program_config *config, ptp_compile *compile, cpu_program **out_program) {
     cpu_program *program = cpu_alloc(config->host, sizeof(*program));
     partita_status status;
@@ -211,7 +231,8 @@ partita_status cpu_program_create(const cpu_program_config *config, ptp_compile 
     program->infer = compile->infer;
     have = config->host->workers(config->host->self);
     program->workers = config->workers > 0 && config->workers < have ? config->workers : have;
-    status = slots_make(program, compile);
+    status = groups_make(program, compile);
+    if (status == PARTITA_OK) status = slots_make(program, compile);
     if (status == PARTITA_OK) status = ports_make(program);
     if (status == PARTITA_OK) status = steps_make(program, compile);
     if (status != PARTITA_OK) {
@@ -234,6 +255,7 @@ void cpu_program_destroy(cpu_program *program) {
     cpu_free(host, program->steps);
     cpu_free(host, program->args);
     cpu_free(host, program->copies);
+    cpu_groups_destroy(program->groups);
     cpu_free(host, program);
 }
 

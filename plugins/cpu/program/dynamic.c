@@ -4,6 +4,7 @@
  * from them, and values that are no dense tensors. Worker 0 prepares such a step: arguments, shapes by the host's
  * inference or by the kernel itself, memory. What dies is freed behind its last reader.
  */
+#include "cpu/program/groups.h"
 #include "cpu/program/internal.h"
 
 /* Steps that touch fewer bytes are run by worker 0 at once. */
@@ -172,8 +173,9 @@ static partita_status outputs_infer(cpu_run *run, uint32_t index) {
                                  .bytes = in->bytes,
                                  .value = in->value};
     }
+    uint32_t node = program->groups != NULL ? cpu_groups_origin(program->groups, step->node) : step->node;
     partita_status status =
-        host->infer(host->self, program->infer, step->node, inputs, step->in_count, shapes, dims, step->out_count);
+        host->infer(host->self, program->infer, node, inputs, step->in_count, shapes, dims, step->out_count);
     if (status != PARTITA_OK)
         cpu_fail(host, status, "the shapes of the outputs do not follow from those of the inputs");
     for (uint32_t o = 0; o < step->out_count && status == PARTITA_OK; o++) {

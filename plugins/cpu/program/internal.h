@@ -39,7 +39,8 @@ typedef struct cpu_copy {
 struct cpu_program {
     const ptp_host *host;
     cpu_program_config config;
-    const ptp_block *block;
+    const ptp_block *block;    /* of the part, or of `groups` */
+    struct cpu_groups *groups; /* NULL: no group of the part has another form */
     ptp_infer *infer;
     uint32_t workers;
     uint32_t slot_count, step_count, arg_count, copy_count;
