@@ -125,7 +125,10 @@ static partita_status write_cache(const ptp_inference *node, uint32_t output, ui
     partita_status status = contrib_want(node, past_input, 4);
     if (status != PARTITA_OK) return status;
     ptp_dim length = total.elements && total.element_count == 1 ? total.elements[0] : PTP_DIM_UNKNOWN;
-    if (past.present) length = ptp_apply(node, PTP_DIM_MAX, ptp_dim_of(&past, 2), length);
+    if (past.present && ptp_int_of(node, "sliding_window_cache", 0))
+        length = ptp_dim_of(&past, 2); /* which is as long as its owner made it */
+    else if (past.present)
+        length = ptp_apply(node, PTP_DIM_MAX, ptp_dim_of(&past, 2), length);
     ptp_dim dims[4] = {ptp_dim_of(&query, 0), groups, length, past.rank == 4 ? past.dims[3] : head};
     node->output(node->self, output, past.present ? past.dtype : query.dtype, 4, dims);
     return PARTITA_OK;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator set contrib against onnxruntime: one node of each operator, in two ways.
+"""The operator set contrib against onnxruntime: one node of each operator, in three ways.
 
+rows    what an operator takes is what onnxruntime's schema says
 shapes  what inference says with a name for each dim of the inputs, evaluated for the case's shapes, and for a run with
         these shapes, is what onnxruntime's results have
 bodies  the bodies in ONNX, as functions of a model, give onnxruntime's numbers
@@ -20,6 +21,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper, parser
 
 import common
+import contrib_schemas
 
 MS = "com.microsoft"
 rng = np.random.default_rng(7)
@@ -96,6 +98,8 @@ CASES = [
     ("MatMulIntegerToFloat", [u8(2, 3, 4), u8(4, 5), scale(), scale(), Z8, Z8], 1, {}),
     ("MatMulIntegerToFloat", [u8(3, 4), u8(4, 5), scale(), scale(), None, None, f(5)], 1, {}),
     ("MatMulNBits", [f(2, 3, 32), [u8(6, 1, 16)], [f(6)]], 1, dict(K=32, N=6, bits=4, block_size=32)),
+    ("MurmurHash3", [np.array([["a", "", "Zürich 123"]], object)], 1, {}),
+    ("MurmurHash3", [f(2, 3)], 1, dict(positive=0, seed=7)),
     ("MultiHeadAttention", [f(2, 5, 8), f(2, 7, 8), f(2, 7, 12)], 1, dict(num_heads=2)),
     ("MultiHeadAttention", [f(2, 5, 8), f(2, 5, 8), f(2, 5, 8), None, None, None, f(2, 2, 3, 4), f(2, 2, 3, 4)], 3,
      dict(num_heads=2)),
@@ -363,6 +367,7 @@ def main():
         functions, chosen = texts.get(case[0]), body_of(case)
         if functions and chosen is not None:
             cases.run(f"body {name}", judge_body, case, functions[chosen][1], want)
+    cases.run("rows are onnxruntime's schemas", judge_rows)
     cases.run("inputs that are left out", left_out)
     cases.run("random nodes", random_nodes, 5 if common.QUICK else 20)
     cases.end()
@@ -413,6 +418,11 @@ def left_out():
     wrong, fine = dump([build(needed), build(free)])
     assert wrong[0][0] == "infer" and "input 0 is left out" in wrong[0][2], wrong
     assert fine[0][0] == "output", fine
+
+
+def judge_rows():
+    found = list(contrib_schemas.differences())
+    assert not found, "\n".join(found)
 
 
 def raise_it(error):

@@ -5,23 +5,17 @@
  */
 #include "cpu/kernels/ms_attention.h"
 
-enum { IN_COSINE = 7, IN_SINE = 8, IN_PLACES = 9 };
+#include <float.h>
+#include <math.h>
+
+enum { IN_COSINE = 7, IN_SINE = 8, IN_PLACES = 9, IN_K_SCALE = 12, IN_V_SCALE = 13, IN_NORMS = 14 };
 
 /* ---- one item -------------------------------------------------------------------------------- */
 
-/* The room of a worker, in floats, and the work on one head of K and V. */
+/* The room of a worker, in floats. */
 typedef struct room {
     uint64_t q, k, v, y, mask, shown, x, w, core, all;
 } room;
-
-typedef struct item {
-    const cpu_call *call;
-    const cpu_ms_state *state;
-    const cpu_ms_call *c;
-    cpu_ms_image image;
-    int64_t batch, head; /* of K and V */
-    float *q, *k, *v, *y, *mask, *shown, *x, *w, *core;
-} item;
 
 static uint64_t step(uint64_t *at, int64_t a, int64_t b) {
     uint64_t here = *at;
@@ -32,8 +26,8 @@ static uint64_t step(uint64_t *at, int64_t a, int64_t b) {
 static bool projects(const cpu_ms_call *c) { return c->q.input == CPU_MS_NONE; }
 /* A key of zeros in front of the others stands for what the softmax has besides them. */
 static int64_t sinks(const cpu_ms_state *state) { return state->sinks ? 1 : 0; }
-static bool masked(const item *it) {
-    return it->c->mask != CPU_MS_NONE || it->c->bias != CPU_MS_NONE || it->state->sinks;
+static bool masked(const cpu_ms_item *it) {
+    return it->c->mask != CPU_MS_NONE || it->c->bias != CPU_MS_NONE || it->state->sinks || it->c->last_sees_all;
 }
 
 /* The call of ONNX's Attention on the item; `dims` holds the shapes. */
@@ -54,7 +48,7 @@ static cpu_tensor tensor4(const int64_t *dims, void *data) {
                         .data = data};
 }
 
-static void core_make(const item *it, core_call *core) {
+static void core_make(const cpu_ms_item *it, core_call *core) {
     const cpu_ms_call *c = it->c;
     int64_t keys = it->image.total + sinks(it->state), rows = it->image.rows;
     const int64_t q[4] = {1, c->group, rows, c->width}, k[4] = {1, 1, keys, c->width}, v[4] = {1, 1, keys, c->v_width};
@@ -71,7 +65,8 @@ static void core_make(const item *it, core_call *core) {
     if (masked(it)) core->in[3] = tensor4(core->scores, it->mask);
     /* Under causality the keys behind the last query's place are hidden, which tells the core the first one's. */
     core->one[0] = 1;
-    core->valid[0] = it->state->causal ? it->image.past + rows + sinks(it->state) : keys;
+    bool causal = it->state->causal && !c->last_sees_all;
+    core->valid[0] = causal ? it->image.place + rows + sinks(it->state) : keys;
     core->in[6] = (cpu_tensor){.kind = PARTITA_KIND_TENSOR,
                                .dtype = PARTITA_INT64,
                                .rank = 1,
@@ -92,9 +87,9 @@ static void core_make(const item *it, core_call *core) {
 }
 
 /* The core's room depends on how many rows there are, and not only upwards. */
-static uint64_t core_floats(const item *like) {
+static uint64_t core_floats(const cpu_ms_item *like) {
     uint64_t most = 0;
-    item it = *like;
+    cpu_ms_item it = *like;
     core_call core;
     for (int64_t rows = 0; rows <= 17; rows++) {
         it.image.rows = rows < 17 && rows < like->image.rows ? rows : like->image.rows;
@@ -107,8 +102,9 @@ static uint64_t core_floats(const item *like) {
 
 static void room_of(const cpu_call *call, const cpu_ms_call *c, room *r) {
     const cpu_ms_state *state = call->state;
-    int64_t keys = c->total + 1, width = c->width > c->v_width ? c->width : c->v_width;
-    item it = {.call = call, .state = state, .c = c, .image = {.rows = c->rows, .past = c->past, .total = c->total}};
+    int64_t keys = c->seen + 1, width = c->width > c->v_width ? c->width : c->v_width;
+    cpu_ms_item it = {
+        .call = call, .state = state, .c = c, .image = {.rows = c->rows, .place = c->past, .total = c->seen}};
     uint64_t at = 0;
     r->q = step(&at, c->group * c->rows, c->width);
     r->k = step(&at, keys, c->width);
@@ -132,7 +128,7 @@ static float number_at(const cpu_tensor *t, uint64_t i) {
 }
 
 /* The image's rows of input 0, without its zero point; its scale comes later. */
-static void projected_load(const item *it) {
+static void projected_load(const cpu_ms_item *it) {
     const cpu_tensor *x = &it->call->in[0];
     uint64_t n = (uint64_t)it->c->rows * (uint64_t)x->dims[2];
     cpu_load_floats(x->dtype, x->data, (uint64_t)it->batch * n, n, it->x);
@@ -142,7 +138,7 @@ static void projected_load(const item *it) {
 }
 
 /* `width` columns of the weights, from `first` on, without their zero points: [inner, width]. */
-static void weights_load(const item *it, int64_t first, int64_t width, float *to) {
+static void weights_load(const cpu_ms_item *it, int64_t first, int64_t width, float *to) {
     const cpu_tensor *w = &it->call->in[1];
     for (int64_t i = 0; i < w->dims[0]; i++)
         cpu_load_floats(w->dtype, w->data, (uint64_t)(i * w->dims[1] + first), (uint64_t)width, to + i * width);
@@ -164,7 +160,7 @@ static void product_double(const float *x, const float *w, int64_t m, int64_t n,
     }
 }
 
-static void rows_project(const item *it, const cpu_ms_rows *from, int64_t head, int64_t width, float *to) {
+static void rows_project(const cpu_ms_item *it, const cpu_ms_rows *from, int64_t head, int64_t width, float *to) {
     int64_t first = from->first + head * from->head, inner = it->call->in[0].dims[2], rows = it->c->rows;
     const cpu_gemm_micro *micro = it->state->micro;
     float *packed = it->w + inner * width;
@@ -195,7 +191,8 @@ static void rows_project(const item *it, const cpu_ms_rows *from, int64_t head, 
 }
 
 /* Rows [rows, width] of one head, with its bias. */
-static void rows_load(const item *it, const cpu_ms_rows *from, int64_t head, int64_t rows, int64_t width, float *to) {
+static void rows_load(const cpu_ms_item *it, const cpu_ms_rows *from, int64_t head, int64_t rows, int64_t width,
+                      float *to) {
     if (from->input == CPU_MS_NONE) {
         rows_project(it, from, head, width, to);
     } else {
@@ -212,14 +209,29 @@ static void rows_load(const item *it, const cpu_ms_rows *from, int64_t head, int
     }
 }
 
-/* Turns rows by the angles of their places; what is behind the caches' width stays. */
-static partita_status rows_turn(const item *it, int64_t rows, float *x) {
+/* Divides rows by their root mean square; `which`: 0 for Q, 1 for K. */
+static void rows_norm(const cpu_ms_item *it, uint32_t which, int64_t rows, float *x) {
+    const cpu_tensor *weights = &it->call->in[IN_NORMS + which];
+    int64_t width = it->c->width;
+    if (!it->state->normalised) return;
+    for (int64_t i = 0; i < rows; i++, x += width) {
+        double sum = 0;
+        for (int64_t j = 0; j < width; j++) sum += (double)x[j] * (double)x[j];
+        double factor = 1 / sqrt(sum / (double)width + (double)it->state->epsilons[which]);
+        for (int64_t j = 0; j < width; j++)
+            x[j] = (float)((double)x[j] * factor * (double)number_at(weights, (uint64_t)j));
+    }
+}
+
+/* Turns rows by the angles of their places, of which the first is that of key `first`; what is behind the caches' width
+ * stays. */
+static partita_status rows_turn(const cpu_ms_item *it, int64_t first, int64_t rows, float *x) {
     const cpu_call *call = it->call;
     if (!it->state->rotary) return PARTITA_OK;
     const cpu_tensor *cosine = &call->in[IN_COSINE], *sine = &call->in[IN_SINE];
     int64_t half = cosine->dims[1];
     for (int64_t i = 0; i < rows; i++, x += it->c->width) {
-        int64_t place = it->image.past + i;
+        int64_t place = it->image.first + first + i;
         if (cpu_has_input(call, IN_PLACES))
             place = cpu_index(&call->in[IN_PLACES], (uint64_t)(it->batch * it->c->rows + i));
         if (place < 0 || place >= cosine->dims[0])
@@ -236,62 +248,38 @@ static partita_status rows_turn(const item *it, int64_t rows, float *x) {
     return PARTITA_OK;
 }
 
-/* What was before, from the cache, in front of the new rows, and both as the new cache. The rows of the old one behind
- * them stay, as they would in one that is written where it lies. */
-static void past_put(const item *it, uint32_t past, int64_t first, int64_t width, float *to) {
+static partita_status operands_load(cpu_ms_item *it) {
     const cpu_ms_call *c = it->c;
-    if (past == CPU_MS_NONE || it->image.past == 0) return;
-    int64_t at = first + (it->batch * c->kv_heads + it->head) * c->past_room * width;
-    cpu_load_floats(it->call->in[past].dtype, it->call->in[past].data, (uint64_t)at, (uint64_t)(it->image.past * width),
-                    to);
-}
-
-static void present_put(const item *it, uint32_t past, int64_t past_first, uint32_t present, int64_t present_first,
-                        int64_t width, const float *from) {
-    const cpu_ms_call *c = it->c;
-    if (present == CPU_MS_NONE) return;
-    const cpu_tensor *out = &it->call->out[present];
-    int64_t head = it->batch * c->kv_heads + it->head, at = present_first + head * c->present_room * width;
-    int64_t used = it->image.total, kept = past != CPU_MS_NONE && c->past_room > used ? c->past_room : used;
-    uint32_t size = cpu_size(out);
-    uint8_t *target = (uint8_t *)out->data + at * size;
-    if (kept > c->present_room) kept = c->present_room;
-    cpu_store_floats(out->dtype, out->data, (uint64_t)at, (uint64_t)(used * width), from);
-    if (kept > used)
-        memcpy(target + used * width * size,
-               (const uint8_t *)it->call->in[past].data + (past_first + (head * c->past_room + used) * width) * size,
-               (size_t)((kept - used) * width * size));
-    memset(target + kept * width * size, 0, (size_t)((c->present_room - kept) * width * size));
-}
-
-static partita_status operands_load(item *it) {
-    const cpu_ms_call *c = it->c;
+    const cpu_ms_cache k_cache = {c->past_k, c->present_k, IN_K_SCALE, 0, 0, c->width};
+    const cpu_ms_cache v_cache = {c->past_v, c->present_v, IN_V_SCALE, c->past_v_first, c->present_v_first, c->v_width};
     int64_t head = it->head, skip = sinks(it->state), rows = it->image.rows, news = it->image.total - it->image.past;
-    float *k = it->k + skip * c->width, *v = it->v + skip * c->v_width;
+    float *k = it->k + skip * c->width, *v = it->v + skip * c->v_width, *new_k = k + it->image.past * c->width;
     partita_status status = PARTITA_OK;
     if (projects(c)) projected_load(it);
     for (int64_t g = 0; g < c->group && status == PARTITA_OK; g++) {
         float *q = it->q + g * rows * c->width;
         rows_load(it, &c->q, head * c->group + g, rows, c->width, q);
-        status = rows_turn(it, rows, q);
+        rows_norm(it, 0, rows, q);
+        status = rows_turn(it, it->image.place, rows, q);
     }
     if (status != PARTITA_OK) return status;
     memset(it->k, 0, (size_t)(skip * c->width) * sizeof(float));
     memset(it->v, 0, (size_t)(skip * c->v_width) * sizeof(float));
-    past_put(it, c->past_k, 0, c->width, k);
-    past_put(it, c->past_v, c->past_v_first, c->v_width, v);
-    rows_load(it, &c->k, head, news, c->width, k + it->image.past * c->width);
+    cpu_ms_past_load(it, &k_cache, k);
+    cpu_ms_past_load(it, &v_cache, v);
+    rows_load(it, &c->k, head, news, c->width, new_k);
     rows_load(it, &c->v, head, news, c->v_width, v + it->image.past * c->v_width);
-    status = rows_turn(it, news, k + it->image.past * c->width);
+    rows_norm(it, 1, news, new_k);
+    status = rows_turn(it, it->image.past, news, new_k);
     if (status != PARTITA_OK) return status;
-    present_put(it, c->past_k, 0, c->present_k, 0, c->width, k);
-    present_put(it, c->past_v, c->past_v_first, c->present_v, c->present_v_first, c->v_width, v);
+    cpu_ms_present_store(it, &k_cache, k);
+    cpu_ms_present_store(it, &v_cache, v);
     return PARTITA_OK;
 }
 
 /* ---- masks ----------------------------------------------------------------------------------- */
 
-static float bias_at(const item *it, int64_t head, int64_t row, int64_t key) {
+static float bias_at(const cpu_ms_item *it, int64_t head, int64_t row, int64_t key) {
     const cpu_tensor *t = &it->call->in[it->c->bias];
     int64_t batch = t->dims[0] == 1 ? 0 : it->batch;
     if (t->dims[1] == 1) head = 0;
@@ -299,15 +287,16 @@ static float bias_at(const item *it, int64_t head, int64_t row, int64_t key) {
 }
 
 /* With a key for the sink the core's window would hide that too, so the window is here. */
-static float mask_at(const item *it, int64_t head, int64_t row, int64_t key) {
+static float mask_at(const cpu_ms_item *it, int64_t head, int64_t row, int64_t key) {
     const cpu_ms_state *state = it->state;
     float value = 0;
-    if (state->sinks && state->window >= 0 && key <= it->image.past + row - state->window) return -INFINITY;
+    if (state->sinks && state->window >= 0 && key <= it->image.place + row - state->window) return -INFINITY;
+    if (it->c->last_sees_all && row + 1 < it->image.rows && key > it->image.place + row) return -INFINITY;
     if (it->c->mask != CPU_MS_NONE && cpu_ms_hidden(it->call, it->c, it->batch, row, key)) value = state->filter;
-    return it->c->bias != CPU_MS_NONE ? value + bias_at(it, head, row, key) : value;
+    return it->c->bias != CPU_MS_NONE ? value + bias_at(it, head, row, it->image.first + key) : value;
 }
 
-static void mask_make(const item *it) {
+static void mask_make(const cpu_ms_item *it) {
     const cpu_ms_call *c = it->c;
     int64_t skip = sinks(it->state);
     float *to = it->mask;
@@ -322,7 +311,8 @@ static void mask_make(const item *it) {
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-static void results_store(const item *it) {
+/* Scores that no query sees show as 0 or as the least number, as each operator has it. */
+static void results_store(const cpu_ms_item *it) {
     const cpu_ms_call *c = it->c;
     const cpu_tensor *y = &it->call->out[0];
     int64_t rows = it->image.rows, skip = sinks(it->state), keys = it->image.total + skip;
@@ -340,14 +330,16 @@ static void results_store(const item *it) {
             const cpu_tensor *shown = &it->call->out[c->shown];
             at = ((it->batch * c->heads + head) * c->rows + row) * c->total;
             memset((uint8_t *)shown->data + at * cpu_size(shown), 0, (size_t)(c->total * cpu_size(shown)));
-            if (row < rows)
-                cpu_store_floats(shown->dtype, shown->data, (uint64_t)at, (uint64_t)it->image.total,
-                                 it->shown + (g * rows + row) * keys + skip);
+            if (row >= rows) continue;
+            float *scores = it->shown + (g * rows + row) * keys + skip;
+            for (int64_t key = 0; key < it->image.total; key++)
+                if (scores[key] == -INFINITY) scores[key] = it->state->grouped ? 0 : -FLT_MAX;
+            cpu_store_floats(shown->dtype, shown->data, (uint64_t)at, (uint64_t)it->image.total, scores);
         }
     }
 }
 
-static partita_status item_run(item *it) {
+static partita_status item_run(cpu_ms_item *it) {
     partita_status status = it->state->image_of(it->call, it->c, it->batch, &it->image);
     core_call core;
     if (status == PARTITA_OK) status = operands_load(it);
@@ -386,20 +378,20 @@ partita_status cpu_ms_attention_run(const cpu_call *call, uint64_t begin, uint64
     room_of(call, &c, &r);
     float *own = (float *)call->scratch + worker * r.all;
     for (uint64_t i = begin; status == PARTITA_OK && i < end && i < (uint64_t)(c.batch * c.kv_heads); i++) {
-        item it = {.call = call,
-                   .state = state,
-                   .c = &c,
-                   .batch = (int64_t)i / c.kv_heads,
-                   .head = (int64_t)i % c.kv_heads,
-                   .q = own + r.q,
-                   .k = own + r.k,
-                   .v = own + r.v,
-                   .y = own + r.y,
-                   .mask = own + r.mask,
-                   .shown = own + r.shown,
-                   .x = own + r.x,
-                   .w = own + r.w,
-                   .core = own + r.core};
+        cpu_ms_item it = {.call = call,
+                          .state = state,
+                          .c = &c,
+                          .batch = (int64_t)i / c.kv_heads,
+                          .head = (int64_t)i % c.kv_heads,
+                          .q = own + r.q,
+                          .k = own + r.k,
+                          .v = own + r.v,
+                          .y = own + r.y,
+                          .mask = own + r.mask,
+                          .shown = own + r.shown,
+                          .x = own + r.x,
+                          .w = own + r.w,
+                          .core = own + r.core};
         status = item_run(&it);
     }
     return status;

@@ -62,11 +62,13 @@ static partita_status cache_of(const cpu_call *call, const cpu_ms_call *c, uint3
 }
 
 static partita_status presents_check(const cpu_call *call, cpu_ms_call *c) {
+    const cpu_ms_state *state = call->state;
     const uint32_t outputs[2] = {c->present_k, c->present_v};
     for (uint32_t i = 0; i < 2; i++) {
         if (outputs[i] == NONE) continue;
         const cpu_tensor *t = &call->out[outputs[i]];
-        const int64_t dims[4] = {c->batch, c->kv_heads, c->present_room, i == 0 ? c->width : c->v_width};
+        int64_t width = i == 0 ? c->width : c->v_width;
+        const int64_t dims[4] = {c->batch, c->kv_heads, c->present_room, state->cache_bits == 4 ? width / 2 : width};
         partita_status status = cpu_expect(call, outputs[i], 4, dims);
         if (status != PARTITA_OK || t->count == 0) return status;
     }
@@ -85,13 +87,13 @@ static partita_status results_check(const cpu_call *call, cpu_ms_call *c) {
 
 partita_status cpu_ms_image_plain(const cpu_call *call, const cpu_ms_call *c, int64_t batch, cpu_ms_image *out) {
     (void)call, (void)batch;
-    *out = (cpu_ms_image){.rows = c->rows, .past = c->past, .total = c->total};
+    *out = (cpu_ms_image){.rows = c->rows, .past = c->past, .total = c->total, .place = c->past, .kept = c->total};
     return PARTITA_OK;
 }
 
 /* ---- MultiHeadAttention ---------------------------------------------------------------------- */
 
-enum { M_QUERY, M_KEY, M_VALUE, M_BIAS, M_MASK, M_ATTENTION_BIAS, M_PAST_K, M_PAST_V };
+enum { M_QUERY, M_KEY, M_VALUE, M_BIAS, M_MASK, M_ATTENTION_BIAS, M_PAST_K, M_PAST_V, M_PAST_LENGTH, M_BEAMS };
 
 /* Part `part` of `parts` that lie together in [batch, length, heads, parts, width]. */
 static cpu_ms_rows packed_rows(const cpu_tensor *t, uint32_t input, int64_t part) {
@@ -173,10 +175,41 @@ static partita_status biases_of(const cpu_call *call, cpu_ms_call *c) {
     return PARTITA_OK;
 }
 
+/* With its length given the past lies at the beginning of a buffer that the new keys go into, and the present is that
+ * buffer. Without data, when only sizes are asked for, it is full. */
+static partita_status past_of(const cpu_call *call, cpu_ms_call *c) {
+    c->past = c->past_room;
+    c->present_room = c->past_room + c->keys;
+    if (!cpu_has_input(call, M_PAST_LENGTH) || c->past_k == NONE) return PARTITA_OK;
+    const cpu_tensor *length = &call->in[M_PAST_LENGTH];
+    if (length->count != 1) return bad(call, "past_sequence_length is no single number");
+    c->present_room = c->past_room;
+    c->past = length->data != NULL ? ((const int32_t *)length->data)[0] : c->past_room - c->keys;
+    if (c->past < 0 || c->past > c->past_room - c->keys)
+        return bad(call, "past_sequence_length leaves the new keys no room in the buffer");
+    return PARTITA_OK;
+}
+
+/* [batch, beams, length]: the images are the beams of each. */
+static partita_status beams_of(const cpu_call *call, cpu_ms_call *c) {
+    c->beams = if_there(call, M_BEAMS);
+    if (c->beams == NONE) return PARTITA_OK;
+    const cpu_tensor *t = &call->in[M_BEAMS];
+    if (t->rank != 3 || t->count != (uint64_t)(c->batch * t->dims[2]) || (t->data != NULL && t->dims[2] < c->past))
+        return bad(call, "cache_indirection does not fit the batch and its past");
+    for (uint64_t i = 0; t->data != NULL && i < t->count; i++) {
+        int32_t beam = ((const int32_t *)t->data)[i];
+        if ((int64_t)(i % (uint64_t)t->dims[2]) < c->past && (beam < 0 || beam >= t->dims[1]))
+            return cpu_fail(call->host, PARTITA_BAD_INPUT, "cache_indirection names beam %d of %lld", beam,
+                            (long long)t->dims[1]);
+    }
+    return PARTITA_OK;
+}
+
 partita_status cpu_ms_multi_call(const cpu_call *call, cpu_ms_call *out) {
     const cpu_ms_state *state = call->state;
     int64_t past_v = 0;
-    *out = (cpu_ms_call){.heads = state->heads, .kv_heads = state->heads, .group = 1, .sink = NONE};
+    *out = (cpu_ms_call){.heads = state->heads, .kv_heads = state->heads, .group = 1, .sink = NONE, .beams = NONE};
     partita_status status = query_of(call, out);
     if (status == PARTITA_OK) status = biases_of(call, out);
     if (status != PARTITA_OK) return status;
@@ -184,20 +217,25 @@ partita_status cpu_ms_multi_call(const cpu_call *call, cpu_ms_call *out) {
     out->past_v = if_there(call, M_PAST_V);
     if ((out->past_k == NONE) != (out->past_v == NONE)) return bad(call, "past_key and past_value are not both there");
     if (out->past_k != NONE) {
-        status = cache_of(call, out, M_PAST_K, out->width, &out->past);
+        status = cache_of(call, out, M_PAST_K, out->width, &out->past_room);
         if (status == PARTITA_OK) status = cache_of(call, out, M_PAST_V, out->v_width, &past_v);
-        if (status == PARTITA_OK && past_v != out->past) status = bad(call, "the past of K and V differ in length");
+        if (status == PARTITA_OK && past_v != out->past_room)
+            status = bad(call, "the past of K and V differ in length");
         if (status != PARTITA_OK) return status;
     }
-    out->past_room = out->past;
-    out->total = out->present_room = out->past + out->keys;
+    status = past_of(call, out);
+    if (status == PARTITA_OK) status = beams_of(call, out);
+    if (status != PARTITA_OK) return status;
+    out->total = out->seen = out->past + out->keys;
+    out->last_sees_all = state->causal && out->keys > out->rows;
     out->present_k = if_wanted(call, 1);
     out->present_v = if_wanted(call, 2);
     out->shown = if_wanted(call, 3);
     out->mask = if_there(call, M_MASK);
     out->bias = if_there(call, M_ATTENTION_BIAS);
     status = presents_check(call, out);
-    return status == PARTITA_OK ? results_check(call, out) : status;
+    bool knows = out->past_k == NONE || !cpu_has_input(call, M_PAST_LENGTH) || call->in[M_PAST_LENGTH].data != NULL;
+    return status != PARTITA_OK || !knows ? status : results_check(call, out);
 }
 
 /* ---- Attention and QAttention ---------------------------------------------------------------- */
@@ -240,7 +278,8 @@ static partita_status quantisation_check(const cpu_call *call) {
 partita_status cpu_ms_projected_call(const cpu_call *call, cpu_ms_call *out) {
     const cpu_ms_state *state = call->state;
     uint32_t past = state->quantised ? 8 : 4;
-    *out = (cpu_ms_call){.heads = state->heads, .kv_heads = state->heads, .group = 1, .sink = NONE, .shown = NONE};
+    *out = (cpu_ms_call){
+        .heads = state->heads, .kv_heads = state->heads, .group = 1, .sink = NONE, .shown = NONE, .beams = NONE};
     partita_status status = projection_of(call, out);
     if (status == PARTITA_OK && state->quantised) status = quantisation_check(call);
     if (status != PARTITA_OK) return status;
@@ -255,7 +294,7 @@ partita_status cpu_ms_projected_call(const cpu_call *call, cpu_ms_call *out) {
         out->past_v_first = out->batch * out->heads * out->past * out->width;
     }
     out->past_room = out->past;
-    out->total = out->present_room = out->past + out->keys;
+    out->total = out->seen = out->present_room = out->past + out->keys;
     if (out->present_k != NONE) {
         const int64_t dims[5] = {2, out->batch, out->heads, out->total, out->width};
         if (out->width != out->v_width) return bad(call, "a present of K and V of different widths");
@@ -274,7 +313,7 @@ partita_status cpu_ms_projected_call(const cpu_call *call, cpu_ms_call *out) {
 /* ---- GroupQueryAttention --------------------------------------------------------------------- */
 
 enum { G_QUERY, G_KEY, G_VALUE, G_PAST_K, G_PAST_V, G_LENGTHS, G_TOTAL, G_COSINE, G_SINE, G_PLACES, G_BIAS, G_SINK };
-#define G_ROWS 16
+enum { G_K_SCALE = G_SINK + 1, G_V_SCALE, G_Q_NORM, G_K_NORM, G_ROWS };
 
 static partita_status group_operands(const cpu_call *call, cpu_ms_call *c) {
     const cpu_tensor *q = &call->in[G_QUERY], *k = &call->in[G_KEY], *v = &call->in[G_VALUE];
@@ -291,7 +330,9 @@ static partita_status group_operands(const cpu_call *call, cpu_ms_call *c) {
     c->k.first = c->heads * c->width;
     c->v.first = (c->heads + c->kv_heads) * c->width;
     if (packed) return cpu_has_input(call, G_VALUE) ? bad(call, "a value without a key") : PARTITA_OK;
-    const int64_t dims[3] = {c->batch, c->rows, c->kv_heads * c->width};
+    /* Keys of no length: all of them lie in the cache. */
+    c->keys = k->rank == 3 && k->dims[1] == 0 ? 0 : c->rows;
+    const int64_t dims[3] = {c->batch, c->keys, c->kv_heads * c->width};
     if (!cpu_same_dims(k, 3, dims) || !cpu_has_input(call, G_VALUE) || !cpu_same_dims(v, 3, dims))
         return bad(call, "key and value do not fit the query");
     c->k = dense_rows(k, G_KEY, c->kv_heads);
@@ -307,6 +348,8 @@ static partita_status group_lists(const cpu_call *call, const cpu_ms_call *c) {
         return bad(call, "the lengths are not one for each image");
     if (cpu_has_input(call, G_SINK) && call->in[G_SINK].count != (uint64_t)c->heads)
         return bad(call, "head_sink has not one element for each head");
+    for (uint32_t i = G_Q_NORM; state->normalised && i <= G_K_NORM; i++)
+        if (call->in[i].count != (uint64_t)c->width) return bad(call, "a norm's weights do not fit the heads");
     if (!state->rotary) return PARTITA_OK;
     if (!cpu_has_input(call, G_COSINE) || !cpu_has_input(call, G_SINE) || cosine->rank != 2 ||
         !cpu_same_dims(&call->in[G_SINE], 2, cosine->dims) || 2 * cosine->dims[1] > c->width)
@@ -316,56 +359,87 @@ static partita_status group_lists(const cpu_call *call, const cpu_ms_call *c) {
     return PARTITA_OK;
 }
 
+static partita_status group_caches(const cpu_call *call, cpu_ms_call *c) {
+    const cpu_ms_state *state = call->state;
+    int64_t past_v = 0, width = state->cache_bits == 4 ? c->width / 2 : c->width;
+    c->past_k = if_there(call, G_PAST_K);
+    c->past_v = if_there(call, G_PAST_V);
+    if ((c->past_k == NONE) != (c->past_v == NONE)) return bad(call, "past_key and past_value are not both there");
+    if (c->past_k == NONE && (state->cache_bits > 0 || state->sliding)) return bad(call, "there is no cache");
+    if (c->past_k == NONE) return PARTITA_OK;
+    partita_status status = cache_of(call, c, G_PAST_K, width, &c->past_room);
+    if (status == PARTITA_OK) status = cache_of(call, c, G_PAST_V, width, &past_v);
+    if (status == PARTITA_OK && past_v != c->past_room) status = bad(call, "the past of K and V differ in length");
+    if (status == PARTITA_OK && state->sliding && c->past_room < state->window)
+        status = bad(call, "the cache has no room for the window");
+    if (status != PARTITA_OK || state->cache_bits == 0) return status;
+    if (2 * width != c->width && width != c->width) return bad(call, "a cache of 4 bits for an odd head");
+    for (uint32_t i = G_K_SCALE; i <= G_V_SCALE; i++)
+        if (!cpu_has_input(call, i) ||
+            (call->in[i].count != 1 && call->in[i].count != (uint64_t)(c->kv_heads * c->width)))
+            return bad(call, "the caches' scales are neither one number nor one for each column");
+    return PARTITA_OK;
+}
+
+/* The present as its outputs say, which hold the longest image. */
+static partita_status group_results(const cpu_call *call, cpu_ms_call *c) {
+    const cpu_ms_state *state = call->state;
+    bool knows = call->in[G_TOTAL].data != NULL;
+    c->present_k = if_wanted(call, 1);
+    c->present_v = if_wanted(call, 2);
+    c->shown = if_wanted(call, 3);
+    if (c->present_k != NONE && call->out[c->present_k].rank == 4) {
+        c->present_room = call->out[c->present_k].dims[2];
+        if (state->sliding ? c->present_room != c->past_room : knows && c->present_room < c->total)
+            return bad(call, "the present has no room for the keys");
+    }
+    partita_status status = presents_check(call, c);
+    return status != PARTITA_OK || !knows ? status : results_check(call, c);
+}
+
 /* Data of the lengths may be missing, when only sizes are asked for: then the caches bound them. */
 partita_status cpu_ms_group_call(const cpu_call *call, cpu_ms_call *out) {
     const cpu_ms_state *state = call->state;
-    int64_t past_v = 0;
     *out = (cpu_ms_call){.heads = state->heads,
                          .kv_heads = state->kv_heads,
                          .group = state->heads / state->kv_heads,
                          .mask = NONE,
                          .bias = if_there(call, G_BIAS),
-                         .sink = if_there(call, G_SINK)};
+                         .sink = if_there(call, G_SINK),
+                         .beams = NONE};
     partita_status status = group_operands(call, out);
     if (status == PARTITA_OK) status = group_lists(call, out);
+    if (status == PARTITA_OK) status = group_caches(call, out);
     if (status != PARTITA_OK) return status;
-    out->past_k = if_there(call, G_PAST_K);
-    out->past_v = if_there(call, G_PAST_V);
-    if ((out->past_k == NONE) != (out->past_v == NONE)) return bad(call, "past_key and past_value are not both there");
-    if (out->past_k != NONE) {
-        status = cache_of(call, out, G_PAST_K, out->width, &out->past_room);
-        if (status == PARTITA_OK) status = cache_of(call, out, G_PAST_V, out->width, &past_v);
-        if (status == PARTITA_OK && past_v != out->past_room)
-            status = bad(call, "the past of K and V differ in length");
-        if (status != PARTITA_OK) return status;
-    }
-    out->present_k = if_wanted(call, 1);
-    out->present_v = if_wanted(call, 2);
-    out->shown = if_wanted(call, 3);
-    out->total = out->past_room + out->rows;
+    out->total = out->seen = out->past_room + out->keys;
     if (call->in[G_TOTAL].data != NULL) {
-        int64_t total = ((const int32_t *)call->in[G_TOTAL].data)[0];
-        if (total < 1 || total > out->total) return bad(call, "total_sequence_length fits neither past nor query");
-        out->total = total;
+        out->total = ((const int32_t *)call->in[G_TOTAL].data)[0];
+        if (out->total < 1 || (!state->sliding && out->total > out->seen))
+            return bad(call, "total_sequence_length fits neither past nor query");
+        if (!state->sliding) out->seen = out->total;
     }
     out->past = out->total > out->rows ? out->total - out->rows : 0;
-    if (out->present_k != NONE && call->out[out->present_k].rank == 4) {
-        out->present_room = call->out[out->present_k].dims[2];
-        if (call->in[G_TOTAL].data != NULL && out->present_room < out->total)
-            return bad(call, "the present has no room for the keys");
-    }
-    status = presents_check(call, out);
-    if (status != PARTITA_OK || call->in[G_TOTAL].data == NULL) return status;
-    return results_check(call, out);
+    return group_results(call, out);
 }
 
+/* The cache of an image that keeps a window holds its last positions, the others all. */
 partita_status cpu_ms_image_group(const cpu_call *call, const cpu_ms_call *c, int64_t batch, cpu_ms_image *out) {
+    const cpu_ms_state *state = call->state;
     int64_t total = (int64_t)((const int32_t *)call->in[G_LENGTHS].data)[batch] + 1;
     int64_t rows = total < c->rows ? total : c->rows;
     if (cpu_has_input(call, G_ROWS)) rows = ((const int32_t *)call->in[G_ROWS].data)[batch];
-    if (total < 1 || total > c->total || rows < 0 || rows > c->rows || rows > total || total - rows > c->past_room)
+    int64_t before = c->keys == 0 ? total : total - rows;
+    bool fits = total >= 1 && total <= c->total && rows >= 0 && rows <= c->rows && rows <= total;
+    if (!fits || (!state->sliding && before > c->past_room))
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "seqlens_k of image %lld, %lld, fits neither past nor query",
                         (long long)batch, (long long)total - 1);
-    *out = (cpu_ms_image){.rows = rows, .past = total - rows, .total = total};
+    int64_t past = state->sliding ? cpu_ms_resident(before, c->past_room, state->window) : before;
+    int64_t first = before - past;
+    *out = (cpu_ms_image){.rows = rows,
+                          .past = past,
+                          .total = total - first,
+                          .place = total - rows - first,
+                          .kept = state->sliding ? cpu_ms_resident(total, c->past_room, state->window) : total,
+                          .first = first};
     return PARTITA_OK;
 }

@@ -23,16 +23,26 @@ static void form_of(const cpu_node *node, cpu_ms_state *state) {
         state->call_of = ptp_str_is(op, "MultiHeadAttention") ? cpu_ms_multi_call : cpu_ms_projected_call;
 }
 
+static bool quantised_cache(const cpu_node *node) {
+    return cpu_attr_has(node, "k_quant_type") && !cpu_attr_is(node, "k_quant_type", "NONE");
+}
+
 static void attributes_read(const cpu_node *node, cpu_ms_state *state) {
     ptp_value_row value;
     bool group = state->image_of == cpu_ms_image_group;
     state->heads = cpu_attr_int(node, "num_heads", 1);
+    state->grouped = group;
     state->kv_heads = group ? cpu_attr_int(node, "kv_num_heads", 1) : state->heads;
     state->causal = group ? cpu_attr_int(node, "causal", 1) != 0 : cpu_attr_int(node, "unidirectional", 0) != 0;
     state->rotary = group && cpu_attr_int(node, "do_rotary", 0) != 0;
     state->interleaved = cpu_attr_int(node, "rotary_interleaved", 0) != 0;
     state->window = group ? cpu_attr_int(node, "local_window_size", -1) : -1;
     state->sinks = group && (cpu_attr_int(node, "smooth_softmax", 0) == 1 || cpu_node_input(node, 11, &value));
+    state->sliding = group && cpu_attr_int(node, "sliding_window_cache", 0) != 0;
+    state->cache_bits = group && quantised_cache(node) ? (uint32_t)cpu_attr_int(node, "kv_cache_bit_width", 8) : 0;
+    state->normalised = group && cpu_node_input(node, 14, &value);
+    state->epsilons[0] = cpu_attr_float(node, "q_norm_epsilon", cpu_attr_float(node, "qk_norm_epsilon", 1e-6f));
+    state->epsilons[1] = cpu_attr_float(node, "k_norm_epsilon", cpu_attr_float(node, "qk_norm_epsilon", 1e-6f));
     state->filter = cpu_attr_float(node, "mask_filter_value", -10000.0f);
 }
 
@@ -79,14 +89,15 @@ static partita_status fast_prepare(const cpu_node *node, const ptp_host *host, v
 }
 
 /* Of these inputs only index types may differ from the operator's own type. */
-static bool types_claim(const cpu_node *node, ptp_answer *answer, uint64_t indices, uint64_t bytes) {
+static bool types_claim(const cpu_node *node, ptp_answer *answer, uint64_t indices, uint64_t bytes, uint64_t singles) {
     ptp_value_row value;
     partita_dtype type = cpu_output_dtype(node, 0);
     for (uint32_t i = 0; i < node->row.inputs.count; i++) {
         if (!cpu_node_input(node, i, &value)) continue;
-        bool fits = (indices >> i & 1) != 0 ? value.dtype == PARTITA_INT32 || value.dtype == PARTITA_INT64
-                    : (bytes >> i & 1) != 0 ? value.dtype == PARTITA_INT8 || value.dtype == PARTITA_UINT8
-                                            : value.dtype == type;
+        bool fits = (indices >> i & 1) != 0   ? value.dtype == PARTITA_INT32 || value.dtype == PARTITA_INT64
+                    : (singles >> i & 1) != 0 ? value.dtype == PARTITA_FLOAT32
+                    : (bytes >> i & 1) != 0   ? value.dtype == PARTITA_INT8 || value.dtype == PARTITA_UINT8
+                                              : value.dtype == type;
         if (!fits) return cpu_refuse(answer, PARTITA_REASON_DTYPE, "input %u is of %s", i, cpu_dtype_name(value.dtype));
     }
     return true;
@@ -112,19 +123,42 @@ static bool zero(const cpu_node *node, ptp_answer *answer, const char *name) {
 }
 
 static bool multi_claim(const cpu_node *node, ptp_answer *answer) {
-    return heads_claim(node, answer) && absent(node, answer, 8, 9) && types_claim(node, answer, 1u << 4, 0);
+    ptp_value_row value;
+    if (cpu_node_input(node, 8, &value) && cpu_node_output(node, 3, &value))
+        return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "scores of a past whose length is an input");
+    return heads_claim(node, answer) && types_claim(node, answer, 1u << 4 | 1u << 8 | 1u << 9, 0, 0);
 }
 
 static bool projected_claim(const cpu_node *node, ptp_answer *answer) {
     return heads_claim(node, answer) && zero(node, answer, "do_rotary") &&
            zero(node, answer, "past_present_share_buffer") && absent(node, answer, 6, 6) &&
-           types_claim(node, answer, 1u << 3, 0);
+           types_claim(node, answer, 1u << 3, 0, 0);
 }
 
 static bool quantised_claim(const cpu_node *node, ptp_answer *answer) {
     return heads_claim(node, answer) && zero(node, answer, "do_rotary") &&
            zero(node, answer, "past_present_share_buffer") &&
-           types_claim(node, answer, 1u << 5, 1u << 0 | 1u << 1 | 1u << 6 | 1u << 7);
+           types_claim(node, answer, 1u << 5, 1u << 0 | 1u << 1 | 1u << 6 | 1u << 7, 0);
+}
+
+/* A cache of few bits has scales, a cache that slides a window to keep. */
+static bool cache_claim(const cpu_node *node, ptp_answer *answer) {
+    int64_t window = cpu_attr_int(node, "local_window_size", -1), bits = cpu_attr_int(node, "kv_cache_bit_width", 0);
+    bool sliding = cpu_attr_int(node, "sliding_window_cache", 0) != 0;
+    ptp_value_row value;
+    if (window == 0 || window < -1 || (window > 0 && cpu_attr_int(node, "causal", 1) == 0))
+        return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "a window of %lld keys", (long long)window);
+    if (sliding && (window < 1 || cpu_node_output(node, 3, &value)))
+        return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE,
+                          "sliding_window_cache without a window, or with its scores");
+    if (cpu_node_input(node, 14, &value) != cpu_node_input(node, 15, &value))
+        return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "a norm of only one of Q and K");
+    if (!quantised_cache(node)) return true;
+    if (cpu_attr_is(node, "v_quant_type", "NONE") || (bits != 4 && bits != 8) ||
+        cpu_input_dtype(node, 3) != (bits == 4 ? PARTITA_UINT8 : PARTITA_INT8))
+        return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "a cache of %s with kv_cache_bit_width %lld",
+                          cpu_dtype_name(cpu_input_dtype(node, 3)), (long long)bits);
+    return true;
 }
 
 static bool group_claim(const cpu_node *node, ptp_answer *answer) {
@@ -134,15 +168,14 @@ static bool group_claim(const cpu_node *node, ptp_answer *answer) {
     if (heads < 1 || shared < 1 || heads % shared != 0)
         return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "%lld heads of Q for %lld of K", (long long)heads,
                           (long long)shared);
-    if (cpu_attr_int(node, "local_window_size", -1) < -1 || cpu_attr_int(node, "local_window_size", -1) == 0)
-        return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "a window of no keys");
     if (shown < 0 || shown > 2) return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "qk_output %lld", (long long)shown);
     for (uint32_t i = 5; i < 10; i++)
         if (i != 7 && i != 8 && cpu_node_input(node, i, &value) &&
             value.dtype != (i == 9 ? PARTITA_INT64 : PARTITA_INT32))
             return cpu_refuse(answer, PARTITA_REASON_DTYPE, "input %u is of %s", i, cpu_dtype_name(value.dtype));
-    return zero(node, answer, "sliding_window_cache") && absent(node, answer, 12, 15) &&
-           types_claim(node, answer, 1u << 5 | 1u << 6 | 1u << 9 | 1u << 16, 0);
+    bool codes = quantised_cache(node);
+    return cache_claim(node, answer) && types_claim(node, answer, 1u << 5 | 1u << 6 | 1u << 9 | 1u << 16,
+                                                    codes ? 1u << 3 | 1u << 4 : 0, 1u << 12 | 1u << 13);
 }
 
 /* The reference and the fast row of an operator. Both cores compute with float32, whatever the operator's type. */
