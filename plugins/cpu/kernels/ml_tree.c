@@ -73,12 +73,13 @@ typedef struct classifier_state {
     bool half; /* by a half, as no weight is negative and scores are probabilities; else by its sign */
 } classifier_state;
 
-/* A score of one class that stands for two. */
+/* Scores are told apart as they are given out, in float: weights of 0.1 (float) added up five times in double are more
+ * than a half. A score of one class that stands for two. */
 static uint64_t two_scores(const classifier_state *state, double score, double *out) {
     out[0] = state->half ? 1 - score : -score;
     out[1] = score;
     ml_transform_apply(state->transform, out, 2);
-    return score > (state->half ? 0.5 : 0);
+    return (float)score > (state->half ? 0.5f : 0);
 }
 
 static partita_status classifier_score(const cpu_call *call, uint64_t first, uint64_t last, double *room,
@@ -99,7 +100,7 @@ static partita_status classifier_score(const cpu_call *call, uint64_t first, uin
         }
         uint64_t best = 0;
         for (uint64_t c = 1; c < wide; c++)
-            if (sums[c] > sums[best]) best = c;
+            if ((float)sums[c] > (float)sums[best]) best = c;
         picks[r] = state->classifier.labels.count > 1 || sums[0] > 0 ? best : 1;
         memcpy(row, sums, wide * sizeof(*row));
         ml_transform_apply(state->transform, row, wide);

@@ -159,8 +159,10 @@ static partita_status old_links(const ptp_host *host, old_source *old, uint32_t 
     return status;
 }
 
-/* Weights in the order of their leaves. Those of nodes that are no leaves say nothing. */
-static partita_status old_leaves(const ptp_host *host, old_source *old, uint32_t count, ml_ensemble *e) {
+/* Weights in the order of their leaves. Those of nodes that are no leaves say nothing. A leaf of a regressor of one
+ * target has one weight: exporters that turn a classifier into such a regressor repeat it by class, and mean the first.
+ */
+static partita_status old_leaves(const ptp_host *host, old_source *old, uint32_t count, bool single, ml_ensemble *e) {
     for (uint32_t i = 0; i < count; i++)
         if (old->mode_of[i] == ML_IS_LEAF) old->leaf_of[i] = e->leaf_count++;
     e->leaves = cpu_alloc(host, ((uint64_t)e->leaf_count + 1) * sizeof(*e->leaves));
@@ -181,6 +183,7 @@ static partita_status old_leaves(const ptp_host *host, old_source *old, uint32_t
                                 e->targets);
             if (old->mode_of[at] != ML_IS_LEAF) continue;
             ml_span *leaf = &e->leaves[old->leaf_of[at]];
+            if (single && leaf->count > 0) continue;
             if (pass == 1)
                 e->weights[leaf->first + leaf->count] =
                     (ml_weight){ml_list_real(&old->leaf_weights, i), (uint32_t)target};
@@ -256,7 +259,7 @@ partita_status ml_ensemble_read(const cpu_node *node, const ptp_host *host, cons
     old.mode_of = (uint8_t *)(old.leaf_of + n);
     status = old_modes(node, host, &old, source.count);
     if (status == PARTITA_OK) status = names_sort(host, &old, source.count);
-    if (status == PARTITA_OK) status = old_leaves(host, &old, source.count, e);
+    if (status == PARTITA_OK) status = old_leaves(host, &old, source.count, targets == 0 && e->targets == 1, e);
     if (status == PARTITA_OK) status = old_links(host, &old, source.count, &e->root_count);
     source.children = old.children;
     source.roots = old.roots;

@@ -172,6 +172,19 @@ def two_classes(case, rng):
                  expect=[np.where(score[:, 0] > (0.5 if half else 0), 9, 4), both.astype(F)])
 
 
+def told_apart(case, rng):
+    """Votes of 0.1 (float) that are as many for one class as for the other: the first class, as in the forest."""
+    x = np.zeros((4, 6), F)
+    vote = float(F(0.1))
+    forest = [(0, 1, 0.0, 0, [(0, 0.0)], [(0, vote)]) if i % 2 else (0, 1, 0.0, 0, [(0, vote)], [(0, 0.0)]) for i in range(10)]
+    case("TreeEnsembleClassifier", 1, [x], {**by_number(forest, "class"), "classlabels_int64s": [0, 1]}, domain=ML, note="a half",
+         expect=[np.zeros(4, np.int64), np.full((4, 2), 0.5, F)])
+    # Repeated weights of the only target: the first.
+    forest = [(0, 1, 0.0, 0, [(0, 3.0), (0, 3.0), (0, 5.0)], [(0, 4.0)]) for _ in range(2)]
+    case("TreeEnsembleRegressor", 1, [x], {**by_number(forest, "target"), "n_targets": 1}, domain=ML, note="repeated",
+         expect=[np.full((4, 1), 6.0, F)])
+
+
 CANNOT = 9  # PARTITA_CANNOT_COMPILE
 
 
@@ -200,5 +213,5 @@ def broken(case, rng):
 
 
 def make(case, rng):
-    for part in (ensembles, two_classes, broken):
+    for part in (ensembles, two_classes, told_apart, broken):
         part(case, rng)
