@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Products of 8-bit integers without their zero points, which need 9 bits: as pairs of int16 along k, whose products
+ * are summed in 32 bits, exactly. A pair is one int32, its first element in the low half.
+ */
+#ifndef CPU_KERNELS_PAIRS_H
+#define CPU_KERNELS_PAIRS_H
+
+#include "cpu/kernels/integer.h"
+
+#define CPU_PAIRS_ROWS    12 /* the most of any level */
+#define CPU_PAIRS_COLUMNS 32
+
+typedef struct cpu_pairs {
+    uint32_t rows, columns; /* of a tile */
+    /* c[rows][columns] = the sum over p of a[p][`rows` of the level] times b[p][columns] */
+    void (*tile)(uint64_t pairs, const int32_t *a, const int32_t *b, uint32_t rows, int32_t *c);
+    /* bytes minus zero */
+    void (*widen)(const void *bytes, bool is_signed, int32_t zero, uint64_t n, int16_t *to);
+    /* Two rows of elements as one of pairs. */
+    void (*join)(const int16_t *first, const int16_t *second, uint64_t n, int32_t *to);
+    /* (sum + bias) * factor, rounded to even, plus zero, as bytes. */
+    void (*requantise)(const int32_t *sums, uint64_t n, int32_t bias, float factor, int32_t zero, bool is_signed,
+                       void *to);
+} cpu_pairs;
+
+extern const cpu_pairs cpu_pairs_baseline, cpu_pairs_avx2, cpu_pairs_avx512;
+const cpu_pairs *cpu_pairs_of(uint32_t level);
+
+static inline uint64_t cpu_pairs_count(uint64_t k) { return (k + 1) / 2; }
+static inline int32_t cpu_pair(int16_t first, int16_t second) {
+    return (int32_t)((uint32_t)(uint16_t)first | (uint32_t)(uint16_t)second << 16);
+}
+
+#endif
