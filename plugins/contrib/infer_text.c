@@ -15,3 +15,9 @@ partita_status contrib_infer_tokenizer(const ptp_inference *node) {
     node->output(node->self, 0, PARTITA_STRING, input.rank < 0 ? -1 : input.rank + 1, dims);
     return PARTITA_OK;
 }
+
+/* Hashes of 32 bits, of whatever shape. */
+partita_status contrib_infer_hash(const ptp_inference *node) {
+    node->output_like(node->self, 0, 0, ptp_int_of(node, "positive", 1) != 0 ? PARTITA_UINT32 : PARTITA_INT32);
+    return PARTITA_OK;
+}

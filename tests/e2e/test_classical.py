@@ -26,7 +26,7 @@ TOLERANCE = 1e-5
 def made():
     """Makes the models unless those in the cache are of these scripts."""
     stamp = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in (
-        "classical_models.py", "../requirements.txt", "../requirements-classical.txt"))).hexdigest()
+        "classical_models.py", "classical_more.py", "../requirements.txt", "../requirements-classical.txt"))).hexdigest()
     mark = FOLDER / "made"
     if not mark.exists() or mark.read_text() != stamp:
         for old in FOLDER.glob("*.*"):

@@ -100,6 +100,8 @@ CASES = [
     ("MatMulNBits", [f(2, 3, 32), [u8(6, 1, 16)], [f(6)]], 1, dict(K=32, N=6, bits=4, block_size=32)),
     ("MurmurHash3", [np.array([["a", "", "Zürich 123"]], object)], 1, {}),
     ("MurmurHash3", [f(2, 3)], 1, dict(positive=0, seed=7)),
+    ("MurmurHash3", [np.array([["a", "", "Zürich 123"]], object)], 1, {}),
+    ("MurmurHash3", [f(2, 3)], 1, dict(positive=0, seed=7)),
     ("MultiHeadAttention", [f(2, 5, 8), f(2, 7, 8), f(2, 7, 12)], 1, dict(num_heads=2)),
     ("MultiHeadAttention", [f(2, 5, 8), f(2, 5, 8), f(2, 5, 8), None, None, None, f(2, 2, 3, 4), f(2, 2, 3, 4)], 3,
      dict(num_heads=2)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokenizer of com.microsoft, against onnxruntime."""
+"""Tokenizer and MurmurHash3 of com.microsoft, against onnxruntime."""
 import numpy as np
 
 MS = "com.microsoft"
@@ -41,6 +41,7 @@ def make(case, rng):
             wrong(case, [np.array(["fine", bad], object)], base | form)
     wrong(case, [np.array([[["a"]]], object)], base | {"separators": [" "]})
     wrong(case, [np.array(["日"], object)], base | {"separators": [r"\C$"]})
+    hashes(case, rng)
 
 
 def wrong(case, inputs, attrs):
@@ -54,3 +55,10 @@ def empty_matches(case, base):
                        ({"tokenexp": "b*"}, ["b"]), ({"tokenexp": r"c*|\b"}, ["c"])):
         case("Tokenizer", 1, [a], base | form, expect=[np.array([want], object).reshape(1, len(want))], domain=MS,
              data_shaped=True, note="empty matches")
+
+
+def hashes(case, rng):
+    for attrs in ({}, {"positive": 0}, {"seed": 42}, {"seed": -3, "positive": 0}):
+        for kind in (np.int32, np.uint32, np.int64, np.uint64, np.float32, np.float64):
+            case("MurmurHash3", 1, [(rng.standard_normal((3, 5)) * 1000).astype(kind)], attrs, domain=MS)
+        case("MurmurHash3", 1, [np.array(TEXTS + ["ab", "abc", "abcd"], object)], attrs, domain=MS)
