@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inputs of a run: from archives, files and the command line; seeded random values for what nobody gave. */
 #include "job.h"
+#include "element.h"
 #include "tensor_file.h"
 #include <stdlib.h>
 
@@ -110,14 +111,35 @@ static partita_status check_names(const tool_job *job) {
 
 /* ---- one input from the command line --------------------------------------------------------- */
 
+/* The words of `text`, `count` of them or one for all, into elements. */
+static partita_status parse_words(const partita_value_info *info, const char *text, uint64_t count, void *data) {
+    const char *at = text;
+    for (uint64_t i = 0; i < count; i++) {
+        size_t size = strcspn(at, ",");
+        char word[64];
+        snprintf(word, sizeof(word), "%.*s", (int)PT_MIN(size, sizeof(word) - 1), at);
+        if (info->dtype == PARTITA_STRING)
+            ((partita_str *)data)[i] = (partita_str){at, size};
+        else if (size >= sizeof(word) || !tool_element_parse(data, info->dtype, i, word))
+            return pt_fail(PARTITA_BAD_INPUT, "input '%s': '%s' is no %s", info->name, word,
+                           partita_dtype_name(info->dtype));
+        if (at[size] == ',') at += size + 1;
+    }
+    return PARTITA_OK;
+}
+
 /* Numbers or words with commas, as many as the shape has elements; one stands for all. */
 static partita_status parse_literal(const tool_job *job, const partita_value_info *info, const char *text,
                                     partita_value **out_value) {
     int64_t dims[MAX_RANK];
-    uint64_t count, bytes;
+    uint64_t count, words = 1;
+    bool strings = info->dtype == PARTITA_STRING;
+    if (info->kind != PARTITA_KIND_TENSOR || info->dtype == PARTITA_COMPLEX64 || info->dtype == PARTITA_COMPLEX128)
+        return pt_fail(PARTITA_UNSUPPORTED, "input '%s': %s from the command line; give a file", info->name,
+                       info->kind == PARTITA_KIND_TENSOR ? partita_dtype_name(info->dtype)
+                                                         : tool_kind_name(info->kind));
     PT_TRY(tool_input_shape(job, info, dims));
     uint32_t rank = info->rank > 0 ? (uint32_t)info->rank : 0;
-    uint64_t words = 1;
     for (const char *at = text; *at; at++) words += *at == ',';
     if (!pt_dims_count(dims, rank, &count))
         return pt_fail(PARTITA_BAD_INPUT, "input '%s': shape overflows", info->name);
@@ -127,40 +149,9 @@ static partita_status parse_literal(const tool_job *job, const partita_value_inf
         return pt_fail(PARTITA_BAD_INPUT, "input '%s': %llu values for %llu elements", info->name,
                        (unsigned long long)words, (unsigned long long)count);
     pt_arena arena = {0};
-    partita_status status = PARTITA_OK;
-    bool strings = info->dtype == PARTITA_STRING;
-    if (!strings && !pt_dtype_bytes(info->dtype, count, &bytes))
-        return pt_fail(PARTITA_BAD_INPUT, "input '%s': shape overflows", info->name);
-    void *data = pt_arena_array(&arena, count + 1, strings ? sizeof(partita_str) : 8);
-    const char *at = text;
-    for (uint64_t i = 0; data && i < count; i++) {
-        size_t size = strcspn(at, ",");
-        char *end = NULL, word[64];
-        snprintf(word, sizeof(word), "%.*s", (int)PT_MIN(size, sizeof(word) - 1), at);
-        if (strings)
-            ((partita_str *)data)[i] = (partita_str){at, size};
-        else if (info->dtype == PARTITA_FLOAT32)
-            ((float *)data)[i] = strtof(word, &end);
-        else if (info->dtype == PARTITA_FLOAT64)
-            ((double *)data)[i] = strtod(word, &end);
-        else if (info->dtype == PARTITA_INT64)
-            ((int64_t *)data)[i] = strtoll(word, &end, 10);
-        else if (info->dtype == PARTITA_INT32)
-            ((int32_t *)data)[i] = (int32_t)strtol(word, &end, 10);
-        else if (info->dtype == PARTITA_UINT8)
-            ((uint8_t *)data)[i] = (uint8_t)strtoul(word, &end, 10);
-        else if (info->dtype == PARTITA_BOOL)
-            ((uint8_t *)data)[i] = strtol(word, &end, 10) != 0 || strcmp(word, "true") == 0;
-        else
-            status = pt_fail(PARTITA_UNSUPPORTED, "input '%s': %s from the command line; give a file", info->name,
-                             partita_dtype_name(info->dtype));
-        if (status == PARTITA_OK && !strings && info->dtype != PARTITA_BOOL && (end == word || *end))
-            status = pt_fail(PARTITA_BAD_INPUT, "input '%s': '%s' is no %s", info->name, word,
-                             partita_dtype_name(info->dtype));
-        if (status != PARTITA_OK) break;
-        if (at[size] == ',') at += size + 1;
-    }
-    if (!data) status = PT_OUT_OF_MEMORY();
+    void *data = count < UINT64_MAX ? pt_arena_array(&arena, count + 1, 16) : NULL;
+    if (data) memset(data, 0, (count + 1) * 16);
+    partita_status status = data ? parse_words(info, text, count, data) : PT_OUT_OF_MEMORY();
     if (status == PARTITA_OK)
         status = strings ? partita_value_create_strings(rank, dims, data, out_value)
                          : partita_value_create(info->dtype, rank, dims, data, out_value);
@@ -199,14 +190,21 @@ static partita_status read_file(const tool_job *job, const partita_value_info *i
 
 /* ---- random values --------------------------------------------------------------------------- */
 
-/* splitmix64: good enough for test inputs, and the same on every machine. */
-static uint64_t next_random(uint64_t *state) {
-    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
+static void random_element(void *data, partita_dtype dtype, uint64_t index, uint64_t *state) {
+    uint64_t bits = pt_random(state);
+    /* Patterns below that of 1: values above a half. */
+    if (dtype == PARTITA_FLOAT16)
+        ((uint16_t *)data)[index] = (uint16_t)(0x3c00 - (bits & 0x3ff));
+    else if (dtype == PARTITA_BFLOAT16)
+        ((uint16_t *)data)[index] = (uint16_t)(0x3f80 - (bits & 0x7f));
+    else if (tool_element_set(data, dtype, index, (double)(bits >> 11) * 0x1p-53))
+        return;
+    /* 0 or 1: an index that every table has, and a mask. */
+    else if (pt_dtype_bits(dtype) >= 8)
+        ((unsigned char *)data)[index * (pt_dtype_bits(dtype) / 8)] = (unsigned char)(bits & 1);
+    else
+        tool_element_parse(data, dtype, index, bits & 1 ? "1" : "0");
 }
-static double next_unit(uint64_t *state) { return (double)(next_random(state) >> 11) * 0x1p-53; }
 
 static partita_status random_value(const tool_job *job, const partita_value_info *info, uint64_t seed,
                                    partita_value **out_value) {
@@ -225,7 +223,7 @@ static partita_status random_value(const tool_job *job, const partita_value_info
         static const char *const words[] = {"alpha", "beta", "gamma", "delta"};
         partita_str *strings = pt_realloc_array(NULL, count + 1, sizeof(*strings));
         if (!strings) return PT_OUT_OF_MEMORY();
-        for (uint64_t i = 0; i < count; i++) strings[i] = pt_str(words[next_random(&state) & 3]);
+        for (uint64_t i = 0; i < count; i++) strings[i] = pt_str(words[pt_random(&state) & 3]);
         status = partita_value_create_strings(rank, dims, strings, out_value);
         pt_free(strings);
         return status;
@@ -234,21 +232,7 @@ static partita_status random_value(const tool_job *job, const partita_value_info
         return pt_fail(PARTITA_BAD_INPUT, "input '%s': shape overflows", info->name);
     unsigned char *data = pt_calloc(bytes + 16, 1);
     if (!data) return PT_OUT_OF_MEMORY();
-    uint32_t width = pt_dtype_bits(info->dtype) / 8;
-    for (uint64_t i = 0; width && i < count; i++) {
-        if (info->dtype == PARTITA_FLOAT32)
-            ((float *)(void *)data)[i] = (float)next_unit(&state);
-        else if (info->dtype == PARTITA_FLOAT64)
-            ((double *)(void *)data)[i] = next_unit(&state);
-        /* 1 + 9 bits of fraction below 2: a float16 or bfloat16 of [1, 2), whatever the format's width of exponent. */
-        else if (info->dtype == PARTITA_FLOAT16)
-            ((uint16_t *)(void *)data)[i] = (uint16_t)(0x3c00 - (next_random(&state) & 0x3ff));
-        else if (info->dtype == PARTITA_BFLOAT16)
-            ((uint16_t *)(void *)data)[i] = (uint16_t)(0x3f80 - (next_random(&state) & 0x7f));
-        /* 0 or 1: an index that every table has, and a mask. */
-        else
-            data[i * width] = (unsigned char)(next_random(&state) & 1);
-    }
+    for (uint64_t i = 0; i < count; i++) random_element(data, info->dtype, i, &state);
     status = partita_value_create(info->dtype, rank, dims, data, out_value);
     pt_free(data);
     return status;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Context, model, plan and session from the options; what is common to most commands. */
 #include "job.h"
-#include <errno.h>
+#include "plan/pins.h"
 #include <stdlib.h>
 
 double tool_ms_since(uint64_t start_ns) { return (double)(pt_now_ns() - start_ns) / 1e6; }
@@ -15,7 +15,7 @@ static partita_status api(partita_status status) {
 /* "KEY=VALUE" split at the first or last equals sign; `text` is changed. */
 static partita_status split_pair(char *text, const char *option, bool last, char **out_value) {
     char *equals = last ? strrchr(text, '=') : strchr(text, '=');
-    if (!equals || equals == text) return pt_fail(PARTITA_INVALID_ARGUMENT, "--%s: '%s' has no '='", option, text);
+    if (!equals) return pt_fail(PARTITA_INVALID_ARGUMENT, "--%s: '%s' has no '='", option, text);
     *equals = '\0';
     *out_value = equals + 1;
     return PARTITA_OK;
@@ -32,7 +32,7 @@ partita_status tool_job_open(const tool_options *options, tool_job *out_job) {
     partita_option *rows = pt_arena_array(&arena, pairs->size + 1, sizeof(*rows));
     if (!rows) PT_CHECK(PT_OUT_OF_MEMORY());
     for (size_t i = 0; i < pairs->size; i++) {
-        char *key = arena_copy(&arena, pairs->data[i]), *value;
+        char *key = arena_copy(&arena, pairs->data[i]), *value = NULL;
         if (!key) PT_CHECK(PT_OUT_OF_MEMORY());
         PT_CHECK(split_pair(key, "option", false, &value));
         rows[i] = (partita_option){key, value};
@@ -84,27 +84,35 @@ static partita_status parse_choice(const tool_options *options, int option, cons
 typedef PT_ARRAY(partita_pin) pin_list;
 
 static partita_status add_pin(pt_arena *arena, const char *text, pin_list *pins) {
-    char *pattern = arena_copy(arena, text), *device;
+    char *pattern = arena_copy(arena, text), *device = NULL;
     if (!pattern) return PT_OUT_OF_MEMORY();
     PT_TRY(split_pair(pattern, "pin", true, &device));
+    if (!*pattern) return pt_fail(PARTITA_INVALID_ARGUMENT, "--pin: '%s' names no node", text);
     if (!*device) return pt_fail(PARTITA_INVALID_ARGUMENT, "--pin: '%s' names no device", text);
     partita_pin pin = {pattern, device};
     return pt_array_push(pins, pin) ? PARTITA_OK : PT_OUT_OF_MEMORY();
 }
 
-/* --pin FILE: a line per pin, "#" starts a comment. */
+static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+
+/* --pin FILE: a line per pin, without the blanks around it; "#" starts a comment. */
 static partita_status add_pin_file(pt_arena *arena, const char *path, pin_list *pins) {
     char *data;
     size_t bytes;
     PT_TRY(tool_file_read(path, (void **)&data, &bytes));
     partita_status status = PARTITA_OK;
     for (size_t at = 0; at < bytes && status == PARTITA_OK;) {
-        size_t end = at;
+        size_t end = at, next;
         while (end < bytes && data[end] != '\n') end++;
+        next = end + 1;
+        while (at < end && is_blank(data[at])) at++;
+        while (at < end && is_blank(data[end - 1])) end--;
         partita_str line = pt_arena_str(arena, (partita_str){data + at, end - at});
-        at = end + 1;
+        at = next;
         if (!line.data)
             status = PT_OUT_OF_MEMORY();
+        else if (strlen(line.data) != line.size)
+            status = pt_fail(PARTITA_INVALID_ARGUMENT, "--pin: '%s' is followed by a zero byte", line.data);
         else if (line.size && line.data[0] != '#')
             status = add_pin(arena, line.data, pins);
     }
@@ -142,7 +150,7 @@ static partita_status parse_pins(const tool_options *options, plan_parts *parts,
 static partita_status parse_dims(const tool_options *options, plan_parts *parts) {
     const tool_list *list = &options->values[OPTION_DIM];
     for (size_t i = 0; i < list->size; i++) {
-        char *name = arena_copy(&parts->arena, list->data[i]), *value;
+        char *name = arena_copy(&parts->arena, list->data[i]), *value = NULL;
         uint64_t size;
         if (!name) return PT_OUT_OF_MEMORY();
         PT_TRY(split_pair(name, "dim", true, &value));
@@ -203,6 +211,25 @@ static void warn_of_unused_options(const tool_job *job) {
     json_decref(devices);
 }
 
+static partita_status pass_row(void *user, const char *node, const char *op, const char *device) {
+    (void)user, (void)node, (void)op, (void)device;
+    return PARTITA_OK;
+}
+
+/* --plan: what is wrong with the document is told with the file's name. */
+static partita_status read_plan(const char *path, pt_arena *arena, char **out_json) {
+    char *data;
+    size_t bytes;
+    PT_TRY(tool_file_read(path, (void **)&data, &bytes));
+    char *text = (char *)pt_arena_str(arena, (partita_str){data, bytes}).data;
+    pt_free(data);
+    if (!text) return PT_OUT_OF_MEMORY();
+    partita_status status = pt_plan_json_placement(text, pass_row, NULL);
+    if (status != PARTITA_OK) return pt_annotate(status, "%s", path);
+    *out_json = text;
+    return PARTITA_OK;
+}
+
 partita_status tool_job_plan(tool_job *job) {
     static const char *const objectives[] = {"latency", "throughput", "memory"};
     static const char *const precisions[] = {"exact", "fast"};
@@ -222,14 +249,7 @@ partita_status tool_job_plan(tool_job *job) {
     PT_CHECK(parse_dims(options, &parts));
     PT_CHECK(gather_shapes(job, &parts));
     const char *path = tool_option_text(options, OPTION_PLAN, NULL);
-    if (path) {
-        char *data;
-        size_t bytes;
-        PT_CHECK(tool_file_read(path, (void **)&data, &bytes));
-        parts.plan_json = (char *)pt_arena_str(&parts.arena, (partita_str){data, bytes}).data;
-        pt_free(data);
-        if (!parts.plan_json) PT_CHECK(PT_OUT_OF_MEMORY());
-    }
+    if (path) PT_CHECK(read_plan(path, &parts.arena, &parts.plan_json));
     plan.plan_json = parts.plan_json;
     plan.pins = parts.pins.data;
     plan.pin_count = (uint32_t)parts.pins.size;

@@ -3,6 +3,7 @@
 #ifndef TOOLS_JOB_H
 #define TOOLS_JOB_H
 
+#include "file.h"
 #include "npy.h"
 #include "options.h"
 #include "plan/json_text.h"
@@ -65,6 +66,8 @@ partita_status tool_json_print(json_t *document);
 /* True once a document was printed: a command prints one, also when it fails after it. */
 bool tool_json_is_printed(void);
 json_t *tool_json_document(void); /* {"schema": 1} */
+/* "error" of a status, with the thread's last message. */
+void tool_json_set_error(json_t *document, partita_status status);
 /* Takes `value` over. The key is cleaned as pt_json_text does. */
 void tool_json_set(json_t *object, const char *key, json_t *value);
 

@@ -53,15 +53,14 @@ int main(int argc, char **argv) {
         else
             status = runners[options.command](&options);
     }
-    if (fflush(stdout) != 0 && status == PARTITA_OK) status = pt_fail(PARTITA_IO, "stdout cannot be written");
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == PARTITA_OK)
+        status = pt_fail(PARTITA_IO, "stdout cannot be written");
     if (status != PARTITA_OK) {
         const char *message = pt_last_message();
         fprintf(stderr, "partita: %s\n", message[0] ? message : partita_status_text(status));
         if (options.given[OPTION_JSON] && !tool_json_is_printed()) {
             json_t *document = tool_json_document();
-            json_object_set_new(document, "error",
-                                json_pack("{s:i,s:s,s:s}", "code", (int)status, "status", partita_status_text(status),
-                                          "message", message));
+            tool_json_set_error(document, status);
             tool_json_print(document);
         }
     }

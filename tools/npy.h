@@ -25,7 +25,5 @@ partita_status tool_npy_parse(const char *name, const void *data, size_t bytes, 
 partita_status tool_npz_read(const char *path, tool_values *out_values);
 /* Dense tensors that numpy has a type for; the names of others are given to stderr as a warning. */
 partita_status tool_npz_write(const char *path, const tool_values *values);
-/* A whole file; freed by pt_free. */
-partita_status tool_file_read(const char *path, void **out_data, size_t *out_bytes);
 
 #endif

@@ -2,6 +2,7 @@
 /* Outputs of a run: as JSON, as files, as a summary for people. */
 #include "job.h"
 #include "element.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 
@@ -11,6 +12,12 @@ void tool_json_set(json_t *object, const char *key, json_t *value) {
     json_t *text = pt_json_text(pt_str(key));
     json_object_set_new(object, json_string_value(text), value);
     json_decref(text);
+}
+
+void tool_json_set_error(json_t *document, partita_status status) {
+    json_object_set_new(document, "error",
+                        json_pack("{s:i,s:s,s:o}", "code", (int)status, "status", partita_status_text(status),
+                                  "message", pt_json_text(pt_str(pt_last_message()))));
 }
 
 static bool printed;
@@ -34,6 +41,13 @@ static json_t *number(double value) {
     return json_real(value);
 }
 
+/* JSON's integers are those of int64 here; what is larger is a string of its digits. */
+static json_t *large_json(uint64_t value) {
+    char digits[24];
+    snprintf(digits, sizeof(digits), "%" PRIu64, value);
+    return json_string(digits);
+}
+
 static json_t *element_json(const partita_value_view *view, uint64_t index) {
     tool_element element;
     if (view->dtype == PARTITA_STRING)
@@ -41,6 +55,7 @@ static json_t *element_json(const partita_value_view *view, uint64_t index) {
                                           (size_t)(view->offsets[index + 1] - view->offsets[index])});
     if (view->dtype == PARTITA_BOOL) return json_boolean(((const uint8_t *)view->data)[index]);
     element = tool_element_at(view, index);
+    if (view->dtype == PARTITA_UINT64 && element.integer < 0) return large_json((uint64_t)element.integer);
     if (element.is_integer) return json_integer(element.integer);
     if (view->dtype == PARTITA_COMPLEX64 || view->dtype == PARTITA_COMPLEX128)
         return json_pack("[oo]", number(element.real), number(element.imaginary));
@@ -109,9 +124,16 @@ static partita_status write_json(const tool_job *job, const char *path) {
     json_t *document = json_object();
     for (uint32_t i = 0; i < job->output_count; i++)
         tool_json_set(document, partita_model_output(job->model, i)->name, tool_value_json(job->outputs[i], true));
-    int code = json_dump_file(document, path, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    tool_file file;
+    partita_status status = tool_file_begin(path, &file);
+    if (status == PARTITA_OK) {
+        errno = ENOMEM; /* the dump also fails without a write */
+        bool failed = json_dumpf(document, file.stream, JSON_COMPACT | JSON_REAL_PRECISION(17)) != 0;
+        if (failed) status = pt_fail(PARTITA_IO, "%s: %s", path, strerror(errno));
+        status = tool_file_end(&file, status);
+    }
     json_decref(document);
-    return code == 0 ? PARTITA_OK : pt_fail(PARTITA_IO, "%s: cannot be written", path);
+    return status;
 }
 
 static bool is_json(const char *path) {

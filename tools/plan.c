@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `partita plan` and `partita explain`: the plan, before and after running it. */
 #include "job.h"
-#include <errno.h>
 
 static partita_status write_text(const char *path, const char *text) {
-    FILE *file = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
-    if (!file) return pt_fail(PARTITA_IO, "%s: %s", path, strerror(errno));
-    bool failed = fputs(text, file) < 0 || fputc('\n', file) < 0;
-    if (file != stdout) failed |= fclose(file) != 0;
-    return failed ? pt_fail(PARTITA_IO, "%s: %s", path, strerror(errno)) : PARTITA_OK;
+    tool_file file;
+    PT_TRY(tool_file_begin(path, &file));
+    fprintf(file.stream, "%s\n", text);
+    return tool_file_end(&file, PARTITA_OK);
 }
 
 /* Files that the options ask for: each a text that the plan gives. */

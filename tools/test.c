@@ -124,30 +124,37 @@ static partita_status read_data(const char *folder, const char *what, uint32_t i
     return tool_tensor_file_read(path, info->kind, out_value);
 }
 
-/* A folder that has nothing to judge by, or more than the model gives, is a mistake and no success. */
-static partita_status check_outputs(const tool_job *job, const char *folder) {
+/* FOLDER/input_*.pb or output_*.pb, of which the model has `count`: a folder with more of them, or without an output to
+ * judge by, is a mistake and no success. */
+static partita_status check_files(const char *folder, const char *what, uint32_t count) {
     path_list names = {0};
-    partita_status status = list_folder(folder, "output_", &names);
-    if (status == PARTITA_OK && names.size == 0 && job->output_count > 0)
+    char prefix[16];
+    snprintf(prefix, sizeof(prefix), "%s_", what);
+    partita_status status = list_folder(folder, prefix, &names);
+    if (status == PARTITA_OK && names.size == 0 && count > 0 && strcmp(what, "output") == 0)
         status = pt_fail(PARTITA_BAD_INPUT, "%s: no output_*.pb to judge by", folder);
     for (size_t i = 0; i < names.size && status == PARTITA_OK; i++) {
         unsigned long index = strtoul(strrchr(names.data[i], '_') + 1, NULL, 10);
-        if (index >= job->output_count)
-            status = pt_fail(PARTITA_BAD_INPUT, "%s: the model has %u outputs", names.data[i], job->output_count);
+        if (index >= count) status = pt_fail(PARTITA_BAD_INPUT, "%s: the model has %u %ss", names.data[i], count, what);
     }
     path_list_deinit(&names);
     return status;
 }
 
 static partita_status run_data_set(tool_job *job, const char *folder, const tool_tolerance *tolerance) {
+    PT_TRY(check_files(folder, "input", job->input_count));
+    PT_TRY(check_files(folder, "output", job->output_count));
     for (uint32_t i = 0; i < job->input_count; i++) {
+        const partita_value_info *info = partita_model_input(job->model, i);
         partita_value *value;
-        PT_TRY(read_data(folder, "input", i, partita_model_input(job->model, i), &value));
-        if (!value) continue; /* an optional input that the case leaves out keeps its empty value */
+        PT_TRY(read_data(folder, "input", i, info, &value));
+        /* An optional input that the case leaves out keeps its empty value. */
+        if (!value && info->kind == PARTITA_KIND_TENSOR && !info->has_default)
+            return pt_fail(PARTITA_BAD_INPUT, "%s: no input_%u.pb for input '%s'", folder, i, info->name);
+        if (!value) continue;
         partita_value_release(job->inputs[i]);
         job->inputs[i] = value;
     }
-    PT_TRY(check_outputs(job, folder));
     if (!job->session) { PT_TRY(tool_job_session(job, false)); }
     PT_TRY(tool_job_run(job));
     for (uint32_t i = 0; i < job->output_count; i++) {
@@ -176,6 +183,12 @@ static partita_status run_case(const tool_options *options) {
     PT_CHECK(list_folder(folder, "test_data_set_", &sets));
     if (sets.size == 0) PT_CHECK(pt_fail(PARTITA_BAD_INPUT, "%s: no test_data_set_*", folder));
     for (size_t i = 0; i < sets.size; i++) PT_CHECK(run_data_set(&job, sets.data[i], &tolerance));
+    if (options->given[OPTION_JSON]) {
+        json_t *document = tool_json_document();
+        json_object_set_new(document, "case", pt_json_text(pt_str(folder)));
+        json_object_set_new(document, "passed", json_true());
+        status = tool_json_print(document);
+    }
 out:
     path_list_deinit(&sets);
     tool_job_deinit(&job);

@@ -134,6 +134,13 @@ static inline bool pt_str_equal(partita_str a, partita_str b) {
 }
 static inline bool pt_str_is(partita_str a, const char *b) { return pt_str_equal(a, pt_str(b)); }
 uint64_t pt_hash_bytes(const void *data, size_t size, uint64_t seed);
+/* splitmix64, of a counter or a key: well mixed, no secret, and the same on every machine. */
+static inline uint64_t pt_mix(uint64_t z) {
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+static inline uint64_t pt_random(uint64_t *state) { return pt_mix(*state += UINT64_C(0x9e3779b97f4a7c15)); }
 
 /* A growing text. {0} is empty. After a failed append `failed` stays set and further appends do nothing. */
 typedef struct pt_text {

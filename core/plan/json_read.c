@@ -17,7 +17,8 @@ static partita_status read_document(const char *text, json_t **out_document) {
 }
 
 partita_status pt_plan_json_placement(const char *json,
-                                      partita_status (*add)(void *user, const char *node, const char *device),
+                                      partita_status (*add)(void *user, const char *node, const char *op,
+                                                            const char *device),
                                       void *user) {
     json_t *document, *row;
     size_t index;
@@ -31,7 +32,7 @@ partita_status pt_plan_json_placement(const char *json,
         else if (device && !json_is_string(device) && !json_is_null(device))
             status = pt_fail(PARTITA_BAD_INPUT, "the plan's node '%s' has a 'device' that is no name", name);
         else
-            status = add(user, name, json_string_value(device));
+            status = add(user, name, json_string_value(json_object_get(row, "op")), json_string_value(device));
         if (status != PARTITA_OK) break;
     }
     json_decref(document);

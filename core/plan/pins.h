@@ -24,9 +24,11 @@ partita_status pt_pins_check(const pt_plan *plan, const pt_plan_request *request
 /* Index of a device of the plan by name; "opencl" is "opencl:0"; "(host)" is PT_PLAN_HOST. */
 partita_status pt_plan_find_device(const pt_plan *plan, const char *name, uint32_t *out_device);
 
-/* json_read.c: calls `add` with each source node's name and device of a plan's JSON; NULL where it has none. */
+/* json_read.c: calls `add` with each source node's name, operator and device of a plan's JSON; NULL where it has none
+ * of the last two. */
 partita_status pt_plan_json_placement(const char *json,
-                                      partita_status (*add)(void *user, const char *node, const char *device),
+                                      partita_status (*add)(void *user, const char *node, const char *op,
+                                                            const char *device),
                                       void *user);
 
 #endif

@@ -125,10 +125,7 @@ static bool may_be_expanded(const pt_placing *p, uint32_t group, bool whole) {
 
 /* Of a unit, whatever became of the others: what a demotion leaves alone stays where it is. */
 static uint64_t random_of(uint64_t seed, uint32_t unit) {
-    uint64_t z = seed * UINT64_C(0xd1342543de82ef95) + (unit + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
+    return pt_mix(seed * UINT64_C(0xd1342543de82ef95) + (unit + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15));
 }
 
 /* Whole wherever that is possible, or by chance; what is not possible in either way is told of its pieces. */

@@ -7,8 +7,11 @@ file of the same name, made below.
 import json
 import os
 import random
+import resource
+import signal
 import subprocess
 import tempfile
+import zipfile
 
 import numpy as np
 import onnx
@@ -27,7 +30,8 @@ def make_files():
         "small": "small.onnx", "vector": "vector.onnx", "empty": "empty.onnx", "text": "text.onnx", "cut": "cut.onnx",
         "good": "good.npz", "unknown": "unknown.npz", "int": "int.npy", "rank": "rank.npy", "double": "double.npz",
         "dims": "dims.npz", "pickle": "pickle.npy", "garbage": "garbage.npz", "bin": "short.bin", "pb": "broken.pb",
-        "outs": "outs.npz", "plan": "plan.json", "pins": "bad.pins", "nothing": "nothing", "dir": "cases",
+        "outs": "outs.npz", "ones": "ones.npz", "no_entry": "no_entry.npz", "plan": "plan.json", "windows": "windows.pins",
+        "zero_pins": "zero.pins", "bytes": "bytes.onnx", "full": "full.npz", "full_json": "full.json", "pins": "bad.pins", "nothing": "nothing", "dir": "cases",
         "manifests": "manifests"}.items()}
 
     def value(name, shape):
@@ -43,16 +47,25 @@ def make_files():
                    helper.make_node("Relu", ["h"], ["y"], name="act")], [value("x", ["n", 3])], [value("y", ["n", 4])],
          [weight])
     save("vector", [helper.make_node("Relu", ["v"], ["r"])], [value("v", ["k"])], [value("r", ["k"])])
+    save("bytes", [helper.make_node("Identity", ["b"], ["c"])],
+         [helper.make_tensor_value_info("b", TensorProto.UINT8, ["k"])],
+         [helper.make_tensor_value_info("c", TensorProto.UINT8, ["k"])])
     data = open(files["small"], "rb").read()
     for key, content in (("empty", b""), ("text", b"no model at all\n"), ("cut", data[:-7]), ("garbage", b"PK\3\4 no archive"),
                          ("bin", b"1234567"), ("pb", b"\xff\xff\xff"), ("plan", b'{"schema": 1, "nodes": 3}'),
-                         ("pins", b"mm cpu\n")):
+                         ("pins", b"mm cpu\n"), ("windows", b"# one\r\nmm=cpu \r\n\r\n\tact=cpu\r\n"),
+                         ("zero_pins", b"mm=cpu\0act=cpu\n")):
         with open(files[key], "wb") as file:
             file.write(content)
     np.savez(files["good"], x=np.ones((2, 3), np.float32))
+    with zipfile.ZipFile(files["no_entry"], "w") as archive:
+        archive.writestr("x", b"no array")
+    for key in ("full", "full_json"):
+        os.symlink("/dev/full", files[key])
     np.savez(files["unknown"], z=np.ones((2, 3), np.float32))
     np.savez(files["double"], x=np.ones((2, 3), np.float64))
     np.savez(files["dims"], x=np.ones((2, 5), np.float32))
+    np.savez(files["ones"], y=np.ones((1, 4), np.float32))
     np.savez(files["outs"], q=np.ones((2, 4), np.float32))
     np.save(files["int"], np.ones((2, 3), np.int64))
     np.save(files["rank"], np.ones((2, 3, 1), np.float32))
@@ -68,6 +81,7 @@ RUN = ["run", "{small}", "--devices", "cpu"]
 PLAN = ["plan", "{small}", "--devices", "cpu"]
 BENCH = ["bench", "{small}", "--devices", "cpu", "--rounds", "1"]
 VECTOR = ["run", "{vector}", "--devices", "cpu"]
+BYTES = ["run", "{bytes}", "--devices", "cpu"]
 
 BAD = [
     # Commands and arguments.
@@ -158,12 +172,14 @@ BAD = [
     (RUN + ["--pin", "random:1", "--pin", "random:2"], 1, ["random", "twice"]),
     (RUN + ["--pin", "mm="], 1, ["--pin", "mm=", "no device"]),
     (RUN + ["--pin", "mm=sim:0"], 4, ["sim:0"]),
+    (RUN + ["--pin", "=cpu"], 1, ["=cpu", "names no node"]),
     (RUN + ["--pin", "[=cpu"], 1, ["["]),
+    (RUN + ["--pin", "{zero_pins}"], 1, ["zero.pins", "mm=cpu", "zero byte"]),
     (RUN + ["--pin", "{pins}"], 1, ["bad.pins", "mm cpu"]),
     (RUN + ["--pin", "{nothing}"], 2, ["nothing", "No such file"]),
     (RUN + ["--plan", "{nothing}"], 2, ["nothing", "No such file"]),
-    (RUN + ["--plan", "{text}"], 2, ["plan"]),
-    (RUN + ["--plan", "{plan}"], 2, ["plan"]),
+    (RUN + ["--plan", "{text}"], 2, ["text.onnx", "no JSON"]),
+    (RUN + ["--plan", "{plan}"], 2, ["plan.json", "'nodes'"]),
     (RUN + ["--dim", "n=-1"], 1, ["--dim", "n=-1", "'-1' is no size"]),
     (RUN + ["--dim", "n=2x"], 1, ["--dim", "'2x' is no size"]),
     (RUN + ["--dim", "n="], 1, ["--dim", "'' is no size"]),
@@ -183,6 +199,9 @@ BAD = [
     (RUN + ["--input", "x=abc"], 2, ["input 'x'", "'abc'", "float32"]),
     (RUN + ["--input", "x=1,2"], 2, ["input 'x'", "2 values", "3 elements"]),
     (RUN + ["--input", "x=1,,3"], 2, ["input 'x'", "''", "float32"]),
+    (BYTES + ["--input", "b=256"], 2, ["input 'b'", "'256'", "uint8"]),
+    (BYTES + ["--input", "b=-1"], 2, ["input 'b'", "'-1'", "uint8"]),
+    (BYTES + ["--input", "b=1.5"], 2, ["input 'b'", "'1.5'", "uint8"]),
     (RUN + ["--input", "x=@{nothing}"], 2, ["nothing", "No such file"]),
     (RUN + ["--input", "x=@{int}"], 2, ["x", "int64", "float32"]),
     (RUN + ["--input", "x=@{rank}"], 2, ["'x'", "rank 3", "2"]),
@@ -191,11 +210,16 @@ BAD = [
     (RUN + ["--input", "x=@{bin}"], 2, ["short.bin", "7 bytes", "'x'"]),
     (RUN + ["--inputs", "{nothing}"], 2, ["nothing"]),
     (RUN + ["--inputs", "{garbage}"], 2, ["garbage.npz"]),
+    (RUN + ["--inputs", "{dir}"], 2, ["cases"]),
+    (RUN + ["--inputs", "{no_entry}"], 2, ["no_entry.npz", "'x'", ".npy"]),
     (RUN + ["--inputs", "{unknown}"], 2, ["no input 'z'", "x"]),
     (RUN + ["--inputs", "{double}"], 2, ["x", "float64", "float32"]),
     (RUN + ["--inputs", "{dims}"], 2, ["x", "5", "3"]),
     (RUN + ["--outputs", "out.txt"], 1, ["--outputs", "out.txt", ".npz"]),
     (RUN + ["--outputs", "{nothing}/out.npz"], 2, ["out.npz"]),
+    (RUN + ["--outputs", "{full}"], 2, ["full.npz"]),
+    (RUN + ["--outputs", "{full_json}"], 2, ["full.json", "No space"]),
+    (PLAN + ["-o", "/dev/full"], 2, ["/dev/full", "No space"]),
     (RUN + ["--compare", "{nothing}"], 2, ["nothing"]),
     (RUN + ["--compare", "{outs}"], 2, ["outs.npz", "no output 'q'"]),
     (PLAN + ["-o", "{nothing}/plan.json"], 2, ["plan.json", "No such file"]),
@@ -242,7 +266,8 @@ def refused(arguments, code, words, files):
 
 def refused_as_json(files):
     for arguments, code in ((RUN + ["--threads", "0", "--json"], 1), (["run", "{nothing}", "--json"], 2),
-                            (["profile", "x", "--json"], 1), (["devices", "--json", "--option", "no.x=1"], 4)):
+                            (["profile", "x", "--json"], 1), (["devices", "--json", "--option", "no.x=1"], 4),
+                            (RUN + ["--compare", "{outs}", "--json"], 2), (RUN + ["--compare", "{ones}", "--json"], 5)):
         done = command(arguments, files)
         assert done.returncode == code, done.stderr
         document = json.loads(done.stdout.strip().splitlines()[-1])
@@ -256,6 +281,84 @@ def warned(arguments, env, words, files):
     silent = [w for w in words if w not in done.stderr]
     assert not silent, f"{silent} not in: {done.stderr}"
     assert len(done.stderr.strip().splitlines()) <= 1, done.stderr
+
+
+def whole_or_old(arguments, path, files):
+    """Who is killed while it writes, or finds no room, leaves the file that was there, and nothing beside it."""
+    def limited(handler):
+        def prepare():
+            signal.signal(signal.SIGXFSZ, handler)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+        return prepare
+    words = [a.format(**files) for a in arguments]
+    folder = os.path.dirname(path)
+    for handler, code in ((signal.SIG_DFL, -signal.SIGXFSZ), (signal.SIG_IGN, 2)):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("old")
+        before = os.listdir(folder)
+        done = subprocess.run([common.COMMAND, *words], capture_output=True, text=True, timeout=120, check=False,
+                              preexec_fn=limited(handler), restore_signals=False)
+        assert done.returncode == code, f"exit {done.returncode}: {done.stderr}"
+        assert open(path, encoding="utf-8").read() == "old"
+        if code == 2:
+            assert "File too large" in done.stderr and sorted(os.listdir(folder)) == sorted(before), done.stderr
+
+
+def stdout_is_full(files):
+    for arguments in (["help", "--json"], ["help", "--man"], ["inspect", "{small}"], RUN + ["--json"]):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run([common.COMMAND, *[a.format(**files) for a in arguments]], stdout=full, text=True,
+                                  stderr=subprocess.PIPE, timeout=60, check=False)
+        assert done.returncode == 2 and "stdout" in done.stderr, f"{arguments}: exit {done.returncode} {done.stderr}"
+
+
+def taken(arguments, files, name, want):
+    """Inputs that are unusual and right: the output is what onnxruntime, or numpy, makes of them."""
+    target = os.path.join(work.name, "taken.json")
+    done = command(arguments + ["--outputs", target], files)
+    assert done.returncode == 0 and not done.stderr, f"exit {done.returncode}: {done.stderr}"
+    got = json.load(open(target, encoding="utf-8"))[name]["data"]
+    assert got == want, f"{got}, expected {want}"
+
+
+def takes_orders(files):
+    """Arrays as numpy saves them when they are transposed, or came from a machine of the other order of bytes."""
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    path = os.path.join(work.name, "order.npy")
+    want = np.repeat(x.sum(axis=1), 4).tolist()
+    for array in (np.asfortranarray(x), x.astype(">f4"), np.asfortranarray(x.astype(">f4"))):
+        np.save(path, array)
+        taken(RUN + ["--input", "x=@" + path], files, "y", want)
+
+
+def other_operator(files):
+    """A node of a saved plan whose operator is another one is not this model's."""
+    path = os.path.join(work.name, "other_plan.json")
+    assert command(PLAN + ["-o", path], files).returncode == 0
+    plan = json.load(open(path, encoding="utf-8"))
+    plan["nodes"][0]["op"] = "Conv"
+    json.dump(plan, open(path, "w", encoding="utf-8"))
+    done = command(RUN + ["--plan", path], files)
+    assert done.returncode == 0 and "plan-node-unknown: 1" in done.stderr, done.stderr
+
+
+def case_folders(files):
+    """Folders of tests that lack an input, or have one too many, fail by that."""
+    x = numpy_helper.from_array(np.ones((2, 3), np.float32), "x").SerializeToString()
+    y = numpy_helper.from_array(np.full((2, 4), 3, np.float32), "y").SerializeToString()
+    for inputs, word in (((0,), ""), ((), "no input_0.pb"), ((1,), "input_1.pb"), ((0, 1), "input_1.pb")):
+        with tempfile.TemporaryDirectory() as folder:
+            data = os.path.join(folder, "test_data_set_0")
+            os.makedirs(data)
+            os.symlink(files["small"], os.path.join(folder, "model.onnx"))
+            for i in inputs:
+                open(os.path.join(data, f"input_{i}.pb"), "wb").write(x)
+            open(os.path.join(data, "output_0.pb"), "wb").write(y)
+            done = command(["test", folder, "--devices", "cpu", "--json"], files)
+            text = json.loads(done.stdout)["cases"][0]["text"]
+            assert done.returncode == (5 if word else 0) and word in text, f"{inputs}: {done.stdout}"
+            alone = command(["test", folder, "--devices", "cpu", "--json", "--case"], files)
+            assert json.loads(alone.stdout)["schema"] == 1, alone.stdout
 
 
 VALUES = ["", "-", "0", "1", "-1", "1e9", "nan", "99999999999999999999", "x", "x=", "=x", "x=1", "x=@", "x=@{int}", "n=3",
@@ -290,6 +393,17 @@ def main():
         title = " ".join([f"{k}={v}" for k, v in env.items()] + arguments)
         cases.run("warns of " + title, warned, arguments, env, words, files)
     cases.run("errors as JSON", refused_as_json, files)
+    cases.run("stdout is full", stdout_is_full, files)
+    for arguments, name in ((RUN + ["--dim", "n=1000", "--outputs"], "old.json"),
+                            (RUN + ["--dim", "n=1000", "--outputs"], "old.npz"), (PLAN + ["-o"], "old.plan"),
+                            (PLAN + ["--svg"], "old.svg")):
+        path = os.path.join(work.name, name)
+        cases.run("leaves whole or old " + name, whole_or_old, arguments + [path], path, files)
+    cases.run("takes arrays in any order", takes_orders, files)
+    cases.run("takes pins of any system", taken, RUN + ["--pin", "{windows}", "--input", "x=1"], files, "y", [3.0] * 4)
+    cases.run("takes bytes from the command line", taken, BYTES + ["--input", "b=0,255,7"], files, "c", [0, 255, 7])
+    cases.run("a plan of another operator", other_operator, files)
+    cases.run("folders of tests", case_folders, files)
     # The last ones: some of them write over the files.
     for seed in range(1 if common.QUICK else 4):
         cases.run(f"random command lines, seed {seed}", random_lines, files, seed, 50)

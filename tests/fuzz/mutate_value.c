@@ -6,12 +6,7 @@
 /* What one call may make a value grow to: cases are many and small. */
 #define MAX_ELEMENTS 4096
 
-uint64_t fuzz_next(fuzz_rng *rng) {
-    uint64_t z = rng->state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
+uint64_t fuzz_next(fuzz_rng *rng) { return pt_random(&rng->state); }
 
 uint64_t fuzz_below(fuzz_rng *rng, uint64_t n) { return n ? fuzz_next(rng) % n : 0; }
 bool fuzz_chance(fuzz_rng *rng, uint32_t percent) { return fuzz_below(rng, 100) < percent; }
