@@ -2,8 +2,9 @@
 """Writes sdk/rows/types.inc, which input types belong together in each operator, out of onnx's schemas; without --write
 compares only.
 
-A row: the first version with these rules, a letter for each input (those of one letter have one type; `.`: any; a last
-`+`: the last one goes on), and the types that each letter's inputs may have in any version of the operator.
+A row: the first version with these rules, a letter for each input (those of one letter have one type, but for large
+letters; `.`: any; a last `+`: the last one goes on), and the types that each letter's inputs may have in this and later
+versions of the operator.
 """
 import os
 import sys
@@ -19,8 +20,9 @@ FLOATS = 1 << 1 | 1 << 10 | 1 << 11 | 1 << 16
 HEAD = """/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Made by tests/make_types.py out of the schemas of the package onnx. ROW_TYPES(domain, name, since, letters, types...):
- * inputs of one letter have one type; '.' any; a last '+' goes on with the one before. types: one set for each letter, as
- * bits 1 << dtype, of all versions of the operator; where it has float32 it has the other floats too.
+ * inputs of one small letter have one type, of a large one each its own; '.' any; a last '+' goes on with the one before.
+ * types: one set for each letter, as bits 1 << dtype, of this and later versions of the operator; where it has float32
+ * it has the other floats too.
  */
 """
 
@@ -39,12 +41,12 @@ def letters_of(schema):
     names, out = [], ""
     for slot in schema.inputs:
         variadic = slot.option == onnx.defs.OpSchema.FormalParameterOption.Variadic
-        if types_of(schema, slot.type_str) is None or (variadic and not slot.is_homogeneous):
+        if types_of(schema, slot.type_str) is None:
             out += "."
         else:
             if slot.type_str not in names:
                 names.append(slot.type_str)
-            out += chr(ord("a") + names.index(slot.type_str))
+            out += chr(ord("A" if variadic and not slot.is_homogeneous else "a") + names.index(slot.type_str))
         if variadic:
             out += "+"
     return out
@@ -56,18 +58,17 @@ def rows():
         families.setdefault((schema.domain, schema.name), []).append(schema)
     for (domain, name), family in sorted(families.items()):
         family.sort(key=lambda s: s.since_version)
-        slots = {}
-        for schema in family:
-            for i, slot in enumerate(schema.inputs):
-                slots[i] = slots.get(i, 0) | (types_of(schema, slot.type_str) or 0)
         last = None
         for schema in family:
             letters = letters_of(schema)
             if letters == last or not letters.strip(".+") and last is None:
                 continue
             last = letters
-            sets = []
-            for letter in sorted(set(letters) - set(".+")):
+            slots, sets = {}, []
+            for later in family[family.index(schema):]:
+                for i, slot in enumerate(later.inputs):
+                    slots[i] = slots.get(i, 0) | (types_of(later, slot.type_str) or 0)
+            for letter in sorted(set(letters) - set(".+"), key=str.lower):
                 sets.append(0)
                 for i, found in enumerate(letters.rstrip("+")):
                     sets[-1] |= slots[i] if found == letter else 0

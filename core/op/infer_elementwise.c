@@ -147,6 +147,9 @@ partita_status pt_op_infer_cast(pt_infer *infer) {
     } else {
         PT_TRY(dtype_of(infer, pt_node_int(infer->node, "to", 0), &dtype));
     }
+    if (is_op(infer, "BitCast") && in->dtype && pt_dtype_bits(in->dtype) != pt_dtype_bits(dtype)) {
+        return pt_infer_fail(infer, "bits of %s are no %s", pt_dtype_name(in->dtype), pt_dtype_name(dtype));
+    }
     pt_infer_like(infer, 0, in);
     pt_infer_tensor(infer, 0, dtype)->rank = in->rank;
     if (is_op(infer, "Cast")) cast_small(infer, in->dtype, dtype);

@@ -2,7 +2,7 @@
 /*
  * Products of matrices, and attention, which is made of them.
  */
-#include "op/infer.h"
+#include "op/infer_run.h"
 
 /* ---- matmul, gemm ---------------------------------------------------------------------------- */
 
@@ -214,6 +214,9 @@ partita_status pt_op_infer_attention(pt_infer *infer) {
     pt_infer_tensor(infer, 2, v_dtype);
     pt_infer_tensor(infer, 3, in->dtype);
     if (in->rank == 3 && heads <= 0) return pt_infer_fail(infer, "attribute 'q_num_heads' is missing");
+    int32_t k_rank = pt_infer_in(infer, 1)->rank;
+    if (in->rank >= 0 && k_rank >= 0 && k_rank != in->rank)
+        return pt_infer_fail(infer, "a key of rank %d for a query of rank %d", k_rank, in->rank);
     if (!by_heads(infer, in, heads, q) || !by_heads(infer, pt_infer_in(infer, 1), kv_heads, k) ||
         !by_heads(infer, pt_infer_in(infer, 2), kv_heads, v)) {
         return infer->status;
@@ -234,6 +237,40 @@ partita_status pt_op_infer_attention(pt_infer *infer) {
     return infer->status;
 }
 
+/* Of tokens by heads; packed ones need their count. */
+partita_status pt_op_infer_rotary(pt_infer *infer) {
+    const pt_infer_value *in = pt_infer_in(infer, 0);
+    pt_infer_like(infer, 0, in);
+    if (in->rank == 3 && pt_node_int(infer->node, "num_heads", 0) < 1)
+        return pt_infer_fail(infer, "an input of rank 3 without attribute 'num_heads'");
+    return infer->status;
+}
+
+/* The last dim of an input is a multiple of `number`, or 1 where that is fine. */
+static partita_status need_multiple(pt_infer *infer, uint32_t input, int64_t number, bool whole) {
+    const pt_infer_value *in = pt_infer_in(infer, input);
+    int64_t width;
+    if (in->rank < 1 || !pt_infer_exact(infer, in->dims[in->rank - 1], &width)) return PARTITA_OK;
+    if (whole ? width == number || width == 1 : width % number == 0) return PARTITA_OK;
+    return pt_infer_fail(infer, "the last dim of input %u is %lld for %lld heads", input, (long long)width,
+                         (long long)number);
+}
+
+static partita_status linear_widths(pt_infer *infer, int64_t heads, int64_t kv_heads) {
+    const pt_infer_value *k = pt_infer_in(infer, 1), *decay = pt_infer_in(infer, 4);
+    int64_t k_width, width;
+    if (heads < 1) return pt_infer_fail(infer, "attribute 'q_num_heads' must be positive");
+    if (kv_heads < 1) return pt_infer_fail(infer, "attribute 'kv_num_heads' must be positive");
+    PT_TRY(need_multiple(infer, 0, heads, false));
+    PT_TRY(need_multiple(infer, 1, kv_heads, false));
+    PT_TRY(need_multiple(infer, 2, kv_heads, false));
+    PT_TRY(need_multiple(infer, 5, kv_heads, true));
+    if (decay->rank != 3 || !pt_infer_exact(infer, decay->dims[2], &width) || width == kv_heads) return PARTITA_OK;
+    if (k->rank != 3 || !pt_infer_exact(infer, k->dims[2], &k_width) || width == k_width) return PARTITA_OK;
+    return pt_infer_fail(infer, "the last dim of the decay is %lld instead of %lld or %lld", (long long)width,
+                         (long long)kv_heads, (long long)k_width);
+}
+
 partita_status pt_op_infer_linear_attention(pt_infer *infer) {
     const pt_infer_value *in = pt_infer_in(infer, 0), *past = pt_infer_in(infer, 3);
     int64_t heads = pt_node_int(infer->node, "q_num_heads", 0), kv_heads = pt_node_int(infer->node, "kv_num_heads", 0);
@@ -241,6 +278,7 @@ partita_status pt_op_infer_linear_attention(pt_infer *infer) {
     pt_infer_tensor(infer, 0, in->dtype);
     pt_infer_tensor(infer, 1, past->dtype ? past->dtype : in->dtype);
     if (in->rank >= 0 && in->rank != 3) return pt_infer_fail(infer, "a query of rank %d instead of 3", in->rank);
+    PT_TRY(linear_widths(infer, heads, kv_heads));
     bool has_k = by_heads(infer, pt_infer_in(infer, 1), kv_heads, k);
     bool has_v = by_heads(infer, pt_infer_in(infer, 2), kv_heads, v);
     pt_dim k_width = has_k ? k[3] : PT_DIM_UNKNOWN, v_width = has_v ? v[3] : PT_DIM_UNKNOWN;
@@ -248,6 +286,8 @@ partita_status pt_op_infer_linear_attention(pt_infer *infer) {
     if (past->rank >= 0) {
         if (past->rank != 4) return pt_infer_fail(infer, "a state of rank %d instead of 4", past->rank);
         PT_TRY(pt_infer_same_dim(infer, batch, past->dims[0], &batch));
+        pt_dim state_heads = kv_heads;
+        PT_TRY(pt_infer_same_dim(infer, state_heads, past->dims[1], &state_heads));
         PT_TRY(pt_infer_same_dim(infer, k_width, past->dims[2], &k_width));
         PT_TRY(pt_infer_same_dim(infer, v_width, past->dims[3], &v_width));
     }
@@ -259,9 +299,19 @@ partita_status pt_op_infer_linear_attention(pt_infer *infer) {
     return infer->status;
 }
 
+/* Each head of the keys serves as many of the queries. */
+static partita_status need_heads(pt_infer *infer, const pt_infer_value *q, const pt_infer_value *k) {
+    int64_t heads, kv_heads;
+    if (q->rank != 4 || k->rank != 4) return PARTITA_OK;
+    if (!pt_infer_exact(infer, q->dims[1], &heads) || !pt_infer_exact(infer, k->dims[1], &kv_heads)) return PARTITA_OK;
+    if (heads == kv_heads || (kv_heads > 0 && heads % kv_heads == 0)) return PARTITA_OK;
+    return pt_infer_fail(infer, "%lld heads of queries for %lld of keys", (long long)heads, (long long)kv_heads);
+}
+
 partita_status pt_op_infer_flex_attention(pt_infer *infer) {
     const pt_infer_value *in = pt_infer_in(infer, 0), *v = pt_infer_in(infer, 2);
     pt_infer_tensor(infer, 0, in->dtype);
+    PT_TRY(need_heads(infer, in, pt_infer_in(infer, 1)));
     if (in->rank != 4) return infer->status;
     set_dims(infer, 0, in->dims[0], in->dims[1], in->dims[2], v->rank == 4 ? v->dims[3] : PT_DIM_UNKNOWN);
     return infer->status;
@@ -274,6 +324,9 @@ partita_status pt_op_infer_flex_scores(pt_infer *infer) {
     partita_dtype dtype = q->dtype == PARTITA_FLOAT64 ? PARTITA_FLOAT64 : PARTITA_FLOAT32;
     if (precision > 0 && precision < PARTITA_DTYPE_COUNT) dtype = (partita_dtype)precision;
     pt_infer_tensor(infer, 0, q->dtype ? dtype : PARTITA_UNDEFINED);
+    if (q->dtype && k->dtype && (q->dtype != k->dtype || !pt_infer_dtype_is_float(q->dtype)))
+        return pt_infer_fail(infer, "inputs are of types %s and %s", pt_dtype_name(q->dtype), pt_dtype_name(k->dtype));
+    PT_TRY(need_heads(infer, q, k));
     if (q->rank != 4 || k->rank != 4) return infer->status;
     set_dims(infer, 0, q->dims[0], q->dims[1], q->dims[2], k->dims[2]);
     return infer->status;
@@ -282,6 +335,7 @@ partita_status pt_op_infer_flex_scores(pt_infer *infer) {
 partita_status pt_op_infer_flex_values(pt_infer *infer) {
     const pt_infer_value *weights = pt_infer_in(infer, 0), *v = pt_infer_in(infer, 1);
     pt_infer_tensor(infer, 0, v->dtype);
+    PT_TRY(need_heads(infer, weights, v));
     if (weights->rank != 4 || v->rank != 4) return infer->status;
     set_dims(infer, 0, weights->dims[0], weights->dims[1], weights->dims[2], v->dims[3]);
     return infer->status;

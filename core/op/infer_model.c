@@ -238,6 +238,7 @@ static void declared(const struct pt_infer_run *run, pt_id id, pt_infer_value *o
 /* What a node says that is wrong for these shapes. */
 static partita_status call(struct pt_infer_run *run, pt_infer *infer) {
     partita_status status = pt_infer_check_types(infer);
+    if (status == PARTITA_OK) status = pt_infer_check_forms(infer);
     if (status == PARTITA_OK) status = pt_infer_call(infer, infer->node->schema);
     if (status != PARTITA_BAD_MODEL || run->lenient == 0) return status;
     if (run->faults++ == 0) {

@@ -227,6 +227,23 @@ partita_status pt_op_infer_gather_nd(pt_infer *infer) {
     return infer->status;
 }
 
+/* A cache and what is written into it: they differ on one axis, behind the first, at most. */
+partita_status pt_op_infer_tensor_scatter(pt_infer *infer) {
+    const pt_infer_value *cache = pt_infer_in(infer, 0), *update = pt_infer_in(infer, 1);
+    int32_t axis;
+    pt_infer_like(infer, 0, cache);
+    if (cache->rank < 0) return infer->status;
+    PT_TRY(pt_infer_axis(infer, pt_node_int(infer->node, "axis", -2), cache->rank, &axis));
+    if (axis == 0) return pt_infer_fail(infer, "axis 0 is that of the batch");
+    if (update->rank < 0) return infer->status;
+    if (update->rank != cache->rank)
+        return pt_infer_fail(infer, "an update of rank %d for a cache of rank %d", update->rank, cache->rank);
+    pt_infer_value *out = pt_infer_out(infer, 0);
+    for (int32_t i = 0; i < cache->rank; i++)
+        if (i != axis) PT_TRY(pt_infer_same_dim(infer, cache->dims[i], update->dims[i], &out->dims[i]));
+    return infer->status;
+}
+
 /* ---- what depends on data -------------------------------------------------------------------- */
 
 /* Elements that a condition keeps of an axis of `length`: what it has beyond the axis counts for nothing. */

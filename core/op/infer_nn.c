@@ -171,13 +171,13 @@ partita_status pt_op_infer_conv_transpose(pt_infer *infer) {
 
 /* State: the last k - 1 places, carried from call to call. */
 partita_status pt_op_infer_causal_conv(pt_infer *infer) {
-    const pt_infer_value *in = pt_infer_in(infer, 0), *weights = pt_infer_in(infer, 1);
+    const pt_infer_value *in = pt_infer_in(infer, 0), *weights = pt_infer_in(infer, 1), *past = pt_infer_in(infer, 3);
     pt_infer_like(infer, 0, in);
     pt_infer_tensor(infer, 1, in->dtype);
     pt_dim *dims = pt_infer_rank(infer, 1, 3);
     if (in->rank == 3) memcpy(dims, in->dims, 2 * sizeof *dims);
     if (weights->rank == 3) dims[2] = pt_infer_sub(infer, weights->dims[2], 1);
-    return infer->status;
+    return past->rank == 3 ? pt_infer_same_dim(infer, dims[2], past->dims[2], &dims[2]) : infer->status;
 }
 
 /* ---- pooling --------------------------------------------------------------------------------- */
@@ -220,6 +220,8 @@ partita_status pt_op_infer_max_unpool(pt_infer *infer) {
         return pt_infer_fail(infer, "places of rank %d for an input of rank %d", places->rank, in->rank);
     }
     if (pt_infer_has(infer, 2)) {
+        pt_dim length = shape->rank == 1 ? shape->dims[0] : PT_DIM_UNKNOWN;
+        PT_TRY(pt_infer_same_dim(infer, length, in->rank, &length));
         bool known = shape->small && shape->small_count == (uint32_t)in->rank;
         for (int32_t i = 0; known && i < in->rank; i++) dims[i] = shape->small[i];
         return infer->status;
@@ -240,6 +242,15 @@ partita_status pt_op_infer_max_unpool(pt_infer *infer) {
 }
 
 /* ---- normalisation --------------------------------------------------------------------------- */
+
+/* The same, along an axis. Before version 11 it may lie behind the last one. */
+partita_status pt_op_infer_same_axis(pt_infer *infer) {
+    const pt_infer_value *in = pt_infer_in(infer, 0);
+    int32_t axis;
+    pt_infer_like(infer, 0, in);
+    if (in->rank < 0 || infer->since < 11) return infer->status;
+    return pt_infer_axis(infer, pt_node_int(infer->node, "axis", -1), in->rank, &axis);
+}
 
 /* The other outputs are one number per channel; saved ones of old versions too. */
 partita_status pt_op_infer_batch_norm(pt_infer *infer) {

@@ -49,10 +49,16 @@ partita_status pt_op_infer_dft(pt_infer *infer) {
     bool inverse = pt_node_int(infer->node, "inverse", 0) != 0,
          one_sided = pt_node_int(infer->node, "onesided", 0) != 0;
     int64_t number = pt_node_int(infer->node, "axis", infer->since < 20 ? 1 : -2);
+    int64_t count;
     int32_t axis;
     pt_infer_tensor(infer, 0, in->dtype);
     if (in->rank < 0) return infer->status;
     if (in->rank < 2) return pt_infer_fail(infer, "an input of rank %d, less than 2", in->rank);
+    pt_dim last = in->dims[in->rank - 1];
+    if (one_sided && pt_infer_exact(infer, last, &count) && count != (inverse ? 2 : 1)) {
+        return pt_infer_fail(infer, "a one-sided transform of elements with %lld parts instead of %d", (long long)count,
+                             inverse ? 2 : 1);
+    }
     /* The last dim: real and imaginary part. */
     pt_dim parts = one_sided && inverse ? 1 : 2;
     if (infer->since >= 20 && pt_infer_has(infer, 2) && !pt_infer_exact(infer, scalar(axis_input), &number)) {
@@ -63,6 +69,7 @@ partita_status pt_op_infer_dft(pt_infer *infer) {
         return infer->status;
     }
     PT_TRY(pt_infer_axis(infer, number, in->rank, &axis));
+    if (axis == in->rank - 1) return pt_infer_fail(infer, "axis %d is that of real and imaginary part", axis);
     pt_dim *dims = pt_infer_shape_like(infer, 0, in);
     bool cut = pt_infer_has(infer, 1);
     if (cut) dims[axis] = scalar(length);

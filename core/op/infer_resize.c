@@ -77,10 +77,12 @@ partita_status pt_op_infer_resize(pt_infer *infer) {
     if (in->rank < 0) return infer->status;
     PT_TRY(resize_axes(infer, in->rank, axes, &count));
     pt_dim *dims = pt_infer_shape_like(infer, 0, in);
+    if (sizes->rank >= 0 && sizes->rank != 1) return pt_infer_fail(infer, "sizes of rank %d instead of 1", sizes->rank);
+    if (sizes->rank == 1 && pt_infer_exact(infer, sizes->dims[0], &given) && given != count &&
+        (given || sizes->small)) {
+        return pt_infer_fail(infer, "%lld sizes for %lld axes", (long long)given, (long long)count);
+    }
     if (sizes->kind != PARTITA_KIND_NONE && sizes->small) {
-        if (sizes->small_count != count) {
-            return pt_infer_fail(infer, "%u sizes for %lld axes", sizes->small_count, (long long)count);
-        }
         bool larger = pt_infer_string_is(infer, "keep_aspect_ratio_policy", "not_smaller");
         if (larger || pt_infer_string_is(infer, "keep_aspect_ratio_policy", "not_larger")) {
             return keep_ratio(infer, axes, sizes->small, count, larger, dims);
@@ -112,6 +114,8 @@ partita_status pt_op_infer_grid_sample(pt_infer *infer) {
     if (rank < 3 || (in->rank >= 0 && grid->rank >= 0 && in->rank != grid->rank)) {
         return pt_infer_fail(infer, "a grid of rank %d for an input of rank %d", grid->rank, in->rank);
     }
+    pt_dim places = rank - 2;
+    if (grid->rank == rank) PT_TRY(pt_infer_same_dim(infer, grid->dims[rank - 1], places, &places));
     pt_dim *dims = pt_infer_rank(infer, 0, rank);
     if (in->rank >= 0) memcpy(dims, in->dims, 2 * sizeof *dims);
     for (int32_t i = 2; i < rank && grid->rank >= 0; i++) dims[i] = grid->dims[i - 1];

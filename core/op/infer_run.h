@@ -40,7 +40,16 @@ void pt_infer_drop_odd(pt_infer_value *value);
 bool pt_infer_dtype_is_float(partita_dtype dtype);
 /* Calls the schema's function; its failure, or the one kept in the inference. */
 partita_status pt_infer_call(pt_infer *infer, const pt_schema *schema);
+/* How rows of tables about operators begin; such tables are sorted by it. */
+typedef struct pt_op_key {
+    const char *domain, *name;
+    int32_t since;
+} pt_op_key;
+/* The last row of the node's operator whose version is not above the node's; NULL. */
+const void *pt_op_key_find(const pt_node *node, const void *table, size_t count, size_t size);
 /* BAD_MODEL when inputs have types that the schema does not let come together. */
 partita_status pt_infer_check_types(pt_infer *infer);
+/* BAD_MODEL when inputs have shapes that do not fit each other or the operator; BAD_INPUT for shapes of a run. */
+partita_status pt_infer_check_forms(pt_infer *infer);
 
 #endif
