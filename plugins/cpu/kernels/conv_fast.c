@@ -166,6 +166,7 @@ static void panel_pack(const cpu_window *g, int64_t channels, const float *x, in
                        uint32_t width, float *to) {
     run_of runs[64];
     uint32_t n = runs_of(g, position, count, runs);
+    if (channels * g->kernel_size == 0) return; /* no taps: there is no room either */
     if (count < width) memset(to, 0, (size_t)(channels * g->kernel_size) * width * sizeof(float));
     for (int64_t c = 0; c < channels; c++, x += g->in_size) {
         for (int64_t kz = 0; kz < g->kernel[0]; kz++) {

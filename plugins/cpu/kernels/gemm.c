@@ -23,6 +23,7 @@ uint64_t cpu_gemm_packed_size(const cpu_gemm_micro *micro, uint64_t k, uint64_t 
 void cpu_gemm_pack(const cpu_gemm_micro *micro, uint64_t k, uint64_t n, const float *b, int64_t b_row, int64_t b_column,
                    float *packed) {
     const uint64_t width = micro->columns;
+    if (k == 0) return; /* there is no room either */
     for (uint64_t first = 0; first < n; first += width) {
         const float *from = b + (int64_t)first * b_column;
         uint64_t columns = n - first < width ? n - first : width;

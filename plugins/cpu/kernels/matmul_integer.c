@@ -32,7 +32,9 @@ static int32_t a_zero(const cpu_call *call, const operands *o, const cpu_product
 
 static partita_status lists_check(const cpu_call *call, const operands *o, const cpu_product *p) {
     uint32_t of_rows[] = {o->a_zero, 1, 6, 7}, of_columns[] = {o->b_zero, 4};
-    uint64_t a_matrices = o->a->count / (p->m * p->k), b_matrices = o->b->count / (p->k * p->n);
+    /* Matrices without elements are not counted: a list is for each of them alike then. */
+    uint64_t a_matrices = p->k > 0 ? o->a->count / (p->m * p->k) : 1;
+    uint64_t b_matrices = p->k > 0 ? o->b->count / (p->k * p->n) : 1;
     for (uint32_t i = 0; i < (o->quantised ? 4u : 1u); i++) {
         uint64_t n = cpu_has_input(call, of_rows[i]) ? call->in[of_rows[i]].count : 1;
         if (n != 1 && n != p->m && n != p->m * a_matrices)
@@ -86,7 +88,7 @@ static partita_status integer_run(const cpu_call *call, uint64_t begin, uint64_t
     cpu_product p;
     partita_status status = cpu_product_matmul(call, o.a, o.b, &p);
     if (status != PARTITA_OK || begin >= end || p.m * p.n == 0) return status;
-    if (p.k > 0) status = lists_check(call, &o, &p);
+    status = lists_check(call, &o, &p);
     if (status != PARTITA_OK) return status;
     int32_t *sums = (int32_t *)call->scratch + worker * row_ints(&p), *zeros = sums + p.n;
     uint64_t a_each = p.m * p.k > 0 ? p.m * p.k : 1, b_each = p.k * p.n > 0 ? p.k * p.n : 1;

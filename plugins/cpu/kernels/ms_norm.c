@@ -138,8 +138,22 @@ static partita_status mask_count(const cpu_call *call) {
     return status;
 }
 
+/* Scales and zero points of QEmbedLayerNormalization: one number for each table that is there. */
+static partita_status codes_check(const cpu_call *call) {
+    for (uint32_t i = 8; call->in_count > 9 && i < 18; i++) {
+        bool needed = cpu_has_input(call, i < 13 ? i - 6 : i - 11);
+        uint64_t count = i < call->in_count && cpu_has_input(call, i) ? call->in[i].count : 0;
+        if (needed && count != 1)
+            return cpu_fail(call->host, PARTITA_BAD_INPUT, "input %u has %llu numbers instead of 1", i,
+                            (unsigned long long)count);
+    }
+    return PARTITA_OK;
+}
+
 static partita_status embeds_check(const cpu_call *call) {
     const cpu_tensor *words = &call->in[0], *y = &call->out[0];
+    partita_status status = codes_check(call);
+    if (status != PARTITA_OK) return status;
     if (words->rank != 2 || y->rank != 3 || y->dims[0] != words->dims[0] || y->dims[1] != words->dims[1])
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "the words are no matrix that fits the output");
     if (cpu_has_input(call, 1) && call->in[1].count != words->count)

@@ -213,19 +213,24 @@ static partita_status dynamic_run(const cpu_call *call, uint64_t begin, uint64_t
     return PARTITA_OK;
 }
 
+/* Only DequantizeLinear has int32. */
+static bool quantise_claim(const cpu_node *node, ptp_answer *answer) {
+    return cpu_output_dtype(node, 0) != PARTITA_INT32 || cpu_refuse(answer, PARTITA_REASON_DTYPE, "quantised to int32");
+}
+
 #define FLOATS (CPU_TYPE(FLOAT32) | CPU_HALVES | CPU_TYPE(INT32))
 #define CODES                                                                                                          \
     (CPU_TYPE(INT8) | CPU_TYPE(UINT8) | CPU_TYPE(INT16) | CPU_TYPE(UINT16) | CPU_TYPE(INT32) | CPU_FLOAT8 | CPU_PACKED)
-#define ROW(operator, group, first, kinds, runs)                                                                       \
+#define ROW(operator, group, first, kinds, claims, runs)                                                               \
     {                                                                                                                  \
         .op = operator, .domain = group, .since = first, .until = CPU_NEWEST, .types = kinds, .reference = true,       \
-        .prepare = quantise_prepare, .release = cpu_free, .items = cpu_items_elements, .run = runs                     \
+        .claim = claims, .prepare = quantise_prepare, .release = cpu_free, .items = cpu_items_elements, .run = runs    \
     }
 const cpu_kernel cpu_kernels_quantise[] = {
-    ROW("QuantizeLinear", "", 10, FLOATS, quantise_run),
-    ROW("QuantizeLinear", "com.microsoft", 1, FLOATS, quantise_run),
-    ROW("DequantizeLinear", "", 10, CODES, dequantise_run),
-    ROW("DequantizeLinear", "com.microsoft", 1, CODES, dequantise_run),
+    ROW("QuantizeLinear", "", 10, FLOATS, quantise_claim, quantise_run),
+    ROW("QuantizeLinear", "com.microsoft", 1, FLOATS, quantise_claim, quantise_run),
+    ROW("DequantizeLinear", "", 10, CODES, NULL, dequantise_run),
+    ROW("DequantizeLinear", "com.microsoft", 1, CODES, NULL, dequantise_run),
     {.op = "DynamicQuantizeLinear",
      .domain = "",
      .since = 11,
