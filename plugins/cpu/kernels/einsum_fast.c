@@ -171,7 +171,7 @@ static void scatter(const pair *p, const float *from, uint64_t r0, uint64_t r1, 
 
 /* Results [first, last) where neither operand has a dim of its own. */
 static void dots_run(const pair *p, const float *a, const float *b, float *c, uint64_t first, uint64_t last) {
-    int64_t step_a, step_b;
+    int64_t step_a = 0, step_b = 0;
     bool even = group_even(&p->inner, p, p->a, &step_a) && group_even(&p->inner, p, p->b, &step_b);
     for (uint64_t i = first; i < last; i++) {
         const float *x = a + group_offset(&p->batch, p, p->a, i), *y = b + group_offset(&p->batch, p, p->b, i);
