@@ -63,7 +63,7 @@ static uint64_t lstm_items(const cpu_call *call) { return ((const cpu_rnn_state 
 /* Of an item, in floats: gates of all steps, states, and rows of a product. */
 static uint64_t item_floats(const cpu_rnn_sizes *s) {
     uint64_t inner = s->input > s->hidden ? s->input : s->hidden;
-    return (s->steps * s->batch * 4 * s->hidden + 2 * s->batch * s->hidden + inner + 8 * s->hidden + 15) / 16 * 16;
+    return (s->steps * s->batch * 4 * s->hidden + 3 * s->batch * s->hidden + inner + 8 * s->hidden + 15) / 16 * 16;
 }
 
 static uint64_t lstm_scratch(const cpu_call *call) {
@@ -75,7 +75,7 @@ typedef struct lane {
     const cpu_call *call;
     cpu_rnn_sizes s;
     uint64_t d;
-    float *gates, *h, *c;
+    float *gates, *h, *c, *shown;
     int32_t *left, *zeros, *sums;
 } lane;
 
@@ -150,6 +150,19 @@ static void gates_turn(const lane *l) {
     }
 }
 
+/* The states that step `i` takes in. Where Y is asked for they are its rows, which are zeros behind a text's end: that
+ * matters to the scale of the others. */
+static const float *states_of(const lane *l, uint64_t i) {
+    uint64_t n = l->s.hidden, ended = 0;
+    if (!cpu_has_output(l->call, 0)) return l->h;
+    for (uint64_t b = 0; b < l->s.batch; b++) ended += i > cpu_rnn_length(l->call, &l->s, b);
+    if (ended == 0) return l->h;
+    memcpy(l->shown, l->h, l->s.batch * n * sizeof(float));
+    for (uint64_t b = 0; b < l->s.batch; b++)
+        if (i > cpu_rnn_length(l->call, &l->s, b)) memset(l->shown + b * n, 0, n * sizeof(float));
+    return l->shown;
+}
+
 /* Steps behind the end of all texts have no part in the scale. */
 static uint64_t longest_of(const lane *l) {
     uint64_t longest = 0;
@@ -160,6 +173,14 @@ static uint64_t longest_of(const lane *l) {
     return longest;
 }
 
+/* A text of no steps ends in zeros, whatever it began with. */
+static void states_give(const lane *l, uint32_t output, const float *from) {
+    uint64_t n = l->s.hidden, states = l->s.batch * n;
+    if (!cpu_has_output(l->call, output)) return;
+    float *to = (float *)l->call->out[output].data + l->d * states;
+    for (uint64_t i = 0; i < states; i++) to[i] = cpu_rnn_length(l->call, &l->s, i / n) > 0 ? from[i] : 0;
+}
+
 static partita_status lstm_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     lane l = {.call = call};
     partita_status status = sizes_of(call, &l.s);
@@ -168,7 +189,8 @@ static partita_status lstm_run(const cpu_call *call, uint64_t begin, uint64_t en
     l.gates = (float *)call->scratch + worker * item_floats(&l.s);
     l.h = l.gates + l.s.steps * l.s.batch * 4 * n;
     l.c = l.h + states;
-    l.left = (int32_t *)(l.c + states);
+    l.shown = l.c + states;
+    l.left = (int32_t *)(l.shown + states);
     l.zeros = l.left + inner;
     l.sums = l.zeros + 4 * n;
     for (l.d = begin; l.d < end; l.d++) {
@@ -176,11 +198,11 @@ static partita_status lstm_run(const cpu_call *call, uint64_t begin, uint64_t en
         product_add(&l, IN_W, call->in[IN_X].data, longest_of(&l) * l.s.batch, l.gates);
         gates_turn(&l);
         for (uint64_t i = 0; i < l.s.steps; i++) {
-            product_add(&l, IN_R, l.h, l.s.batch, l.gates + i * l.s.batch * 4 * n);
+            product_add(&l, IN_R, states_of(&l, i), l.s.batch, l.gates + i * l.s.batch * 4 * n);
             step(&l, i);
         }
-        if (cpu_has_output(call, 1)) memcpy((float *)call->out[1].data + l.d * states, l.h, states * sizeof(float));
-        if (cpu_has_output(call, 2)) memcpy((float *)call->out[2].data + l.d * states, l.c, states * sizeof(float));
+        states_give(&l, 1, l.h);
+        states_give(&l, 2, l.c);
     }
     return PARTITA_OK;
 }
