@@ -180,7 +180,7 @@ partita_status pt_plan_ask(pt_plan *plan, const pt_plan_request *request) {
     plan->answers =
         pt_arena_array(&plan->arena, (size_t)plan->unit_count * plan->device_count + 1, sizeof(pt_plan_answer));
     if (!plan->answers) return PT_OUT_OF_MEMORY();
-    if (request->previous) return take_previous(plan, request->previous);
+    if (request->previous && !request->expanded) return take_previous(plan, request->previous);
     PT_CHECK(prepare(plan, &a));
     for (uint32_t i = 0; i < plan->device_count; i++) PT_CHECK(ask_device(plan, i, &a));
 out:

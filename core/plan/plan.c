@@ -33,29 +33,86 @@ static partita_status add_demotion(pt_plan *plan, const char *cluster, uint32_t 
     return row.cluster && row.text && pt_array_push(&plan->demotions, row) ? PARTITA_OK : PT_OUT_OF_MEMORY();
 }
 
-/* Withdraws the claim of the cluster of `previous` that failed, and records why. */
-static partita_status demote(pt_plan *plan, const pt_plan_request *request) {
+/* The node of `previous` that each node is, or was expanded from; PT_NONE: of another kind. */
+static partita_status find_origins(const pt_plan *plan, const pt_plan *previous, pt_id **out_origins) {
+    const pt_model *model = plan->model, *old = previous->model;
+    pt_id *by_source = pt_calloc(model->sources.size + 1, sizeof(*by_source));
+    pt_id *origins = pt_calloc(model->nodes.size + 1, sizeof(*origins));
+    if (!by_source || !origins) {
+        pt_free(by_source);
+        pt_free(origins);
+        return PT_OUT_OF_MEMORY();
+    }
+    for (size_t i = 0; i < model->sources.size; i++) by_source[i] = PT_NONE;
+    for (pt_id id = 0; id < old->nodes.size; id++) {
+        const pt_node *node = &old->nodes.data[id];
+        for (uint32_t i = 0; i < node->source_count && !node->dead; i++)
+            if (model->nodes.data[id].dead) by_source[node->sources[i]] = id;
+    }
+    for (pt_id id = 0; id < model->nodes.size; id++) {
+        const pt_node *node = &model->nodes.data[id];
+        origins[id] = id < old->nodes.size ? id : PT_NONE;
+        for (uint32_t i = 0; i < node->source_count && origins[id] == PT_NONE; i++)
+            origins[id] = by_source[node->sources[i]];
+    }
+    pt_free(by_source);
+    *out_origins = origins;
+    return PARTITA_OK;
+}
+
+/* What was withdrawn of the nodes of `previous` is withdrawn of what they became. */
+static partita_status inherit(pt_plan *plan, const pt_plan *previous, const pt_id *origins) {
+    for (pt_id id = 0; id < plan->model->nodes.size; id++) {
+        uint32_t piece = origins[id] == PT_NONE ? PT_NONE : previous->node_piece[origins[id]];
+        for (uint32_t d = 0; d < plan->device_count && piece != PT_NONE && plan->node_piece[id] != PT_NONE; d++) {
+            const pt_plan_answer *answer = pt_plan_answer_at(previous, piece, d);
+            if (!answer->demoted) continue;
+            const char *text = pt_arena_str(&plan->arena, pt_str(answer->text)).data;
+            if (!text) return PT_OUT_OF_MEMORY();
+            pt_plan_withdraw(plan, id, d, answer->reason, text, true);
+        }
+    }
+    return PARTITA_OK;
+}
+
+static bool is_of(const pt_plan *plan, pt_id node, const pt_plan_cluster *cluster) {
+    uint32_t unit = plan->node_unit[node];
+    return unit != PT_NONE && plan->units[unit].cluster == (uint32_t)(cluster - plan->clusters);
+}
+
+/* Withdraws the claim of the cluster of `previous` that failed, and records why. `origins`: NULL for the same model. */
+static partita_status demote(pt_plan *plan, const pt_plan_request *request, const pt_id *origins) {
     const pt_plan_cluster *c = &request->previous->clusters[request->demoted];
-    partita_str name = pt_node_name(plan->model, c->nodes[0]);
+    partita_str name = pt_node_name(request->previous->model, c->nodes[0]);
     partita_str title = c->node_count == 1
                             ? pt_arena_str(&plan->arena, name)
                             : pt_arena_printf(&plan->arena, "%.*s and %u more", PT_STR_ARG(name), c->node_count - 1);
     if (!title.data) return PT_OUT_OF_MEMORY();
     PT_TRY(add_demotion(plan, title.data, c->device, request->demoted_reason, request->demoted_text));
     const char *text = plan->demotions.data[plan->demotions.size - 1].text;
-    for (uint32_t i = 0; i < c->node_count; i++)
+    for (uint32_t i = 0; i < c->node_count && !origins; i++)
         pt_plan_withdraw(plan, c->nodes[i], c->device, request->demoted_reason, text, true);
+    for (pt_id id = 0; origins && id < plan->model->nodes.size; id++)
+        if (plan->node_piece[id] != PT_NONE && origins[id] != PT_NONE && is_of(request->previous, origins[id], c))
+            pt_plan_withdraw(plan, id, c->device, request->demoted_reason, text, true);
     return PARTITA_OK;
 }
 
 static partita_status take_demotions(pt_plan *plan, const pt_plan_request *request) {
     const pt_plan *previous = request->previous;
+    partita_status status = PARTITA_OK;
+    pt_id *origins = NULL;
     if (!previous) return PARTITA_OK;
     for (size_t i = 0; i < previous->demotions.size; i++) {
         const pt_plan_demotion *row = &previous->demotions.data[i];
         PT_TRY(add_demotion(plan, row->cluster, row->device, row->reason, row->text));
     }
-    return request->demoted == PT_NONE ? PARTITA_OK : demote(plan, request);
+    if (request->expanded) PT_CHECK(find_origins(plan, previous, &origins));
+    if (request->expanded) PT_CHECK(inherit(plan, previous, origins));
+    if (request->demoted != PT_NONE) status = demote(plan, request, origins);
+out:
+    pt_free(origins);
+    return status;
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */
@@ -112,6 +169,7 @@ partita_status pt_plan_unclaimed(const pt_plan_request *request, pt_arena *arena
     PT_CHECK(take_request(plan, request));
     PT_CHECK(pt_plan_make_units(plan));
     PT_CHECK(pt_plan_ask(plan, request));
+    PT_CHECK(take_demotions(plan, request));
     *out_nodes = pt_arena_array(arena, plan->unit_count + 1, sizeof(pt_id));
     if (!*out_nodes) {
         status = PT_OUT_OF_MEMORY();

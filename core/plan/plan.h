@@ -136,7 +136,9 @@ typedef struct pt_plan_request {
     const int64_t *base_values;     /* nominal sizes of base symbols, PT_DIM_UNKNOWN elsewhere; [symbols] */
     const char *plan_json;          /* placement to take over; NULL */
     const struct pt_plan *previous; /* to be replaced: its answers hold and nobody is asked again; NULL */
-    uint32_t demoted;               /* cluster of `previous` that its device failed: the claim is withdrawn; PT_NONE */
+    bool expanded; /* `previous` is of the model that this one expands nodes of: all are asked, and what was withdrawn
+                      there is withdrawn here, of a node that is expanded from all that it became */
+    uint32_t demoted; /* cluster of `previous` that its device failed: the claim is withdrawn; PT_NONE */
     uint32_t demoted_reason;
     const char *demoted_text;
     uint64_t max_memory;

@@ -58,6 +58,12 @@ static partita_status make_edge_lists(pt_build *build) {
     return PARTITA_OK;
 }
 
+static void destroy_planned(pt_planned *planned) {
+    if (planned->owns_plan) pt_plan_destroy(planned->plan);
+    partita_model_destroy(planned->model);
+    *planned = (pt_planned){0};
+}
+
 static void destroy_build(pt_build *build) {
     if (!build) return;
     for (size_t i = 0; build->programs && i < build->model->graphs.size; i++) pt_program_destroy(build->programs[i]);
@@ -71,7 +77,7 @@ static void destroy_build(pt_build *build) {
     pt_free(build->next_edge);
     pt_free(build->clusters);
     pt_free(build->edges);
-    if (build->owns_plan) pt_plan_destroy(build->plan);
+    destroy_planned(&(pt_planned){build->plan, build->owns_plan, build->origin});
     pt_free(build);
 }
 
@@ -100,24 +106,52 @@ static partita_status final_status(partita_status failure) {
     return own ? PARTITA_DEVICE_FAILED : failure;
 }
 
-/* Plans again without the claim of a cluster of `plan`, whose device failed. The failure's message is this thread's. */
-static partita_status replan(partita_session *session, const pt_plan *plan, uint32_t cluster, uint32_t reason,
-                             partita_status failure, pt_plan **out_plan) {
-    pt_plan_request request = session->plan->request;
+/* The session's request for the model that `at` is for, whose nominal sizes are the plan's. */
+static partita_status make_request(const partita_session *session, const pt_planned *at, pt_arena *arena,
+                                   pt_plan_request *out_request) {
+    const pt_model *model = at->plan->model;
+    *out_request = session->plan->request;
+    out_request->previous = at->plan;
+    if (!at->model) return PARTITA_OK;
+    int64_t *values = pt_arena_array(arena, model->symbols.rows.size + 1, sizeof(*values));
+    if (!values) return PT_OUT_OF_MEMORY();
+    for (size_t i = 0; i < model->symbols.rows.size; i++)
+        values[i] = model->symbols.rows.data[i].op == PT_DIM_BASE ? at->plan->symbol_values[i] : PT_DIM_UNKNOWN;
+    out_request->model = model;
+    out_request->base_values = values;
+    return PARTITA_OK;
+}
+
+/*
+ * Plans again without the claim of a cluster of `at`, whose device failed. The failure's message is this thread's. What
+ * no other device takes is expanded, where it is a function.
+ */
+static partita_status replan(partita_session *session, const pt_planned *at, uint32_t cluster, uint32_t reason,
+                             partita_status failure, pt_planned *out_planned) {
+    const pt_plan *plan = at->plan;
+    pt_plan_request request;
+    pt_arena arena = {0};
+    pt_planned next = {.owns_plan = true, .model = at->model ? at->model : session->plan->model};
     char cause[512];
     snprintf(cause, sizeof(cause), "%s", pt_last_message());
     failure = final_status(failure);
     if (session->strict) return failure;
-    request.previous = plan;
+    pt_model_retain(next.model);
+    partita_status status = make_request(session, at, &arena, &request);
     request.demoted = cluster;
     request.demoted_reason = reason;
     request.demoted_text = cause;
-    if (pt_plan_create(&request, out_plan) != PARTITA_OK)
+    if (status == PARTITA_OK) status = pt_plan_create_expanding(&next.model, &request, &arena, &next.plan);
+    pt_arena_deinit(&arena);
+    if (status != PARTITA_OK) {
+        destroy_planned(&next);
         return pt_fail_copy(failure, cause); /* nobody is left: the device's failure is the cause */
+    }
     atomic_fetch_add(&session->counters.plans, 1);
-    const pt_plan_demotion *row = &(*out_plan)->demotions.data[(*out_plan)->demotions.size - 1];
+    const pt_plan_demotion *row = &next.plan->demotions.data[next.plan->demotions.size - 1];
     pt_log_to(session->log, PARTITA_LOG_WARNING, "demoted: %s goes from %s to another device: %s", row->cluster,
               plan->devices[plan->clusters[cluster].device]->name, cause);
+    *out_planned = next;
     return PARTITA_OK;
 }
 
@@ -131,23 +165,23 @@ static uint32_t hanging_cluster(const pt_plan *plan) {
 bool pt_build_hangs(const pt_build *build) { return hanging_cluster(build->plan) != PT_NONE; }
 
 /* Withdraws the claim of `cluster`, if there is one, and then all of devices that hang: nothing compiles for those. */
-static partita_status replan_all(partita_session *session, const pt_plan *plan, uint32_t cluster,
-                                 partita_status failure, pt_plan **out_plan) {
-    pt_plan *own = NULL;
-    if (cluster == PT_NONE) cluster = hanging_cluster(plan);
-    for (; cluster != PT_NONE; cluster = hanging_cluster(own)) {
-        const pt_plan *at = own ? own : plan;
-        const pt_device *device = at->devices[at->clusters[cluster].device];
-        pt_plan *next = NULL;
+static partita_status replan_all(partita_session *session, const pt_planned *planned, uint32_t cluster,
+                                 partita_status failure, pt_planned *out_planned) {
+    pt_planned own = {0};
+    if (cluster == PT_NONE) cluster = hanging_cluster(planned->plan);
+    for (; cluster != PT_NONE; cluster = hanging_cluster(own.plan)) {
+        const pt_planned *at = own.plan ? &own : planned;
+        const pt_device *device = at->plan->devices[at->plan->clusters[cluster].device];
+        pt_planned next = {0};
         if (pt_device_hangs(device))
             failure =
                 pt_fail(PARTITA_DEVICE_FAILED, "%s: hangs: a run has not come back since its deadline", device->name);
         partita_status status = replan(session, at, cluster, PARTITA_REASON_FAILED, failure, &next);
-        pt_plan_destroy(own);
+        destroy_planned(&own);
         own = next;
         if (status != PARTITA_OK) return status;
     }
-    *out_plan = own;
+    *out_planned = own;
     return PARTITA_OK;
 }
 
@@ -172,20 +206,21 @@ static partita_status compile_parts(pt_build *build, uint32_t *out_failed) {
     return pt_job_progress(&session->job, 1, "");
 }
 
-static partita_status create_from(partita_session *session, pt_plan *plan, bool owns_plan, uint32_t *out_failed,
+static partita_status create_from(partita_session *session, pt_planned planned, uint32_t *out_failed,
                                   pt_build **out_build) {
     *out_failed = PT_NONE;
     *out_build = NULL;
     pt_build *build = pt_calloc(1, sizeof(*build));
     if (!build) {
-        if (owns_plan) pt_plan_destroy(plan);
+        destroy_planned(&planned);
         return PT_OUT_OF_MEMORY();
     }
     atomic_init(&build->references, 1);
     build->session = session;
-    build->plan = plan;
-    build->owns_plan = owns_plan;
-    build->model = plan->model;
+    build->plan = planned.plan;
+    build->owns_plan = planned.owns_plan;
+    build->origin = planned.model;
+    build->model = planned.plan->model;
     *out_build = build;
     PT_TRY(make_places(build));
     PT_TRY(make_edge_lists(build));
@@ -193,21 +228,21 @@ static partita_status create_from(partita_session *session, pt_plan *plan, bool 
     return pt_programs_create(build);
 }
 
-partita_status pt_build_create(partita_session *session, pt_plan *plan, bool owns_plan, pt_build **out_build) {
+partita_status pt_build_create(partita_session *session, pt_planned planned, pt_build **out_build) {
     for (;;) {
         uint32_t failed;
-        pt_plan *next = NULL;
+        pt_planned next = {0};
         pt_build *build;
-        partita_status status = create_from(session, plan, owns_plan, &failed, &build);
+        partita_status status = create_from(session, planned, &failed, &build);
         if (status == PARTITA_OK) {
             *out_build = build;
             return PARTITA_OK;
         }
-        if (failed != PT_NONE) status = replan(session, build->plan, failed, PARTITA_REASON_COMPILE, status, &next);
+        const pt_planned at = {.plan = build ? build->plan : NULL, .model = build ? build->origin : NULL};
+        if (failed != PT_NONE) status = replan(session, &at, failed, PARTITA_REASON_COMPILE, status, &next);
         destroy_build(build);
-        if (!next) return status;
-        plan = next;
-        owns_plan = true;
+        if (!next.plan) return status;
+        planned = next;
     }
 }
 
@@ -230,7 +265,8 @@ void pt_build_drop_idle(pt_build *build) {
 }
 
 partita_status pt_session_demote(partita_session *session, pt_build *build, uint32_t cluster, partita_status failure) {
-    pt_plan *plan = NULL;
+    const pt_planned at = {.plan = build->plan, .model = build->origin};
+    pt_planned planned = {0};
     pt_build *next = NULL;
     pthread_mutex_lock(&session->lock);
     while (session->replacing) pthread_cond_wait(&session->idle, &session->lock);
@@ -238,8 +274,8 @@ partita_status pt_session_demote(partita_session *session, pt_build *build, uint
     session->replacing = !replaced;
     pthread_mutex_unlock(&session->lock);
     if (replaced) return PARTITA_OK;
-    partita_status status = replan_all(session, build->plan, cluster, failure, &plan);
-    if (status == PARTITA_OK && plan) status = pt_build_create(session, plan, true, &next);
+    partita_status status = replan_all(session, &at, cluster, failure, &planned);
+    if (status == PARTITA_OK && planned.plan) status = pt_build_create(session, planned, &next);
     pthread_mutex_lock(&session->lock);
     if (next) session->build = next;
     session->replacing = false;

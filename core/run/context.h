@@ -57,6 +57,12 @@ pt_schema_source pt_context_schemas(partita_context *context);
 partita_status pt_model_derive(partita_model *model, pt_model *graph, partita_model **out_model);
 /* A derived model with these nodes expanded, where they have a body; *out_model NULL when none has. */
 partita_status pt_model_expand(partita_model *model, const pt_id *nodes, uint32_t count, partita_model **out_model);
+/*
+ * As pt_plan_create, but operators that nobody takes are expanded where they have a body. *model, which is held, gives
+ * way to the model derived from it, and the request is for that one then; `arena` holds what the request points to.
+ */
+partita_status pt_plan_create_expanding(partita_model **model, pt_plan_request *request, pt_arena *arena,
+                                        pt_plan **out_plan);
 /* Infers the outputs of nodes that only their bodies tell. The model was checked and inferred. */
 partita_status pt_model_infer_bodies(pt_model *model, const pt_schema_source *source);
 /* What people are told of a device; strings live in `arena`. */

@@ -4,7 +4,6 @@
  */
 #include "run/context.h"
 #include <stdatomic.h>
-#include <stdio.h>
 
 void pt_plan_retain(partita_plan *plan) { atomic_fetch_add_explicit(&plan->references, 1, memory_order_relaxed); }
 
@@ -233,55 +232,6 @@ static partita_status check_options(const partita_plan_options *options) {
     return PARTITA_OK;
 }
 
-/* ---- operators that no device has ------------------------------------------------------------ */
-
-/* Functions within functions within functions: no model has more. */
-enum { MOST_EXPANSIONS = 16 };
-
-/* The plan is for a model in which nodes that nobody takes are expanded; *out_any false when none of them has a body.
- */
-static partita_status expand_unclaimed(partita_plan *plan, const partita_plan_options *options, bool *out_any) {
-    pt_arena scratch = {0};
-    pt_id *nodes;
-    uint32_t count;
-    partita_model *expanded = NULL;
-    partita_status status;
-    *out_any = false;
-    PT_CHECK(pt_plan_unclaimed(&plan->request, &scratch, &nodes, &count));
-    PT_CHECK(pt_model_expand(plan->model, nodes, count, &expanded));
-    if (!expanded) goto out;
-    int64_t *values = pt_arena_array(&plan->arena, expanded->graph->symbols.rows.size + 1, sizeof(*values));
-    if (!values) {
-        status = PT_OUT_OF_MEMORY();
-        goto out;
-    }
-    PT_CHECK(find_nominal(expanded->graph, options, values));
-    plan->request.model = expanded->graph;
-    plan->request.base_values = values;
-    partita_model_destroy(plan->model);
-    plan->model = expanded;
-    expanded = NULL;
-    *out_any = true;
-out:
-    partita_model_destroy(expanded);
-    pt_arena_deinit(&scratch);
-    return status;
-}
-
-/* After a plan that failed because nobody takes a node, whose message is this thread's. */
-static partita_status plan_expanded(partita_plan *plan, const partita_plan_options *options) {
-    partita_status status = PARTITA_UNPLACED;
-    for (int i = 0; i < MOST_EXPANSIONS && status == PARTITA_UNPLACED; i++) {
-        char message[1024];
-        bool any;
-        snprintf(message, sizeof(message), "%s", pt_last_message());
-        PT_TRY(expand_unclaimed(plan, options, &any));
-        if (!any) return pt_fail_copy(status, message);
-        status = pt_plan_create(&plan->request, &plan->plan);
-    }
-    return status;
-}
-
 partita_status partita_plan_create(partita_model *model, const partita_plan_options *options, partita_plan **out_plan) {
     partita_status status = PARTITA_OK;
     PT_REQUIRE(model && out_plan);
@@ -292,9 +242,7 @@ partita_status partita_plan_create(partita_model *model, const partita_plan_opti
     pt_model_retain(model);
     plan->model = model;
     PT_CHECK(make_request(plan, options));
-    status = pt_plan_create(&plan->request, &plan->plan);
-    if (status == PARTITA_UNPLACED) status = plan_expanded(plan, options);
-    if (status != PARTITA_OK) goto out;
+    PT_CHECK(pt_plan_create_expanding(&plan->model, &plan->request, &plan->arena, &plan->plan));
     *out_plan = plan;
     plan = NULL;
 out:

@@ -102,7 +102,8 @@ typedef struct pt_build {
     struct partita_session *session;
     const pt_model *model;
     pt_plan *plan;
-    bool owns_plan; /* else it is the application's */
+    bool owns_plan;        /* else it is the application's */
+    partita_model *origin; /* held: that `model` is of, when it is not the session's; NULL */
     pt_place *places;
     uint32_t place_count;
     pt_part **parts;       /* by cluster */

@@ -58,7 +58,7 @@ partita_status partita_session_create(partita_plan *plan, const partita_session_
     session->job.user = PT_OPTION(options, partita_session_options, progress_user);
     atomic_store(&session->counters.plans, 1);
     PT_CHECK(make_budgets(session));
-    PT_CHECK(pt_build_create(session, plan->plan, false, &session->build));
+    PT_CHECK(pt_build_create(session, (pt_planned){.plan = plan->plan}, &session->build));
     session->job = (ptp_job){0}; /* whoever watches may be gone when a demotion compiles again */
     *out_session = session;
     session = NULL;

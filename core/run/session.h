@@ -17,6 +17,13 @@ typedef struct pt_measure {
     _Atomic uint64_t ns, count, bytes, copies;
 } pt_measure;
 
+/* A plan with the model that it is for. */
+typedef struct pt_planned {
+    pt_plan *plan;
+    bool owns_plan;       /* else it is the application's */
+    partita_model *model; /* held; NULL: the session's. Operators were expanded when devices failed */
+} pt_planned;
+
 struct partita_session {
     _Atomic uint32_t references; /* the application's, and one of each run */
     partita_plan *plan;          /* held */
@@ -39,8 +46,8 @@ struct partita_session {
 pt_budget *pt_session_budget(const partita_session *session, const pt_device *device);
 /* stuck.c: true while runs that nobody waits for any more have not heard from the device for long. */
 bool pt_device_hangs(const pt_device *device);
-/* build.c. An owned plan is taken over, when this fails too. */
-partita_status pt_build_create(partita_session *session, pt_plan *plan, bool owns_plan, pt_build **out_build);
+/* build.c. `planned` is taken over, when this fails too. */
+partita_status pt_build_create(partita_session *session, pt_planned planned, pt_build **out_build);
 /*
  * True when a failure inside a device's step or compilation is the device's own, so that another device may do better:
  * not the model's, the inputs' or the caller's, nor the host's want of memory since pt_alloc_failures() gave

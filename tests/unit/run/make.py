@@ -74,6 +74,14 @@ LATER = {
     # A window that short inputs do not fill.
     'window': ("""agraph (float[N, 1, L] x) => (float[N, 2, K] y) <float[2, 1, 5] w = {%s}> {
         a = Relu(x)  c = Conv(a, w)  y = Exp(c) }""", {'x': (1, 1, 9)}, (10,)),
+    # Operators that are functions: by themselves, and in a body.
+    'function': ("""agraph (float[N, 8] x) => (float[N, 8] y, float[N, 8] e) {
+        e = Exp(x)  l = MeanVarianceNormalization <axes = [1]> (e)  h = HardSwish(l)  y = Add(h, x) }""",
+                 {'x': (3, 8)}, ()),
+    'function_body': ("""agraph (float[2, 8] x, int64 n) => (float[2, 8] y) <bool yes = {1}> {
+        y = Loop (n, yes, x) <body = b (int64 i, bool go, float[2, 8] v) => (bool more, float[2, 8] w) {
+            more = Identity(go)  l = MeanVarianceNormalization <axes = [0, 1]> (v)  w = Add(l, x) }> }""",
+                      {'x': (2, 8), 'n': 3}, ()),
     # Inputs with defaults, left out; one of any length.
     'defaults': (DEFAULTS, {'x': (3, 4)}, (4, 4)),
     'defaults_given': (DEFAULTS, {'x': (3, 4), 'scale': (4,), 'bias': (4,)}, (4, 4)),
@@ -124,7 +132,8 @@ def later(folder):
         for value in model.graph.input:
             if value.name == 'bias':
                 value.type.tensor_type.shape.dim[0].dim_param = 'S'
-        write(folder, name, model, {key: rng.uniform(-1, 1, shape).astype(np.float32) for key, shape in shapes.items()})
+        write(folder, name, model, {key: np.array(shape, np.int64) if key == 'n' else
+                                    rng.uniform(-1, 1, shape).astype(np.float32) for key, shape in shapes.items()})
 
 
 def main(folder):
