@@ -31,16 +31,17 @@ static partita_status by_zero_point(const ptp_inference *node, uint32_t zero_poi
 partita_status contrib_choose_zero_4(const ptp_inference *node, uint32_t *out) { return by_zero_point(node, 4, out); }
 partita_status contrib_choose_zero_7(const ptp_inference *node, uint32_t *out) { return by_zero_point(node, 7, out); }
 
-static bool has_rank(const ptp_inference *node, int32_t rank) { return ptp_input_of(node, 0).rank == rank; }
-
-partita_status contrib_choose_rank_4(const ptp_inference *node, uint32_t *out_body) {
-    return choose(out_body, has_rank(node, 4) ? 0 : PARTITA_NONE);
+/* One body for each of 1 to 3 spatial dims. */
+partita_status contrib_choose_spatial(const ptp_inference *node, uint32_t *out_body) {
+    int32_t rank = ptp_input_of(node, 0).rank;
+    return choose(out_body, rank >= 3 && rank <= 5 ? (uint32_t)(rank - 3) : PARTITA_NONE);
 }
 
 partita_status contrib_choose_group_norm(const ptp_inference *node, uint32_t *out_body) {
     int64_t activation = ptp_int_of(node, "activation", 0);
-    bool fits = has_rank(node, 4) && ptp_int_of(node, "channels_last", 1) && (activation == 0 || activation == 1);
-    return choose(out_body, fits ? (uint32_t)activation : PARTITA_NONE);
+    uint32_t first = ptp_int_of(node, "channels_last", 1) ? 0 : 2;
+    bool fits = ptp_input_of(node, 0).rank == 4 && (activation == 0 || activation == 1);
+    return choose(out_body, fits ? (uint32_t)activation + first : PARTITA_NONE);
 }
 
 partita_status contrib_choose_last_axis(const ptp_inference *node, uint32_t *out_body) {
@@ -78,6 +79,10 @@ partita_status contrib_choose_softmax(const ptp_inference *node, uint32_t *out_b
 
 partita_status contrib_choose_channels_first(const ptp_inference *node, uint32_t *out_body) {
     return choose(out_body, ptp_int_of(node, "channels_last", 0) ? PARTITA_NONE : 0);
+}
+
+partita_status contrib_choose_crop(const ptp_inference *node, uint32_t *out_body) {
+    return choose(out_body, ptp_argument_of(node, "scale").count != 0);
 }
 
 partita_status contrib_choose_metric(const ptp_inference *node, uint32_t *out_body) {

@@ -55,12 +55,15 @@ Z8, Z = np.uint8(128), np.uint8(3)
 # operator, inputs (None: absent), outputs, attributes, domain. An input within a list is a constant.
 CASES = [
     ("SimplifiedLayerNormalization", [f(2, 3, 8), f(8)], 1, dict(epsilon=1e-3), ""),
+    ("Affine", [f(2, 3)], 1, dict(alpha=1.5, beta=-0.5), ""),
     ("Attention", [f(2, 5, 8), f(8, 24), f(24)], 1, dict(num_heads=2)),
     ("Attention", [f(2, 5, 8), f(8, 24), f(24), None, f(2, 2, 2, 3, 4)], 2, dict(num_heads=2, unidirectional=1)),
     ("Attention", [f(2, 5, 8), f(8, 20), f(20)], 1, dict(num_heads=2, qkv_hidden_sizes=[8, 8, 4])),
     ("BiasGelu", [f(2, 3, 8), f(8)], 1, {}),
     ("CDist", [f(3, 4), f(5, 4)], 1, dict(metric="euclidean")),
     ("CDist", [f(3, 4), f(5, 4)], 1, dict(metric="sqeuclidean")),
+    ("Crop", [f(2, 3, 9, 8)], 1, dict(border=[1, 2, 3, 0]), ""),
+    ("Crop", [f(2, 3, 9, 8)], 1, dict(border=[1, 2, 0, 0], scale=[4, 5]), ""),
     ("DequantizeLinear", [u8(3, 4), scale(), Z8], 1, {}),
     ("QuantizeLinear", [f(3, 4), scale(), Z8], 1, {}),
     ("DynamicQuantizeMatMul", [f(2, 3, 4), [u8(4, 5)], [scale()], [Z8]], 1, {}),
@@ -94,12 +97,11 @@ CASES = [
      dict(num_heads=4, kv_num_heads=2)),
     ("GroupQueryAttention", [f(1, 4, 64), None, None, None, None, i32(3), [i32(4)]], 3,
      dict(num_heads=4, kv_num_heads=2)),
+    ("ImageScaler", [f(2, 3, 4, 5)], 1, dict(scale=0.5, bias=[0.25, -1.0, 2.0]), ""),
     ("Inverse", [f(2, 3, 3)], 1, {}),
     ("MatMulIntegerToFloat", [u8(2, 3, 4), u8(4, 5), scale(), scale(), Z8, Z8], 1, {}),
     ("MatMulIntegerToFloat", [u8(3, 4), u8(4, 5), scale(), scale(), None, None, f(5)], 1, {}),
     ("MatMulNBits", [f(2, 3, 32), [u8(6, 1, 16)], [f(6)]], 1, dict(K=32, N=6, bits=4, block_size=32)),
-    ("MurmurHash3", [np.array([["a", "", "Zürich 123"]], object)], 1, {}),
-    ("MurmurHash3", [f(2, 3)], 1, dict(positive=0, seed=7)),
     ("MurmurHash3", [np.array([["a", "", "Zürich 123"]], object)], 1, {}),
     ("MurmurHash3", [f(2, 3)], 1, dict(positive=0, seed=7)),
     ("MultiHeadAttention", [f(2, 5, 8), f(2, 7, 8), f(2, 7, 12)], 1, dict(num_heads=2)),
@@ -107,6 +109,9 @@ CASES = [
      dict(num_heads=2)),
     ("MultiHeadAttention", [f(2, 5, 8), f(2, 2, 7, 4), f(2, 2, 7, 4)], 1, dict(num_heads=2)),
     ("NhwcMaxPool", [u8(1, 9, 8, 3)], 1, dict(kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 0])),
+    ("NhwcMaxPool", [q(np.int8, 2, 9, 3)], 1, dict(kernel_shape=[3], strides=[2], pads=[1, 0])),
+    ("NhwcMaxPool", [u8(1, 5, 6, 7, 2)], 1, dict(kernel_shape=[2, 3, 3], strides=[1, 2, 2])),
+    ("ParametricSoftplus", [f(2, 3)], 1, dict(alpha=0.7, beta=2.0), ""),
     ("QAttention", [u8(2, 5, 8), [u8(8, 24)], f(24), scale(), scale(), None, Z8, Z8], 1, dict(num_heads=2)),
     ("QEmbedLayerNormalization",
      [rng.integers(0, 9, (2, 4)).astype(np.int32), rng.integers(0, 2, (2, 4)).astype(np.int32), [u8(9, 8)], [u8(6, 8)],
@@ -131,6 +136,8 @@ CASES = [
     ("QuickGelu", [f(2, 3)], 1, dict(alpha=1.5)),
     ("RotaryEmbedding", [f(2, 3, 8), np.arange(6, dtype=np.int64).reshape(2, 3), f(6, 2), f(6, 2)], 1, dict(num_heads=2)),
     ("RotaryEmbedding", [f(2, 2, 3, 4), np.int64([0]), f(6, 2), f(6, 2)], 1, {}),
+    ("Scale", [f(2, 3)], 1, dict(scale=0.3), ""),
+    ("ScaledTanh", [f(2, 3)], 1, dict(alpha=1.7, beta=0.6), ""),
     ("SkipLayerNormalization", [f(2, 3, 8), f(2, 3, 8), f(8), f(8)], 1, {}),
     ("SkipLayerNormalization", [f(2, 3, 8), f(2, 3, 8), f(8), None, f(8)], [0, 3], {}),
     ("SkipSimplifiedLayerNormalization", [f(2, 3, 8), f(2, 3, 8), f(8)], 1, {}),
@@ -157,6 +164,14 @@ def bias_split_gelu(x, bias):
     return left * right * 0.5 * (1 + erf(right / np.sqrt(2)))
 
 
+def group_norm_first(*inputs):
+    return np.moveaxis(group_norm(np.moveaxis(inputs[0], 1, -1), *inputs[1:]), -1, 1)
+
+
+def swish_group_norm_first(*inputs):
+    return np.moveaxis(swish_group_norm(np.moveaxis(inputs[0], 1, -1), *inputs[1:]), -1, 1)
+
+
 def group_norm(x, gamma, beta):
     n, h, w, c = x.shape
     folded = x.astype(np.float64).reshape(n, h * w, 2, c // 2)
@@ -169,15 +184,24 @@ def swish_group_norm(*inputs):
     return y / (1 + np.exp(-y))
 
 
+def conv_windows(x, w, b, strides):
+    """No padding; x [N, spatial..., C], w [M, kernel..., C]."""
+    n = x.ndim - 2
+    windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), w.shape[1:-1], tuple(range(1, n + 1)))
+    windows = windows[(slice(None), *(slice(None, None, step) for step in strides))]
+    return np.tensordot(windows, np.moveaxis(w, -1, 1), (list(range(n + 1, windows.ndim)), list(range(1, n + 2)))) + b
+
+
 def conv_last(x, w, b):
-    """Stride 1 and 2, no padding; x [N, H, W, C], w [M, kH, kW, C]."""
-    rows, columns = x.shape[1] - w.shape[1] + 1, (x.shape[2] - w.shape[2]) // 2 + 1
-    y = np.zeros((x.shape[0], rows, columns, w.shape[0]))
-    for i in range(rows):
-        for j in range(columns):
-            window = x[:, i:i + w.shape[1], 2 * j:2 * j + w.shape[2]].astype(np.float64)
-            y[:, i, j] = np.einsum("nhwc,mhwc->nm", window, w) + b
-    return y
+    return conv_windows(x, w, b, (1, 2))
+
+
+def conv_line(x, w, b):
+    return conv_windows(x, w, b, (2,))
+
+
+def conv_volume(x, w, b):
+    return conv_windows(x, w, b, (1, 1, 1))
 
 
 def only_shape(*shape):
@@ -191,10 +215,17 @@ OWN = [
     (bias_split_gelu, "BiasSplitGelu", [f(2, 3, 8), f(8)], 1, {}),
     (group_norm, "GroupNorm", [f(2, 3, 4, 6), f(6), f(6)], 1, dict(activation=0, groups=2)),
     (swish_group_norm, "GroupNorm", [f(2, 3, 4, 6), f(6), f(6)], 1, dict(activation=1, groups=2)),
+    (group_norm_first, "GroupNorm", [f(2, 6, 3, 4), f(6), f(6)], 1, dict(activation=0, groups=2, channels_last=0)),
+    (swish_group_norm_first, "GroupNorm", [f(2, 6, 3, 4), f(6), f(6)], 1, dict(activation=1, groups=2, channels_last=0)),
+    (conv_line, "NhwcConv", [f(2, 9, 3), f(4, 3, 3), f(4)], 1, dict(strides=[2])),
+    (conv_volume, "NhwcConv", [f(1, 4, 5, 6, 2), f(3, 2, 2, 3, 2), f(3)], 1, {}),
     (conv_last, "NhwcConv", [f(2, 6, 7, 3), f(4, 3, 2, 3), f(4)], 1, dict(strides=[1, 2])),
     (only_shape(2, 5, 8), "MultiHeadAttention", [f(2, 5, 2, 3, 4)], 1, dict(num_heads=2)),
     (only_shape(2, 5, 8), "MultiHeadAttention", [f(2, 5, 8), f(2, 7, 2, 2, 4)], 1, dict(num_heads=2)),
 ]
+
+# What ONNX had on trial until opset 9.
+OLD = ("Affine", "Crop", "ImageScaler", "ParametricSoftplus", "Scale", "ScaledTanh")
 
 
 def dtype_of(array):
@@ -219,7 +250,8 @@ def build(case, symbolic=False, functions=(), domain=None):
     node = helper.make_node(op, names, [f"y{i}" if i in wanted else "" for i in range(max(wanted) + 1)], "node",
                             domain=domain, **attributes)
     graph = helper.make_graph([node], "contrib", ports, [onnx.ValueInfoProto(name=f"y{i}") for i in wanted], constants)
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(MS, 1)] + [helper.make_opsetid("body", 1)] * bool(functions)
+    opsets = [helper.make_opsetid("", 9 if op in OLD else 17), helper.make_opsetid(MS, 1)]
+    opsets += [helper.make_opsetid("body", 1)] * bool(functions)
     return helper.make_model(graph, opset_imports=opsets, functions=list(functions), ir_version=10), feeds
 
 
@@ -322,7 +354,11 @@ def body_of(case):
     if op == "QLinearSoftmax":
         return int(attributes["opset"] >= 13)
     if op == "GroupNorm":
-        return attributes["activation"]
+        return attributes["activation"] + 2 * (not attributes.get("channels_last", 1))
+    if op in ("NhwcConv", "NhwcMaxPool"):
+        return np.ndim(inputs[0]) - 3
+    if op == "Crop":
+        return int("scale" in attributes)
     if op == "CDist":
         return int(attributes["metric"] == "euclidean")
     return None if attributes.get("channels_last") else 0
