@@ -2,19 +2,23 @@
 /*
  * MatMulNBits: weights of 2, 4 or 8 bits in blocks along K with a scale and a zero point each. An item is a few columns
  * of the product: for few rows of A they are dequantised and multiplied one after the other, for more they become a
- * packed panel of the float product. The reference does the first in double.
+ * packed panel of the float product. The reference does the first in double. Where accuracy_level allows int8, A is
+ * rounded to it first, as onnxruntime does.
  */
-#include "cpu/kernels/gemm.h"
+#include "cpu/kernels/ms_nbits.h"
 #include "cpu/kernels/reference.h"
 
-#define FEW_ROWS 6
+#define FEW_ROWS 6  /* of A */
+#define ROUNDED  16 /* rows of A that are rounded at a time */
 
-typedef struct nbits_state {
-    int64_t k, n, block, bits;
-    const cpu_gemm_micro *micro; /* NULL: the reference */
-} nbits_state;
-
-enum { IN_A, IN_B, IN_SCALES, IN_ZEROS, IN_GROUPS, IN_BIAS };
+enum {
+    IN_A = CPU_NBITS_A,
+    IN_B = CPU_NBITS_B,
+    IN_SCALES = CPU_NBITS_SCALES,
+    IN_ZEROS = CPU_NBITS_ZEROS,
+    IN_GROUPS = CPU_NBITS_GROUPS,
+    IN_BIAS = CPU_NBITS_BIAS
+};
 
 static bool nbits_claim(const cpu_node *node, ptp_answer *answer) {
     int64_t bits = cpu_attr_int(node, "bits", 4), block = cpu_attr_int(node, "block_size", 0);
@@ -39,7 +43,7 @@ static bool nbits_claim(const cpu_node *node, ptp_answer *answer) {
 }
 
 static partita_status nbits_reference_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
-    nbits_state *state = cpu_alloc(host, sizeof(*state));
+    cpu_nbits *state = cpu_alloc(host, sizeof(*state));
     *out_state = state;
     if (state == NULL) return PARTITA_OUT_OF_MEMORY;
     state->k = cpu_attr_int(node, "K", 0);
@@ -51,17 +55,24 @@ static partita_status nbits_reference_prepare(const cpu_node *node, const ptp_ho
 
 static partita_status nbits_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
     partita_status status = nbits_reference_prepare(node, host, out_state);
-    if (status == PARTITA_OK) ((nbits_state *)*out_state)->micro = cpu_gemm_micro_of(node->level);
-    return status;
+    ptp_value_row zeros;
+    if (status != PARTITA_OK) return status;
+    cpu_nbits *state = *out_state;
+    bool plain = !cpu_node_input(node, IN_GROUPS, &zeros) &&
+                 (!cpu_node_input(node, IN_ZEROS, &zeros) || zeros.dtype == PARTITA_UINT8);
+    state->micro = cpu_gemm_micro_of(node->level);
+    state->rounds = plain && cpu_attr_int(node, "accuracy_level", 0) == 4 && state->block <= 256 &&
+                    (state->bits != 2 || state->block >= 32);
+    return PARTITA_OK;
 }
 
-static uint64_t blocks_of(const nbits_state *s) { return cpu_blocks((uint64_t)s->k, (uint64_t)s->block); }
-static uint64_t blob_of(const nbits_state *s) { return (uint64_t)(s->block * s->bits / 8); }
+static uint64_t blocks_of(const cpu_nbits *s) { return cpu_blocks((uint64_t)s->k, (uint64_t)s->block); }
+static uint64_t blob_of(const cpu_nbits *s) { return (uint64_t)(s->block * s->bits / 8); }
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
 static float zero_of(const cpu_call *call, uint64_t column, uint64_t block) {
-    const nbits_state *s = call->state;
+    const cpu_nbits *s = call->state;
     float zero = (float)(1 << (s->bits - 1));
     if (!cpu_has_input(call, IN_ZEROS)) return zero;
     const cpu_tensor *zeros = &call->in[IN_ZEROS];
@@ -91,7 +102,7 @@ static void codes_2(const uint8_t *from, uint64_t n, float scale, float zero, fl
 
 /* One element, whose scale is that of block `group`. */
 static float grouped_at(const cpu_call *call, uint64_t column, uint64_t at, uint64_t group) {
-    const nbits_state *s = call->state;
+    const cpu_nbits *s = call->state;
     uint64_t blocks = blocks_of(s), bit = at % (uint64_t)s->block * (uint64_t)s->bits;
     const uint8_t *blob =
         (const uint8_t *)call->in[IN_B].data + (column * blocks + at / (uint64_t)s->block) * blob_of(s);
@@ -102,7 +113,7 @@ static float grouped_at(const cpu_call *call, uint64_t column, uint64_t at, uint
 
 /* The K weights of one column of the product. */
 static void column_load(const cpu_call *call, uint64_t column, float *to) {
-    const nbits_state *s = call->state;
+    const cpu_nbits *s = call->state;
     uint64_t k = (uint64_t)s->k, block = (uint64_t)s->block, blocks = blocks_of(s);
     if (cpu_has_input(call, IN_GROUPS)) {
         const int32_t *groups = call->in[IN_GROUPS].data;
@@ -121,12 +132,12 @@ static void column_load(const cpu_call *call, uint64_t column, float *to) {
 /* ---- the call -------------------------------------------------------------------------------- */
 
 static uint64_t rows_of(const cpu_call *call) {
-    const nbits_state *s = call->state;
+    const cpu_nbits *s = call->state;
     return call->in[IN_A].count / (uint64_t)s->k;
 }
 
 static partita_status call_check(const cpu_call *call) {
-    const nbits_state *s = call->state;
+    const cpu_nbits *s = call->state;
     const cpu_tensor *a = &call->in[IN_A], *zeros = &call->in[IN_ZEROS];
     uint64_t n = (uint64_t)s->n, blocks = blocks_of(s);
     if (a->rank == 0 || a->dims[a->rank - 1] != s->k)
@@ -171,28 +182,41 @@ static double dot_double(const float *a, const float *b, uint64_t n) {
 }
 
 /* Columns of an item, and floats of a worker's room: a column's weights, those of a panel, A's row and Y's. */
-static uint64_t columns_each(const nbits_state *s) { return s->micro != NULL ? s->micro->columns : 16; }
+static uint64_t columns_each(const cpu_nbits *s) { return s->micro != NULL ? s->micro->columns : 16; }
 static uint64_t worker_floats(const cpu_call *call) {
-    const nbits_state *s = call->state;
+    const cpu_nbits *s = call->state;
     uint64_t k = (uint64_t)s->k, columns = columns_each(s), rows = rows_of(call);
     bool panel = s->micro != NULL && rows > FEW_ROWS;
-    return cpu_blocks(k * (panel ? 2 * columns : 1) + k + (panel ? columns : 0), 16) * 16;
+    uint64_t rounded = !s->rounds ? 1 : panel ? ROUNDED : FEW_ROWS;
+    return cpu_blocks(k * (panel ? 2 * columns : 1) + rounded * k + (panel ? columns : 0), 16) * 16;
 }
 
-static uint64_t nbits_items(const cpu_call *call) {
-    const nbits_state *s = call->state;
+uint64_t cpu_nbits_items(const cpu_call *call) {
+    const cpu_nbits *s = call->state;
     return cpu_blocks((uint64_t)s->n, columns_each(s));
 }
 
-static uint64_t nbits_scratch(const cpu_call *call) { return call->workers * worker_floats(call) * sizeof(float); }
+uint64_t cpu_nbits_scratch(const cpu_call *call) { return call->workers * worker_floats(call) * sizeof(float); }
 
 /* Row m of A as floats: where it lies, or in the room. */
 static const float *row_of(const cpu_call *call, uint64_t m, float *room) {
     const cpu_tensor *a = &call->in[IN_A];
-    uint64_t k = (uint64_t)((const nbits_state *)call->state)->k;
+    uint64_t k = (uint64_t)((const cpu_nbits *)call->state)->k;
     if (a->dtype == PARTITA_FLOAT32) return (const float *)a->data + m * k;
     cpu_load_floats(a->dtype, a->data, m * k, k, room);
     return room;
+}
+
+/* Each block of the row as multiples of a 127th of its largest element. */
+static void row_round(const cpu_nbits *s, const float *a, float *to) {
+    for (int64_t first = 0; first < s->k; first += s->block) {
+        int64_t last = first + s->block < s->k ? first + s->block : s->k;
+        float most = 0;
+        for (int64_t i = first; i < last; i++) most = fabsf(a[i]) > most ? fabsf(a[i]) : most;
+        float step = most / 127.0f, inverse = most > 0 ? 127.0f / most : 0;
+        /* Adding 1.5 * 2^23 rounds. */
+        for (int64_t i = first; i < last; i++) to[i] = ((a[i] * inverse + 12582912.0f) - 12582912.0f) * step;
+    }
 }
 
 static float bias_of(const cpu_call *call, uint64_t column) {
@@ -203,16 +227,17 @@ static float bias_of(const cpu_call *call, uint64_t column) {
 }
 
 static void columns_few(const cpu_call *call, uint64_t first, uint64_t last, float *room) {
-    const nbits_state *s = call->state;
+    const cpu_nbits *s = call->state;
     const cpu_tensor *y = &call->out[0];
     uint64_t k = (uint64_t)s->k, rows = rows_of(call);
     bool empty = call->in[IN_B].count == 0;
+    for (uint64_t m = 0; s->rounds && m < rows; m++) row_round(s, row_of(call, m, NULL), room + (m + 1) * k);
     for (uint64_t column = first; column < last; column++) {
         if (!empty) column_load(call, column, room);
         double bias = (double)bias_of(call, column);
         for (uint64_t m = 0; m < rows; m++) {
             double sum = bias;
-            const float *a = row_of(call, m, room + k);
+            const float *a = s->rounds ? room + (m + 1) * k : row_of(call, m, room + k);
             if (!empty) sum += s->micro != NULL ? (double)dot_float(a, room, k) : dot_double(a, room, k);
             cpu_store_doubles(y->dtype, y->data, m * (uint64_t)s->n + column, 1, &sum);
         }
@@ -220,7 +245,7 @@ static void columns_few(const cpu_call *call, uint64_t first, uint64_t last, flo
 }
 
 static void columns_panel(const cpu_call *call, uint64_t first, uint64_t last, float *room) {
-    const nbits_state *s = call->state;
+    const cpu_nbits *s = call->state;
     const cpu_tensor *a = &call->in[IN_A];
     uint64_t k = (uint64_t)s->k, columns = columns_each(s), rows = rows_of(call), n = last - first;
     float *packed = room + k * columns, *biases = packed + k * columns;
@@ -241,11 +266,22 @@ static void columns_panel(const cpu_call *call, uint64_t first, uint64_t last, f
                      .c_row = s->n,
                      .alpha = 1,
                      .column_bias = biases};
-    cpu_gemm_run(&gemm, 0, rows, 0, 1);
+    if (!s->rounds) {
+        cpu_gemm_run(&gemm, 0, rows, 0, 1);
+        return;
+    }
+    float *rounded = biases + columns;
+    for (uint64_t m = 0; m < rows; m += ROUNDED) {
+        gemm.m = rows - m < ROUNDED ? rows - m : ROUNDED;
+        for (uint64_t i = 0; i < gemm.m; i++) row_round(s, row_of(call, m + i, NULL), rounded + i * k);
+        gemm.a = rounded;
+        gemm.c = (float *)call->out[0].data + m * (uint64_t)s->n + first;
+        cpu_gemm_run(&gemm, 0, gemm.m, 0, 1);
+    }
 }
 
-static partita_status nbits_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
-    const nbits_state *s = call->state;
+partita_status cpu_nbits_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+    const cpu_nbits *s = call->state;
     partita_status status = call_check(call);
     if (status != PARTITA_OK) return status;
     float *room = (float *)call->scratch + worker * worker_floats(call);
@@ -268,9 +304,9 @@ const cpu_kernel cpu_kernels_ms_nbits[] = {
      .claim = nbits_claim,
      .prepare = nbits_reference_prepare,
      .release = cpu_free,
-     .scratch = nbits_scratch,
-     .items = nbits_items,
-     .run = nbits_run},
+     .scratch = cpu_nbits_scratch,
+     .items = cpu_nbits_items,
+     .run = cpu_nbits_run},
     {.op = "MatMulNBits",
      .domain = "com.microsoft",
      .since = 1,
@@ -279,8 +315,8 @@ const cpu_kernel cpu_kernels_ms_nbits[] = {
      .claim = nbits_claim,
      .prepare = nbits_prepare,
      .release = cpu_free,
-     .scratch = nbits_scratch,
-     .items = nbits_items,
-     .run = nbits_run},
+     .scratch = cpu_nbits_scratch,
+     .items = cpu_nbits_items,
+     .run = cpu_nbits_run},
 };
 const uint32_t cpu_kernels_ms_nbits_count = sizeof(cpu_kernels_ms_nbits) / sizeof(cpu_kernels_ms_nbits[0]);

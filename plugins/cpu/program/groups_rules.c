@@ -210,9 +210,86 @@ static bool make_conv(chain *c) {
     return true;
 }
 
+/* The one node that reads the value; false when there are others, or it leaves the graph. */
+static bool only_reader(const chain *c, uint32_t value, ptp_node_row *out_node) {
+    ptp_graph_row graph = ptp_graph_at(c->block, 0);
+    uint32_t readers = 0;
+    if (value == PARTITA_NONE || (ptp_value_at(c->block, value).flags & PTP_VALUE_OUTPUT) != 0) return false;
+    for (uint32_t i = 0; i < graph.node_count && readers < 2; i++) {
+        ptp_node_row node = ptp_node_at(c->block, graph.first_node + i);
+        for (uint32_t k = 0; k < node.inputs.count; k++)
+            if (ptp_ref_id(c->block, node.inputs, k) == value) {
+                *out_node = node;
+                readers++;
+            }
+    }
+    return readers == 1;
+}
+
+/* onnxruntime leaves a product alone that is followed by a clamp which no QuantizeLinear makes needless; the bias of a
+ * product of matrices becomes part of it first, and only one of a number for each column may. */
+static bool is_left_alone(const chain *c) {
+    ptp_node_row next, after;
+    uint32_t value = output_of(c->block, &c->ops[0]);
+    ptp_value_row y = ptp_value_at(c->block, value);
+    if (!only_reader(c, value, &next)) return false;
+    if (is_op(c->block, &c->ops[0], "MatMul") && is_op(c->block, &next, "Add") && y.rank == 2) {
+        uint32_t first = input_of(c->block, &next, 0);
+        uint32_t other = first == value ? input_of(c->block, &next, 1) : first;
+        if (other == PARTITA_NONE || ptp_value_at(c->block, other).rank != 1) return true;
+        if (!only_reader(c, output_of(c->block, &next), &after)) return false;
+        next = after;
+    }
+    bool clamps = is_op(c->block, &next, "Relu") || is_op(c->block, &next, "Clip");
+    return clamps && only_reader(c, output_of(c->block, &next), &after);
+}
+
+/* The DequantizeLinear of constant weights [K, N] with scales for blocks of K, for columns, or one. */
+static bool packed_weight_of(chain *c, uint32_t value, ptp_node_row *out_node) {
+    const ptp_block *block = c->block;
+    if (value == PARTITA_NONE || ptp_value_at(block, value).producer == PARTITA_NONE) return false;
+    *out_node = ptp_node_at(block, ptp_value_at(block, value).producer);
+    if (out_node->unit != c->group->unit || !is_border(block, out_node, "DequantizeLinear")) return false;
+    uint32_t w = input_of(block, out_node, 0), scale = input_of(block, out_node, 1),
+             zero = input_of(block, out_node, 2);
+    if (!is_constant(block, w) || !is_constant(block, scale) || (zero != PARTITA_NONE && !is_constant(block, zero)))
+        return false;
+    ptp_value_row codes = ptp_value_at(block, w), scales = ptp_value_at(block, scale);
+    ptp_node_row reader;
+    int64_t axis = ptp_attribute_int(block, out_node, "axis", 1);
+    bool blocks = ptp_attribute_int(block, out_node, "block_size", 0) > 0;
+    if (codes.rank != 2 || scales.dtype != PARTITA_FLOAT32 || cpu_dtype_bits(codes.dtype) > 8 ||
+        cpu_dtype_is_float(codes.dtype) || cpu_dtype_is_minifloat(codes.dtype) || !only_reader(c, w, &reader))
+        return false;
+    return blocks ? axis == 0 && scales.rank == 2 : scales.rank == 0 || (scales.rank == 1 && axis == 1);
+}
+
+/* A product of floats with weights that are dequantised. */
+static bool make_unpacked(chain *c) {
+    const ptp_block *block = c->block;
+    ptp_node_row node = c->ops[0], weight;
+    uint32_t bias = input_of(block, &node, 2), inputs[5] = {input_of(block, &node, 0)};
+    bool gemm = is_op(block, &node, "Gemm");
+    if (c->ends || c->group->nodes.count != 2 || !packed_weight_of(c, input_of(block, &node, 1), &weight)) return false;
+    if (is_left_alone(c) || ptp_value_at(block, inputs[0]).dtype != PARTITA_FLOAT32) return false;
+    if (gemm &&
+        (ptp_attribute_int(block, &node, "transA", 0) != 0 || ptp_attribute_int(block, &node, "transB", 0) != 0 ||
+         ptp_attribute_float(block, &node, "alpha", 1) != 1.0f))
+        return false;
+    if (gemm && bias != PARTITA_NONE &&
+        (ptp_attribute_float(block, &node, "beta", 1) != 1.0f || ptp_value_at(block, bias).rank != 1))
+        return false;
+    for (uint32_t i = 0; i < 3; i++) inputs[i + 1] = input_of(block, &weight, i);
+    inputs[4] = gemm ? bias : PARTITA_NONE;
+    node.attributes = weight.attributes;
+    cpu_group_emit(c->group, &node, "MatMulDequantised", "cpu", inputs, inputs[4] == PARTITA_NONE ? 4 : 5, c->to);
+    return true;
+}
+
 static bool make_matmul(chain *c) {
     quantised a, b;
-    if (!activation_of(c, 0, &a) || !weight_of(c, 1, -1, &b)) return false;
+    if (make_unpacked(c)) return true;
+    if (!activation_of(c, 0, &a) || !weight_of(c, 1, -1, &b) || (!c->ends && is_left_alone(c))) return false;
     if (c->ends) {
         const uint32_t inputs[] = {a.bytes, a.scale, a.zero, b.bytes, b.scale, b.zero, c->out.scale, c->out.zero};
         if (a.dtype != c->out.dtype) return false;
@@ -228,6 +305,8 @@ static bool make_gemm(chain *c) {
     quantised a, b, d;
     uint32_t bias;
     int64_t turned = ptp_attribute_int(c->block, &c->ops[0], "transB", 0);
+    if (make_unpacked(c)) return true;
+    if (!c->ends && is_left_alone(c)) return false;
     if (!activation_of(c, 0, &a) || !weight_of(c, 1, turned ? 0 : 1, &b) || !bias_of(c, 2, &d, &bias)) return false;
     if (bias != PARTITA_NONE && ptp_attribute_float(c->block, &c->ops[0], "beta", 1) != 1.0f) return false;
     uint32_t inputs[] = {a.bytes, a.scale, a.zero, b.bytes, b.scale, b.zero, bias, c->out.scale, c->out.zero};
