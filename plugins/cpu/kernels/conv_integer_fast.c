@@ -265,12 +265,3 @@ static partita_status conv_run(const cpu_call *call, uint64_t begin, uint64_t en
 const cpu_kernel cpu_kernels_conv_integer_fast[] = {ROW("ConvInteger"), ROW("QLinearConv")};
 const uint32_t cpu_kernels_conv_integer_fast_count =
     sizeof(cpu_kernels_conv_integer_fast) / sizeof(cpu_kernels_conv_integer_fast[0]);
-
-const cpu_pairs *cpu_pairs_of(uint32_t level) {
-#if defined(__x86_64__)
-    if (level >= CPU_LEVEL_AVX512) return &cpu_pairs_avx512;
-    if (level >= CPU_LEVEL_AVX2) return &cpu_pairs_avx2;
-#endif
-    (void)level;
-    return &cpu_pairs_baseline;
-}

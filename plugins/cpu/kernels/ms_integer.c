@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Products of 8-bit integers of com.microsoft: MatMulIntegerToFloat, DynamicQuantizeMatMul, which makes its own bytes
- * of A, and QGemm. Exact sums in 32 bits, a row of the product at a time.
+ * of A, and QGemm; and MatMulInteger and QLinearMatMul where A has one zero point. Exact sums in 32 bits: the reference
+ * makes a row of the product at a time, the others a tile's rows from pairs.
  */
-#include "cpu/kernels/integer.h"
 #include "cpu/kernels/matmul.h"
+#include "cpu/kernels/pairs.h"
 
 #define NONE UINT32_MAX
 
@@ -13,30 +14,96 @@ typedef struct integer_state {
     uint32_t b, a_scale, b_scale, a_zero, b_zero, bias, y_scale, y_zero;
     bool dynamic, gemm, a_turned, b_turned;
     float alpha;
+    const cpu_pairs *pairs; /* NULL: the reference */
+    int32_t *packed;        /* a constant B; NULL when it is none, or more than one matrix */
 } integer_state;
 
-static const integer_state to_float = {1, 2, 3, 4, 5, 6, NONE, NONE, false, false, false, false, 1};
-static const integer_state dynamic = {1, NONE, 2, NONE, 3, 4, NONE, NONE, true, false, false, false, 1};
-static const integer_state gemm = {3, 1, 4, 2, 5, 6, 7, 8, false, true, false, false, 1};
+typedef struct form_row {
+    const char *op;
+    integer_state state;
+} form_row;
 
-static partita_status integer_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
+static const form_row forms[] = {
+    {"MatMulIntegerToFloat", {1, 2, 3, 4, 5, 6, NONE, NONE, .alpha = 1}},
+    {"DynamicQuantizeMatMul", {1, NONE, 2, NONE, 3, 4, NONE, NONE, .dynamic = true, .alpha = 1}},
+    {"QGemm", {3, 1, 4, 2, 5, 6, 7, 8, .gemm = true, .alpha = 1}},
+    {"MatMulInteger", {1, NONE, NONE, 2, 3, NONE, NONE, NONE, .alpha = 1}},
+    {"QLinearMatMul", {3, 1, 4, 2, 5, NONE, 6, 7, .alpha = 1}},
+};
+
+static const integer_state *form_of(const cpu_node *node) {
     partita_str op = ptp_ref_str(node->block, node->row.op);
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
+        if (ptp_str_is(op, forms[i].op)) return &forms[i].state;
+    return NULL;
+}
+
+static partita_status integer_reference_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
     integer_state *state = cpu_alloc(host, sizeof(*state));
     *out_state = state;
     if (state == NULL) return PARTITA_OUT_OF_MEMORY;
-    *state = ptp_str_is(op, "QGemm") ? gemm : ptp_str_is(op, "DynamicQuantizeMatMul") ? dynamic : to_float;
+    *state = *form_of(node);
     state->a_turned = cpu_attr_int(node, "transA", 0) != 0;
     state->b_turned = cpu_attr_int(node, "transB", 0) != 0;
     state->alpha = cpu_attr_float(node, "alpha", 1);
     return PARTITA_OK;
 }
 
+/* One matrix that doesn't change is packed here. */
+static partita_status integer_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
+    partita_status status = integer_reference_prepare(node, host, out_state);
+    if (status != PARTITA_OK) return status;
+    integer_state *state = *out_state;
+    const cpu_tensor *b = &node->constants[state->b], *zero = NULL;
+    ptp_value_row row;
+    state->pairs = cpu_pairs_of(node->level);
+    if (state->b_zero < node->row.inputs.count && cpu_node_input(node, state->b_zero, &row)) {
+        zero = &node->constants[state->b_zero];
+        if (zero->kind == PARTITA_KIND_NONE) return PARTITA_OK;
+    }
+    if (b->kind == PARTITA_KIND_NONE || b->rank != 2 || b->count == 0) return PARTITA_OK;
+    uint64_t k = (uint64_t)b->dims[state->b_turned], n = (uint64_t)b->dims[!state->b_turned];
+    if (zero != NULL && zero->count != 1 && zero->count != n) return PARTITA_OK;
+    int32_t *zeros = cpu_alloc(host, n * sizeof(*zeros));
+    state->packed = cpu_alloc(host, cpu_pairs_packed(state->pairs, k, n) * sizeof(int32_t));
+    if (zeros != NULL && state->packed != NULL) {
+        for (uint64_t j = 0; j < n; j++) zeros[j] = zero == NULL ? 0 : cpu_byte_at(zero, zero->count == 1 ? 0 : j);
+        cpu_pairs_pack(state->pairs, b, 0, state->b_turned ? 1 : (int64_t)n, state->b_turned ? (int64_t)k : 1, k, n,
+                       zeros, state->packed);
+    }
+    status = zeros != NULL && state->packed != NULL ? PARTITA_OK : PARTITA_OUT_OF_MEMORY;
+    cpu_free(host, zeros);
+    return status;
+}
+
+static void integer_release(const ptp_host *host, void *memory) {
+    integer_state *state = memory;
+    if (state != NULL) cpu_free(host, state->packed);
+    cpu_free(host, state);
+}
+
 static bool integer_claim(const cpu_node *node, ptp_answer *answer) {
-    bool is_gemm = ptp_str_is(ptp_ref_str(node->block, node->row.op), "QGemm") != 0;
-    partita_dtype b = cpu_input_dtype(node, is_gemm ? 3 : 1);
+    partita_dtype b = cpu_input_dtype(node, form_of(node)->b);
     if ((CPU_BYTES >> (b < 64 ? b : 63) & 1) == 0)
         return cpu_refuse(answer, PARTITA_REASON_DTYPE, "B is of %s", cpu_dtype_name(b));
     return true;
+}
+
+/* Lists for rows are another kernel's. */
+static bool single_claim(const cpu_node *node, ptp_answer *answer) {
+    const integer_state *form = form_of(node);
+    const uint32_t ones[] = {form->a_scale, form->a_zero, form->y_scale, form->y_zero};
+    ptp_value_row value;
+    for (uint32_t i = 0; i < 4; i++) {
+        if (ones[i] >= node->row.inputs.count || !cpu_node_input(node, ones[i], &value)) continue;
+        const int64_t *dims = ptp_ref_data(node->block, value.dims);
+        bool single = value.rank == 0 || (value.rank == 1 && dims[0] == 1);
+        if (!single || (i % 2 == 0 && value.dtype != PARTITA_FLOAT32))
+            return cpu_refuse(answer, PARTITA_REASON_RANK, "input %u is not one number", ones[i]);
+    }
+    bool bytes = cpu_output_dtype(node, 0) == PARTITA_INT32 || (CPU_BYTES >> cpu_output_dtype(node, 0) & 1) != 0;
+    if (!bytes) return cpu_refuse(answer, PARTITA_REASON_DTYPE, "Y is no 8-bit integer");
+    return integer_claim(node, answer);
 }
 
 static bool has(const cpu_call *call, uint32_t input) { return input != NONE && cpu_has_input(call, input); }
@@ -87,18 +154,35 @@ static partita_status inputs_check(const cpu_call *call, const cpu_product *p) {
     return PARTITA_OK;
 }
 
-/* The scale of A is of all its elements, so items are few: each looks at all of A first. */
+/* The scale of A is of all its elements, so items are few: each looks at all of A first. Few rows share out columns. */
 static uint64_t integer_items(const cpu_call *call) {
+    const integer_state *state = call->state;
     cpu_product p;
     if (product_of(call, &p) != PARTITA_OK) return 1; /* `run` says why */
     uint64_t rows = p.batches * p.m, workers = call->workers;
-    return rows < workers ? (rows > 0 ? rows : 1) : workers;
+    if (rows >= workers) return workers;
+    if (state->packed == NULL) return rows > 0 ? rows : 1;
+    uint64_t panels = (p.n + state->pairs->columns - 1) / state->pairs->columns;
+    return panels < workers ? (panels > 0 ? panels : 1) : workers;
 }
 
-static uint64_t worker_ints(const cpu_product *p) { return (p->k + 2 * p->n + 15) / 16 * 16; }
+/* Pairs pay where B is packed already, or many rows read it. */
+#define MANY_ROWS 8
+static bool by_pairs(const integer_state *state, const cpu_product *p, uint64_t workers) {
+    return state->pairs != NULL && (state->packed != NULL || p->m >= MANY_ROWS * workers);
+}
+
+/* Of a worker: A's elements and pairs, sums, zero points of B, and a B that is packed here. */
+static uint64_t worker_ints(const integer_state *state, const cpu_product *p, uint64_t workers) {
+    uint64_t rows = by_pairs(state, p, workers) ? state->pairs->rows : 0;
+    uint64_t packed = rows > 0 && state->packed == NULL ? cpu_pairs_packed(state->pairs, p->k, p->n) : 0;
+    return (p->k + 1 + 2 * p->n + rows * (cpu_pairs_count(p->k) + p->n) + packed + 15) / 16 * 16;
+}
+
 static uint64_t integer_scratch(const cpu_call *call) {
     cpu_product p;
-    return product_of(call, &p) != PARTITA_OK ? 0 : call->workers * worker_ints(&p) * sizeof(int32_t);
+    if (product_of(call, &p) != PARTITA_OK) return 0;
+    return call->workers * worker_ints(call->state, &p, call->workers) * sizeof(int32_t);
 }
 
 /* A row of A without its zero point. */
@@ -115,15 +199,20 @@ static void left_load(const cpu_call *call, const cpu_product *p, int64_t first,
     }
 }
 
-static void results_store(const cpu_call *call, const cpu_product *p, uint64_t row, uint64_t matrix, float a_scale,
-                          const int32_t *sums) {
+/* Columns [first, last) of a row. */
+static void results_store(const cpu_call *call, const cpu_product *p, uint64_t row, uint64_t first, uint64_t last,
+                          uint64_t matrix, float a_scale, const int32_t *sums) {
     const integer_state *state = call->state;
+    if (state->b_scale == NONE) {
+        memcpy((int32_t *)call->out[0].data + row * p->n + first, sums + first, (last - first) * sizeof(int32_t));
+        return;
+    }
     const cpu_tensor *y = &call->out[0], *scales = &call->in[state->b_scale];
     bool added = has(call, state->bias);
     const cpu_tensor *bias = added ? &call->in[state->bias] : NULL;
     int64_t c_column = added && bias->rank > 0 && bias->dims[bias->rank - 1] != 1 ? 1 : 0;
     int64_t c_row = added && bias->rank > 1 && bias->dims[0] != 1 ? bias->dims[1] : 0;
-    for (uint64_t j = 0; j < p->n; j++) {
+    for (uint64_t j = first; j < last; j++) {
         uint64_t at = scales->count > p->n ? matrix * p->n + j : j;
         float factor = state->alpha * a_scale * cpu_scale_at(call, state->b_scale, at);
         int32_t sum = sums[j];
@@ -141,47 +230,109 @@ static void results_store(const cpu_call *call, const cpu_product *p, uint64_t r
     }
 }
 
+/* What rows of one matrix of A and all of one of B share. */
+typedef struct products {
+    const cpu_call *call;
+    const cpu_product *p;
+    float scale;
+    int32_t zero, *left, *zeros, *sums, *a, *packed;
+    uint64_t from_b; /* of the B that `zeros` and `packed` are of */
+} products;
+
+static void matrix_load(products *w, uint64_t from_b, bool pairs) {
+    const integer_state *state = w->call->state;
+    const cpu_product *p = w->p;
+    uint64_t matrix = p->k * p->n > 0 ? from_b / (p->k * p->n) : 0;
+    uint64_t n = has(w->call, state->b_zero) ? w->call->in[state->b_zero].count : 0;
+    if (w->from_b == from_b) return;
+    w->from_b = from_b;
+    for (uint64_t j = 0; j < p->n; j++)
+        w->zeros[j] = n == 0 ? 0 : cpu_zero_at(w->call, state->b_zero, n > p->n ? matrix * p->n + j : j);
+    if (pairs && state->packed == NULL)
+        cpu_pairs_pack(state->pairs, &w->call->in[state->b], from_b, p->b_row, p->b_column, p->k, p->n, w->zeros,
+                       w->packed);
+}
+
+/* Rows [begin, end) of the product, which lie in one batch, columns [first, last). */
+static void rows_run(products *w, uint64_t begin, uint64_t end, uint64_t first, uint64_t last) {
+    const integer_state *state = w->call->state;
+    const cpu_product *p = w->p;
+    int64_t from_a, from_b;
+    bool pairs = by_pairs(state, p, w->call->workers);
+    cpu_product_batch(p, begin / p->m, &from_a, &from_b);
+    uint64_t matrix = p->k * p->n > 0 ? (uint64_t)from_b / (p->k * p->n) : 0;
+    matrix_load(w, (uint64_t)from_b, pairs);
+    for (uint64_t row = begin; row < end; row++) {
+        left_load(w->call, p, from_a + (int64_t)(row % p->m) * p->a_row, w->scale, w->zero, w->left);
+        if (pairs) {
+            cpu_pairs_row(state->pairs, w->left, p->k, (uint32_t)(row - begin), w->a);
+            continue;
+        }
+        cpu_byte_products(&w->call->in[state->b], (uint64_t)from_b, p->b_row, p->b_column, p->k, p->n, w->left,
+                          w->zeros, w->sums);
+        results_store(w->call, p, row, first, last, matrix, w->scale, w->sums);
+    }
+    if (!pairs) return;
+    const int32_t *b = state->packed != NULL ? state->packed : w->packed;
+    cpu_pairs_rows(state->pairs, p->k, last - first, w->a, b + first * cpu_pairs_count(p->k), (uint32_t)(end - begin),
+                   w->sums + first, p->n);
+    for (uint64_t row = begin; row < end; row++)
+        results_store(w->call, p, row, first, last, matrix, w->scale, w->sums + (row - begin) * p->n);
+}
+
 static partita_status integer_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     const integer_state *state = call->state;
-    const cpu_tensor *a = &call->in[0];
     cpu_product p;
-    float scale = 1;
-    int32_t zero = 0;
+    products w = {.call = call, .p = &p, .scale = 1, .from_b = UINT64_MAX};
     partita_status status = product_of(call, &p);
     if (status == PARTITA_OK) status = inputs_check(call, &p);
-    uint64_t rows = p.batches * p.m, items = integer_items(call);
+    uint64_t rows = p.batches * p.m, items = integer_items(call), first_row = 0, last_row = rows, first = 0, last = p.n;
     if (status != PARTITA_OK || begin >= end || rows * p.n == 0) return status;
     if (state->dynamic) {
-        cpu_dynamic_scale(a->data, a->count, &scale, &zero);
+        cpu_dynamic_scale(call->in[0].data, call->in[0].count, &w.scale, &w.zero);
     } else {
-        scale = cpu_scale_at(call, state->a_scale, 0);
-        zero = cpu_zero_at(call, state->a_zero, 0);
+        w.scale = has(call, state->a_scale) ? cpu_scale_at(call, state->a_scale, 0) : 1;
+        w.zero = has(call, state->a_zero) ? cpu_zero_at(call, state->a_zero, 0) : 0;
     }
-    int32_t *left = (int32_t *)call->scratch + worker * worker_ints(&p), *zeros = left + p.k, *sums = zeros + p.n;
-    for (uint64_t row = rows * begin / items; row < rows * end / items; row++) {
-        int64_t from_a, from_b;
-        cpu_product_batch(&p, row / p.m, &from_a, &from_b);
-        uint64_t matrix = p.k > 0 ? (uint64_t)from_b / (p.k * p.n) : 0;
-        for (uint64_t j = 0; j < p.n; j++) {
-            uint64_t n = has(call, state->b_zero) ? call->in[state->b_zero].count : 0;
-            zeros[j] = n == 0 ? 0 : cpu_zero_at(call, state->b_zero, n > p.n ? matrix * p.n + j : j);
-        }
-        left_load(call, &p, from_a + (int64_t)(row % p.m) * p.a_row, scale, zero, left);
-        cpu_byte_products(&call->in[state->b], (uint64_t)from_b, p.b_row, p.b_column, p.k, p.n, left, zeros, sums);
-        results_store(call, &p, row, matrix, scale, sums);
+    bool pairs = by_pairs(state, &p, call->workers);
+    uint64_t tile = pairs ? state->pairs->rows : 1;
+    w.left = (int32_t *)call->scratch + worker * worker_ints(state, &p, call->workers);
+    w.zeros = w.left + p.k + 1;
+    w.sums = w.zeros + p.n;
+    w.a = w.sums + (pairs ? tile : 1) * p.n;
+    w.packed = w.a + tile * cpu_pairs_count(p.k);
+    if (rows >= call->workers || state->packed == NULL) {
+        first_row = rows * begin / items;
+        last_row = rows * end / items;
+    } else {
+        uint64_t columns = state->pairs->columns, panels = (p.n + columns - 1) / columns;
+        first = panels * begin / items * columns;
+        last = panels * end / items * columns;
+        if (last > p.n) last = p.n;
+    }
+    for (uint64_t row = first_row, stop; row < last_row && first < last; row = stop) {
+        stop = row + tile < last_row ? row + tile : last_row;
+        uint64_t batch_end = (row / p.m + 1) * p.m;
+        if (stop > batch_end) stop = batch_end;
+        rows_run(&w, row, stop, first, last);
     }
     return PARTITA_OK;
 }
 
-#define ROW(operator, kinds)                                                                                           \
+#define ROW(operator, group, kinds, is_reference, claims, prepares)                                                    \
     {                                                                                                                  \
-        .op = operator, .domain = "com.microsoft", .since = 1, .until = CPU_NEWEST, .types = kinds, .reference = true, \
-        .claim = integer_claim, .prepare = integer_prepare, .release = cpu_free, .scratch = integer_scratch,           \
+        .op = operator, .domain = group, .since = 1, .until = CPU_NEWEST, .types = kinds, .reference = is_reference,   \
+        .claim = claims, .prepare = prepares, .release = integer_release, .scratch = integer_scratch,                  \
         .items = integer_items, .run = integer_run                                                                     \
     }
+#define ROWS(operator, kinds)                                                                                          \
+    ROW(operator, "com.microsoft", kinds, true, integer_claim, integer_reference_prepare),                             \
+        ROW(operator, "com.microsoft", kinds, false, integer_claim, integer_prepare)
 const cpu_kernel cpu_kernels_ms_integer[] = {
-    ROW("MatMulIntegerToFloat", CPU_BYTES),
-    ROW("DynamicQuantizeMatMul", CPU_TYPE(FLOAT32)),
-    ROW("QGemm", CPU_BYTES),
+    ROWS("MatMulIntegerToFloat", CPU_BYTES),
+    ROWS("DynamicQuantizeMatMul", CPU_TYPE(FLOAT32)),
+    ROWS("QGemm", CPU_BYTES),
+    ROW("MatMulInteger", "", CPU_BYTES, false, single_claim, integer_prepare),
+    ROW("QLinearMatMul", "", CPU_BYTES, false, single_claim, integer_prepare),
 };
 const uint32_t cpu_kernels_ms_integer_count = sizeof(cpu_kernels_ms_integer) / sizeof(cpu_kernels_ms_integer[0]);

@@ -27,6 +27,16 @@ typedef struct cpu_pairs {
 extern const cpu_pairs cpu_pairs_baseline, cpu_pairs_avx2, cpu_pairs_avx512;
 const cpu_pairs *cpu_pairs_of(uint32_t level);
 
+/* Pairs of a packed B of [k, n], whose element (i, j) is number first + i * row + j * column, minus zeros[j]. */
+uint64_t cpu_pairs_packed(const cpu_pairs *pairs, uint64_t k, uint64_t n);
+void cpu_pairs_pack(const cpu_pairs *pairs, const cpu_tensor *b, uint64_t first, int64_t row, int64_t column,
+                    uint64_t k, uint64_t n, const int32_t *zeros, int32_t *to);
+/* Row `row` of a tile's A from its elements. */
+void cpu_pairs_row(const cpu_pairs *pairs, const int32_t *left, uint64_t k, uint32_t row, int32_t *to);
+/* sums[r * step + j] of at most a tile's rows, over all columns of a packed B. */
+void cpu_pairs_rows(const cpu_pairs *pairs, uint64_t k, uint64_t n, const int32_t *a, const int32_t *b, uint32_t rows,
+                    int32_t *sums, uint64_t step);
+
 static inline uint64_t cpu_pairs_count(uint64_t k) { return (k + 1) / 2; }
 static inline int32_t cpu_pair(int16_t first, int16_t second) {
     return (int32_t)((uint32_t)(uint16_t)first | (uint32_t)(uint16_t)second << 16);
