@@ -37,6 +37,9 @@ partita_status cpu_window_make(const cpu_call *call, const cpu_window_attrs *att
 partita_status cpu_window_make_transposed(const cpu_call *call, const cpu_window_attrs *attrs, const cpu_tensor *in,
                                           const cpu_tensor *out, const int64_t *kernel_dims, cpu_window *window);
 
+/* Claims what these windows can: refuses more spatial dims, where the rank is known. */
+bool cpu_window_claim(const cpu_node *node, ptp_answer *answer);
+
 /* Convolution of one image: X [n, c, ...], W [m, c / group, ...]. */
 typedef struct cpu_conv {
     cpu_window window;

@@ -293,5 +293,6 @@ static partita_status conv_run(const cpu_call *call, uint64_t begin, uint64_t en
         .op = operator, .domain = group, .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32), .claim = claims, \
         .prepare = conv_prepare, .release = cpu_free, .scratch = conv_scratch, .items = conv_items, .run = conv_run    \
     }
-const cpu_kernel cpu_kernels_conv_fast[] = {ROW("Conv", "", NULL), ROW("FusedConv", "com.microsoft", cpu_fused_claim)};
+const cpu_kernel cpu_kernels_conv_fast[] = {ROW("Conv", "", cpu_window_claim),
+                                            ROW("FusedConv", "com.microsoft", cpu_fused_claim)};
 const uint32_t cpu_kernels_conv_fast_count = sizeof(cpu_kernels_conv_fast) / sizeof(cpu_kernels_conv_fast[0]);

@@ -233,9 +233,9 @@ static partita_status unpool_run(const cpu_call *call, uint64_t begin, uint64_t 
         .reference = true, .prepare = pool_prepare, .release = cpu_free, .scratch = cpu_doubles_scratch,               \
         .run = pool_reference                                                                                          \
     }
-#define FAST(operator)                                                                                                 \
+#define FAST(operator, claims)                                                                                         \
     {                                                                                                                  \
-        .op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32),                     \
+        .op = operator, .domain = "", .since = 1, .until = CPU_NEWEST, .types = CPU_TYPE(FLOAT32), .claim = claims,    \
         .prepare = pool_prepare, .release = cpu_free, .items = pool_items, .run = pool_float                           \
     }
 #define BYTES (CPU_TYPE(UINT8) | CPU_TYPE(INT8))
@@ -246,12 +246,12 @@ const cpu_kernel cpu_kernels_pool[] = {
     REFERENCE("GlobalMaxPool", 0),
     REFERENCE("GlobalAveragePool", 0),
     REFERENCE("GlobalLpPool", 0),
-    FAST("MaxPool"),
-    FAST("AveragePool"),
-    FAST("LpPool"),
-    FAST("GlobalMaxPool"),
-    FAST("GlobalAveragePool"),
-    FAST("GlobalLpPool"),
+    FAST("MaxPool", cpu_window_claim),
+    FAST("AveragePool", cpu_window_claim),
+    FAST("LpPool", cpu_window_claim),
+    FAST("GlobalMaxPool", NULL),
+    FAST("GlobalAveragePool", NULL),
+    FAST("GlobalLpPool", NULL),
     {.op = "MaxUnpool",
      .domain = "",
      .since = 9,

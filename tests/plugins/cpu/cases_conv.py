@@ -46,6 +46,10 @@ def make(case, rng):
     conv((1, 3, 8, 8), (4, 3, 3, 3), as_type=np.float64)
     conv((1, 3, 8, 8), (4, 3, 3, 3), as_type=np.float16)
 
+    conv((2, 4, 3, 4, 3, 5), (6, 2, 1, 2, 2, 3), group=2, strides=[1, 2, 1, 2], pads=[0, 1, 0, 1, 0, 1, 1, 1])
+    conv((1, 1, 2, 3, 6, 5), (1, 1, 1, 1, 2, 2), bias=False, strides=[1, 1, 2, 2], auto_pad="SAME_UPPER")
+    conv((1, 2, 3, 4, 3, 5), (3, 2, 2, 2, 1, 2), dilations=[2, 1, 1, 3], as_type=np.float64)
+
     def transpose(*args, **kwargs):
         conv(*args, op="ConvTranspose", **kwargs)
 

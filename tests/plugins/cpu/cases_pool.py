@@ -52,3 +52,26 @@ def make(case, rng):
     asked[0, 0, [1, 1, 3, 3], [1, 3, 1, 3]] = values.ravel()
     case("MaxUnpool", 9, [values, places, np.array(asked.shape, np.int64)], {"kernel_shape": [2, 2], "strides": [2, 2]},
          expect=[asked])
+    many_dims(case, f)
+
+
+def many_dims(case, f):
+    """Over four spatial dims, which onnxruntime does not pool."""
+    x, kernel, strides, pads = f(2, 2, 3, 4, 5, 3), (1, 2, 3, 2), (1, 2, 1, 2), (0, 1, 1, 0)
+    padded = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in pads)], constant_values=np.nan)
+    numbers = np.pad(np.arange(x.size).reshape(x.shape), [(0, 0), (0, 0), *((p, p) for p in pads)])
+    shape = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(x.shape[2:], pads, kernel, strides)]
+    windows = np.empty((*x.shape[:2], *shape, int(np.prod(kernel))), np.float64)
+    places = np.zeros(windows.shape, np.int64)
+    for at in np.ndindex(*shape):
+        cut = (..., *(slice(i * s, i * s + k) for i, s, k in zip(at, strides, kernel)))
+        windows[(slice(None), slice(None), *at)] = padded[cut].reshape(*x.shape[:2], -1)
+        places[(slice(None), slice(None), *at)] = numbers[cut].reshape(*x.shape[:2], -1)
+    attrs = {"kernel_shape": list(kernel), "strides": list(strides), "pads": [*pads, *pads]}
+    best = np.nanargmax(windows, -1)[..., None]
+    case("MaxPool", 12, [x], attrs, outputs=2, expect=[np.nanmax(windows, -1).astype(np.float32),
+                                                      np.take_along_axis(places, best, -1)[..., 0]])
+    case("AveragePool", 19, [x], attrs, expect=[np.nanmean(windows, -1).astype(np.float32)])
+    case("AveragePool", 19, [x], attrs | {"count_include_pad": 1},
+         expect=[(np.nansum(windows, -1) / windows.shape[-1]).astype(np.float32)])
+    case("LpPool", 18, [x], attrs | {"p": 3}, expect=[np.cbrt(np.nansum(np.abs(windows) ** 3, -1)).astype(np.float32)])
