@@ -164,39 +164,73 @@ bool cpu_product_turned_claim(const cpu_node *node, ptp_answer *answer) {
     return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "transBatchA or transBatchB");
 }
 
+/* The product, and where C's elements go: without C, or times 0, it is not looked at. */
+static partita_status gemm_product(const cpu_call *call, cpu_product *out, cpu_walk *out_added) {
+    const gemm_state *state = call->state;
+    const cpu_tensor *a = &call->in[0], *b = &call->in[1], *added = &call->in[2];
+    if (a->rank != 2 || b->rank != 2) return cpu_fail(call->host, PARTITA_BAD_INPUT, "an operand is no matrix");
+    *out = (cpu_product){.m = (uint64_t)a->dims[state->a_transposed],
+                         .k = (uint64_t)a->dims[!state->a_transposed],
+                         .n = (uint64_t)b->dims[!state->b_transposed]};
+    out->a_row = state->a_transposed ? 1 : a->dims[1];
+    out->a_column = state->a_transposed ? a->dims[1] : 1;
+    out->b_row = state->b_transposed ? 1 : b->dims[1];
+    out->b_column = state->b_transposed ? b->dims[1] : 1;
+    if ((uint64_t)b->dims[state->b_transposed] != out->k)
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "inner dims differ");
+    if (call->out[0].count != out->m * out->n)
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "the output has another shape than the product");
+    return cpu_has_input(call, 2) ? cpu_walk_init(call, &call->out[0], &added, 1, NULL, out_added) : PARTITA_OK;
+}
+
+/* alpha * c + beta * added. */
+#define GEMM_FINISH(name, type)                                                                                        \
+    static void name(const cpu_call *call, cpu_walk *walk, type alpha, type beta, const type *added, type *c) {        \
+        uint64_t n = call->out[0].count, offset;                                                                       \
+        for (uint64_t i = 0; i < n; i++) c[i] *= alpha;                                                                \
+        if (beta == 0 || !cpu_has_input(call, 2)) return;                                                              \
+        cpu_walk_seek(walk, 0);                                                                                        \
+        for (uint64_t at = 0; at < n;) {                                                                               \
+            uint64_t run = cpu_walk_next(walk, UINT64_MAX, &offset);                                                   \
+            for (uint64_t i = 0; i < run; i++) c[at + i] += beta * added[offset + i * walk->steps[0]];                 \
+            at += run;                                                                                                 \
+        }                                                                                                              \
+    }
+GEMM_FINISH(gemm_finish_double, double)
+GEMM_FINISH(gemm_finish_uint64, uint64_t)
+
+/* As matmul_integers, when the factors are whole. */
+static void gemm_integers(const cpu_call *call, const cpu_product *product, cpu_walk *walk) {
+    const gemm_state *state = call->state;
+    const cpu_tensor *c = &call->out[0];
+    uint64_t *wide[3] = {NULL}, *next = call->scratch;
+    for (uint32_t i = 0; i < 3 && cpu_has_input(call, i); i++) {
+        wide[i] = next;
+        cpu_load_int64s(call->in[i].dtype, call->in[i].data, 0, call->in[i].count, (int64_t *)next);
+        next += call->in[i].count;
+    }
+    product_uint64(product, wide[0], wide[1], next);
+    gemm_finish_uint64(call, walk, (uint64_t)cpu_int64_from_double((double)state->alpha),
+                       (uint64_t)cpu_int64_from_double((double)state->beta), wide[2], next);
+    cpu_store_int64s(c->dtype, c->data, 0, c->count, (const int64_t *)next);
+}
+
 static partita_status gemm_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     const gemm_state *state = call->state;
-    const cpu_tensor *a = &call->in[0], *b = &call->in[1];
     cpu_doubles doubles;
+    cpu_product product = {.m = 0};
     cpu_walk walk;
-    const cpu_tensor *added[1] = {call->in_count > 2 ? &call->in[2] : NULL};
     (void)begin, (void)end, (void)worker;
-    if (a->rank != 2 || b->rank != 2) return cpu_fail(call->host, PARTITA_BAD_INPUT, "an operand is no matrix");
-    cpu_product product = {.m = (uint64_t)a->dims[state->a_transposed],
-                           .k = (uint64_t)a->dims[!state->a_transposed],
-                           .n = (uint64_t)b->dims[!state->b_transposed]};
-    product.a_row = state->a_transposed ? 1 : a->dims[1];
-    product.a_column = state->a_transposed ? a->dims[1] : 1;
-    product.b_row = state->b_transposed ? 1 : b->dims[1];
-    product.b_column = state->b_transposed ? b->dims[1] : 1;
-    if ((uint64_t)b->dims[state->b_transposed] != product.k)
-        return cpu_fail(call->host, PARTITA_BAD_INPUT, "inner dims differ");
-    if (call->out[0].count != product.m * product.n)
-        return cpu_fail(call->host, PARTITA_BAD_INPUT, "the output has another shape than the product");
+    partita_status status = gemm_product(call, &product, &walk);
+    if (status != PARTITA_OK) return status;
+    if (!cpu_dtype_is_float(call->in[0].dtype) && truncf(state->alpha) == state->alpha &&
+        truncf(state->beta) == state->beta) {
+        gemm_integers(call, &product, &walk);
+        return PARTITA_OK;
+    }
     cpu_doubles_load(call, &doubles);
     product_double(&product, doubles.in[0], doubles.in[1], doubles.out[0]);
-    for (uint64_t i = 0; i < product.m * product.n; i++) doubles.out[0][i] *= (double)state->alpha;
-    if (cpu_has_input(call, 2)) {
-        partita_status status = cpu_walk_init(call, &call->out[0], added, 1, NULL, &walk);
-        if (status != PARTITA_OK) return status;
-        cpu_walk_seek(&walk, 0);
-        for (uint64_t at = 0; at < product.m * product.n;) {
-            uint64_t offset, run = cpu_walk_next(&walk, UINT64_MAX, &offset);
-            for (uint64_t i = 0; i < run; i++)
-                doubles.out[0][at + i] += (double)state->beta * doubles.in[2][offset + i * walk.steps[0]];
-            at += run;
-        }
-    }
+    gemm_finish_double(call, &walk, (double)state->alpha, (double)state->beta, doubles.in[2], doubles.out[0]);
     for (uint64_t i = 0; i < product.m * product.n; i++)
         doubles.out[0][i] = cpu_fused_value(&state->fused, doubles.out[0][i]);
     cpu_doubles_store(call, &doubles);

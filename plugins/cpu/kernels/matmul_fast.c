@@ -185,7 +185,7 @@ static partita_status product_run(const cpu_call *call, uint64_t begin, uint64_t
     product_layout layout;
     partita_status status = layout_of(call, &layout);
     const cpu_product *p = &layout.product;
-    bool added = state->is_gemm && cpu_has_input(call, 2);
+    bool added = state->is_gemm && state->beta != 0 && cpu_has_input(call, 2);
     if (status == PARTITA_OK) status = shapes_check(call, p, added);
     if (status != PARTITA_OK) return status;
     bool column_bias = added && state->beta == 1 && call->in[2].count == p->n &&

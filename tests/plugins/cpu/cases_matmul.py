@@ -24,6 +24,12 @@ def make(case, rng):
                 a, b = f(*((30, 21) if ta else (21, 30))), f(*((19, 30) if tb else (30, 19)))
                 case("Gemm", 13, [a, b] + ([] if c is None else [f(*c)]),
                      {"transA": ta, "transB": tb, "alpha": 0.5, "beta": 2.0}, note=f"c {c}", rtol=1e-4, atol=1e-4)
+    one, nan = np.ones((1, 1), np.float32), np.full((1, 1), np.nan, np.float32)
+    case("Gemm", 13, [one, one, nan], {"beta": 0.0}, expect=[one], note="C times 0")
+    for t in (np.int32, np.int64, np.uint32, np.uint64):
+        a, b, c = (rng.integers(np.iinfo(t).min, np.iinfo(t).max, shape, t) for shape in ((3, 4), (5, 4), (3, 1)))
+        case("Gemm", 13, [a, b, c], {"transB": 1, "alpha": 2.0, "beta": 3.0}, expect=[t(2) * (a @ b.T) + t(3) * c], note="exact")
+        case("Gemm", 13, [np.array([[3]], t), np.array([[5]], t)], {"alpha": 0.5}, expect=[np.array([[7]], t)])
     case("Gemm", 11, [f(3, 4), f(4, 5)])
     case("Gemm", 13, [f(1, 64), f(10, 64), f(10)], {"transB": 1}, rtol=1e-4, atol=1e-4)
     case("Gemm", 9, [f(3, 4), f(4, 5), f(5)])
