@@ -65,6 +65,19 @@ static partita_status constant_run(const cpu_call *call, uint64_t begin, uint64_
 
 /* ---- Range ---- */
 
+/* Steps from start to below limit; integers by integers, as double does not hold them all. */
+static int64_t range_steps(bool real, const double *numbers, const int64_t *ints) {
+    if (!real) {
+        bool up = ints[2] > 0;
+        if (up ? ints[0] >= ints[1] : ints[0] <= ints[1]) return 0;
+        uint64_t span = up ? (uint64_t)ints[1] - (uint64_t)ints[0] : (uint64_t)ints[0] - (uint64_t)ints[1];
+        uint64_t step = up ? (uint64_t)ints[2] : UINT64_C(0) - (uint64_t)ints[2];
+        return (int64_t)((span - 1) / step + 1);
+    }
+    double steps = ceil((numbers[1] - numbers[0]) / numbers[2]);
+    return steps > 0 && steps < 9e18 ? (int64_t)steps : 0;
+}
+
 static partita_status range_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     (void)begin, (void)end, (void)worker;
     const cpu_tensor *out = &call->out[0];
@@ -78,10 +91,9 @@ static partita_status range_run(const cpu_call *call, uint64_t begin, uint64_t e
         cpu_load_int64s(in->dtype, in->data, 0, 1, &ints[i]);
     }
     if (numbers[2] == 0) return cpu_fail(call->host, PARTITA_BAD_INPUT, "delta is 0");
-    double steps = ceil((numbers[1] - numbers[0]) / numbers[2]);
-    int64_t n = steps > 0 && steps < 9e18 ? (int64_t)steps : 0;
-    partita_status status = cpu_expect(call, 0, 1, &n);
     bool real = cpu_dtype_is_float(out->dtype);
+    int64_t n = range_steps(real, numbers, ints);
+    partita_status status = cpu_expect(call, 0, 1, &n);
     for (int64_t i = 0; status == PARTITA_OK && i < n; i++) {
         double real_value = numbers[0] + (double)i * numbers[2];
         int64_t int_value = ints[0] + i * ints[2];
@@ -127,21 +139,28 @@ static partita_status carried_prepare(const cpu_node *node, const ptp_host *host
     return cpu_carry_prepare(node, host, cpu_kernels_generate, cpu_kernels_generate_count, out_state);
 }
 
-static partita_status axis_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
-    int64_t *axis = cpu_alloc(host, sizeof(*axis));
-    if (axis == NULL) return PARTITA_OUT_OF_MEMORY;
-    *axis = cpu_attr_int(node, "axis", -1);
-    *out_state = axis;
+typedef struct one_hot_state {
+    int64_t axis;
+    bool from_end; /* negative indices count from the end; in version 9 they are outside */
+} one_hot_state;
+
+static partita_status one_hot_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
+    one_hot_state *state = cpu_alloc(host, sizeof(*state));
+    if (state == NULL) return PARTITA_OUT_OF_MEMORY;
+    state->axis = cpu_attr_int(node, "axis", -1);
+    state->from_end = node->row.since >= 11;
+    *out_state = state;
     return PARTITA_OK;
 }
 
 static partita_status one_hot_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     (void)begin, (void)end, (void)worker;
+    const one_hot_state *state = call->state;
     const cpu_tensor *indices = &call->in[0], *values = &call->in[2], *out = &call->out[0];
     uint32_t axis, size = cpu_size(values);
     int64_t depth, dims[CPU_MAX_RANK + 1];
     double given;
-    partita_status status = cpu_axis(call, *(const int64_t *)call->state, indices->rank + 1, &axis);
+    partita_status status = cpu_axis(call, state->axis, indices->rank + 1, &axis);
     if (status != PARTITA_OK) return status;
     if (call->in[1].count != 1 || values->count != 2 || indices->rank + 1 > CPU_MAX_RANK)
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "depth must be one number and values two");
@@ -156,7 +175,7 @@ static partita_status one_hot_run(const cpu_call *call, uint64_t begin, uint64_t
     for (uint64_t i = 0; i < indices->count; i++) {
         int64_t index;
         cpu_load_int64s(indices->dtype, indices->data, i, 1, &index);
-        if (index < -depth || index >= depth) continue; /* the row stays off */
+        if (index < (state->from_end ? -depth : 0) || index >= depth) continue; /* the row stays off */
         if (index < 0) index += depth;
         uint64_t at = (i / inner * (uint64_t)depth + (uint64_t)index) * inner + i % inner;
         memcpy((char *)out->data + at * size, (const char *)values->data + size, size);
@@ -245,7 +264,7 @@ const cpu_kernel cpu_kernels_generate[] = {
      .types = CPU_FIXED,
      .type_input = 2,
      .reference = true,
-     .prepare = axis_prepare,
+     .prepare = one_hot_prepare,
      .release = cpu_free,
      .run = one_hot_run},
     CPU_CARRIED_STRINGS("OneHot", carried_prepare, 2, true),

@@ -185,6 +185,7 @@ static partita_status tensor_scatter_run(const cpu_call *call, uint64_t begin, u
     uint64_t per_batch = cpu_extent(in->dims, 1, axis), outer = cpu_extent(in->dims, 0, axis);
     for (uint64_t o = 0; status == PARTITA_OK && block > 0 && o < outer; o++) {
         int64_t first = write != NULL ? cpu_index(write, o / per_batch) : 0;
+        if (state->circular && first >= 0 && rows > 0) first %= (int64_t)rows;
         if (first < 0 || (uint64_t)first > rows || (!state->circular && (uint64_t)first + n > rows))
             return cpu_fail(call->host, PARTITA_BAD_INPUT, "%llu rows at %lld of %llu", (unsigned long long)n,
                             (long long)first, (unsigned long long)rows);

@@ -198,6 +198,7 @@ def write(case, rng):
         case("TensorScatter", 24, [cache, rows, i(1)], expect=[want])
     cache, rows = fill(rng, (2, 3, 5, 2), F), fill(rng, (2, 3, 2, 2), F)
     case("TensorScatter", 24, [cache, rows, i(4, 0)], expect=[cache], status=3, note="past the end")
+    case("TensorScatter", 24, [cache, rows, i(7, 10)], {"mode": "circular"}, note="further around")
 
 
 def pads(case, rng):
@@ -236,6 +237,8 @@ def create(case, rng):
     case("ConstantOfShape", 9, [np.zeros(0, I)], expect=[np.zeros((), F)])
     for t, a in ((F, (1, 10, 2.5)), (D, (3, -3, -0.5)), (np.int32, (1, 9, 3)), (I, (10, -5, -4)), (np.int16, (0, 5, 1)), (F, (3, 3, 1))):
         case("Range", 11, [np.array(v, t) for v in a], expect=[np.arange(*a, dtype=t)])
+    for a in ((2 ** 53 + 1, 2 ** 53 + 3, 1), (-(2 ** 62), -(2 ** 62) + 3, 1), (2 ** 62, 2 ** 62 - 3, -2), (5, 5, -1)):
+        case("Range", 11, [np.array(v, I) for v in a], expect=[np.array(range(*a), I)])
     case("Range", 11, [np.array(v, I) for v in (1, 5, 0)], expect=[np.zeros(4, I)], status=3, note="delta 0")
     for k in (0, 1, -2, 9):
         for dtype, t in ((None, np.int32), (11, D), (9, bool)):
@@ -248,6 +251,8 @@ def create(case, rng):
         case("OneHot", 11, [index, np.array(4, I), np.array([2, 7], F)], {"axis": axis}, expect=[np.moveaxis(want, -1, axis)])
     case("OneHot", 11, [np.array([1.0, 0], F), np.array([2], F), np.array(["no", "yes"], object)],
          expect=[np.array([["no", "yes"], ["yes", "no"]], object)])
+    case("OneHot", 9, [i(-1, 0, 2, 3), np.array(3, I), i(2, 7)], expect=[np.array([[2, 2, 2], [7, 2, 2], [2, 2, 7], [2, 2, 2]], I)],
+         note="negative indices are outside")
     case("OneHot", 9, [np.array(1, np.int32), np.array(3, np.int32), np.array([0, 1], I)], expect=[i(0, 1, 0)])
     x = fill(rng, (2, 4, 5), F)
     for upper in (0, 1):
