@@ -78,7 +78,8 @@ static void cast_chunk(const cast_state *state, const cpu_tensor *in, const cpu_
     } else if (in->dtype == PARTITA_UINT64 && !to_float) {
         cpu_load_int64s(in->dtype, in->data, first, n, chunk.i);
         cpu_store_int64s(out->dtype, out->data, first, n, chunk.i);
-    } else if (from_float && in->dtype != PARTITA_FLOAT64 && to_float && !cpu_dtype_is_minifloat(out->dtype)) {
+    } else if (in->dtype != PARTITA_FLOAT64 && (from_float || out->dtype == PARTITA_FLOAT32) && to_float &&
+               !cpu_dtype_is_minifloat(out->dtype)) {
         cpu_load_floats(in->dtype, in->data, first, n, chunk.f);
         cpu_store_floats(out->dtype, out->data, first, n, chunk.f);
     } else {

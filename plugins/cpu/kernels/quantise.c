@@ -147,6 +147,8 @@ static partita_status quantise_run(const cpu_call *call, uint64_t begin, uint64_
         uint64_t n = last - first < CHUNK ? last - first : CHUNK;
         cpu_load_floats(in->dtype, in->data, first, n, x);
         grain_load(call, &g, first, n, scale, zero);
+        round_to(precision, x, n);
+        round_to(precision, scale, n);
         for (uint64_t i = 0; i < n; i++) x[i] /= scale[i];
         round_to(precision, x, n);
         if (ints)

@@ -55,6 +55,8 @@ def cast(case, rng):
         for saturate in (0, 1):
             case("Cast", 24, [p], {"to": 24, "round_mode": mode, "saturate": saturate}, atol=0, rtol=0)
     case("Cast", 24, [np.arange(256, dtype=np.uint8).view(ml_dtypes.float8_e8m0fnu)], {"to": 1}, atol=0, rtol=0)
+    odd = np.array([2 ** 63 + 2 ** 39 + 1, 2 ** 64 - 1, 2 ** 63], np.uint64)
+    case("Cast", 13, [odd], {"to": 1}, expect=[odd.astype(F)], atol=0, rtol=0, note="one rounding")
     for a in (I, np.int32, np.uint64):
         n = np.array([300, 70000, 2 ** 31 - 1, 129, 255], a)
         for b in INTS + [bool]:
@@ -127,6 +129,11 @@ def quantise(case, rng):
         v, s = x.astype(h), np.array(0.5, h)
         case("QuantizeLinear", 21, [v, s, np.array(3, np.int8)], expect=[q((v / s).astype(F), 1, 3, np.int8)])
         case("DequantizeLinear", 21, [np.array([5, -7], np.int8), s, np.array(1, np.int8)], expect=[np.array([2, -4], h)])
+    v = np.array([1000.3, -5, 0.37, 2049, 70000], F)
+    for s, attrs in ((np.array(0.1, F), {"precision": 10}), (np.array(0.1, H), {"precision": 10}), (np.array(0.1, H), {})):
+        want = np.rint(v[:4].astype(H) / s.astype(H)).astype(F) + 3
+        case("QuantizeLinear", 24, [v, s, np.array(3, np.int16)], attrs, atol=0, rtol=0, note="precision",
+             expect=[np.append(want, 32767).astype(np.int16)])
     case("DequantizeLinear", 23, [np.array([5, -7], np.int8), np.array(0.5, F)], {"output_dtype": 10}, expect=[np.array([2.5, -3.5], H)])
     case("DequantizeLinear", 13, [np.array([[1000, -5]], np.int32), np.array(0.25, F)], expect=[np.array([[250, -1.25]], F)])
     for t in FLOAT8:
