@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Pow, whose exponent may be of another type than its base. Powers of integers by integers are exact (and wrap); all
- * others are computed in the base's precision.
+ * others are computed in the base's precision, or the exponent's where that is higher.
  */
 #include "cpu/kernels/support.h"
 
@@ -44,6 +44,15 @@ static void pow_floats(const float *x, uint32_t sx, const float *y, uint32_t sy,
     }
 }
 
+/* Whether float holds the exponents: of the wide types one that stands still is looked at, others are not. */
+static bool fits_float(const cpu_tensor *y, uint64_t at, uint32_t step) {
+    double value;
+    if (cpu_dtype_bits(y->dtype) < 32 || y->dtype == PARTITA_FLOAT32) return true;
+    if (step != 0) return false;
+    cpu_load_doubles(y->dtype, y->data, at, 1, &value);
+    return (double)(float)value == value;
+}
+
 /* At most CHUNK elements; pointers stand at the tensors' starts. */
 static void pow_chunk(const cpu_call *call, const cpu_walk *walk, const uint64_t *at, uint64_t first, uint64_t n) {
     const cpu_tensor *x = &call->in[0], *y = &call->in[1], *z = &call->out[0];
@@ -59,7 +68,7 @@ static void pow_chunk(const cpu_call *call, const cpu_walk *walk, const uint64_t
         cpu_load_int64s(y->dtype, y->data, at[1], ny, b.i);
         for (uint64_t i = 0; i < n; i++) c.i[i] = pow_int(a.i[i * sx], b.i[i * sy]);
         cpu_store_int64s(z->dtype, z->data, first, n, c.i);
-    } else if (is_int(x->dtype) || x->dtype == PARTITA_FLOAT64) {
+    } else if (is_int(x->dtype) || x->dtype == PARTITA_FLOAT64 || !fits_float(y, at[1], sy)) {
         cpu_load_doubles(x->dtype, x->data, at[0], nx, a.d);
         cpu_load_doubles(y->dtype, y->data, at[1], ny, b.d);
         for (uint64_t i = 0; i < n; i++) c.d[i] = pow(a.d[i * sx], b.d[i * sy]);

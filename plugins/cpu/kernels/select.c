@@ -5,8 +5,6 @@
  */
 #include "cpu/kernels/support.h"
 
-#include <float.h>
-
 extern const cpu_kernel cpu_kernels_select[];
 extern const uint32_t cpu_kernels_select_count;
 
@@ -71,11 +69,9 @@ static partita_status clip_prepare(const cpu_node *node, const ptp_host *host, v
     clip_state *state = cpu_alloc(host, sizeof(*state));
     if (state == NULL) return PARTITA_OUT_OF_MEMORY;
     state->attributes = node->row.since < 11;
-    state->low = cpu_attr_float(node, "min", -FLT_MAX);
-    state->high = cpu_attr_float(node, "max", FLT_MAX);
-    /* The schema's defaults are float's limits, which mean none to wider types. */
-    if (state->low <= -FLT_MAX) state->low = -INFINITY;
-    if (state->high >= FLT_MAX) state->high = INFINITY;
+    /* Version 1 has no defaults; those of version 6 are float's limits, which infinities exceed. */
+    state->low = cpu_attr_float(node, "min", -INFINITY);
+    state->high = cpu_attr_float(node, "max", INFINITY);
     *out_state = state;
     return PARTITA_OK;
 }

@@ -219,6 +219,7 @@ def more(case, rng):
     case("Clip", 6, [x], {"min": -0.5, "max": 0.5}, expect=[np.clip(x, -0.5, 0.5)])
     case("Clip", 6, [x[1:4]], expect=[x[1:4]])
     case("Clip", 1, [x], {"max": 0.5}, expect=[np.minimum(x, F(0.5))])
+    case("Clip", 6, [x], {"min": -0.5}, note="the schema's bound")
     case("Clip", 13, [x, np.array(2, F), np.array(1, F)], expect=[np.array([1, 1, 1, 1, NAN, 1], F)], note="crossed")
     for t in [F, D, H, B, bool, np.complex64, np.complex128] + INTS:
         c = rng.integers(0, 2, (3, 1)).astype(bool)
@@ -230,6 +231,8 @@ def more(case, rng):
                    (np.int32, F), (F, np.int32), (np.int64, np.uint8)):
         x, y = rng.integers(1, 5, (2, 3)).astype(tx), rng.integers(0, 4, (3,)).astype(ty)
         case("Pow", 15, [x, y], expect=[np.power(x.astype(D), y.astype(D)).astype(tx)], rtol=1e-2 if tx in (H, B) else 1e-6)
+    case("Pow", 15, [np.array([-1, -1, 1000], F), np.array([16777217, 16777216, 2], np.int64)], rtol=1e-7, note="odd")
+    case("Pow", 15, [np.array([1.0001, 1.001], F), np.array([300000.3, 30000.03], D)], rtol=1e-6, note="digits")
     x = np.array([-2.5, 0, 2, 9, INF, -INF], F)
     for e in (2, 0.5, 3, -1, 0):
         with np.errstate(all="ignore"):
