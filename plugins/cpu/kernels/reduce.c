@@ -222,27 +222,24 @@ static double finish_real(uint32_t kind, double a, double count) {
     switch (kind) {
     case MEAN: return a / count;
     case L2: return sqrt(a);
-    case LOG_SUM:
-    case LOG_SUM_EXP: return log(a);
+    case LOG_SUM: return log(a);
     default: return a;
     }
 }
 
 static void accumulators_store(accumulators *a, uint32_t kind, const cpu_tensor *out, uint64_t first, uint64_t n,
                                uint64_t count) {
-    bool natural = is_natural(out->dtype);
-    if (!cpu_dtype_is_float(out->dtype)) {
-        for (uint64_t i = 0; i < n; i++) {
-            if (kind == MEAN && count > 0)
-                a->whole[i] = natural ? (int64_t)(a->natural[i] / count) : a->whole[i] / (int64_t)count;
-            if (kind == L2 || kind == LOG_SUM || kind == LOG_SUM_EXP)
-                a->whole[i] = cpu_int64_from_double(
-                    finish_real(kind, natural ? (double)a->natural[i] : (double)a->whole[i], (double)count));
-        }
+    bool natural = is_natural(out->dtype), real = cpu_dtype_is_float(out->dtype);
+    if (!real && kind != L2 && kind != LOG_SUM) {
+        for (uint64_t i = 0; kind == MEAN && count > 0 && i < n; i++)
+            a->whole[i] = natural ? (int64_t)(a->natural[i] / count) : a->whole[i] / (int64_t)count;
         cpu_store_int64s(out->dtype, out->data, first, n, a->whole);
         return;
     }
-    for (uint64_t i = 0; i < n; i++) a->real[i] = finish_real(kind, a->real[i], (double)count);
+    for (uint64_t i = 0; i < n; i++) {
+        double sum = real ? a->real[i] : natural ? (double)a->natural[i] : (double)a->whole[i];
+        a->real[i] = finish_real(kind, sum, (double)count);
+    }
     cpu_store_doubles(out->dtype, out->data, first, n, a->real);
 }
 

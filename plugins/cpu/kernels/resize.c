@@ -23,6 +23,16 @@ static uint64_t largest(const cpu_call *call, uint32_t first) {
     return most;
 }
 
+/* Cubic weights reach beyond the input's values: integers stop at their type's limits. */
+static void saturate(partita_dtype dtype, double *values, uint64_t n) {
+    uint32_t bits = cpu_dtype_bits(dtype);
+    bool is_signed = (CPU_INTS >> dtype & 1) != 0;
+    if (cpu_dtype_is_float(dtype) || dtype == PARTITA_BOOL) return;
+    double low = is_signed ? -ldexp(1, (int)bits - 1) : 0, beyond = ldexp(1, (int)(is_signed ? bits - 1 : bits));
+    double high = bits < 64 ? beyond - 1 : nextafter(beyond, 0);
+    for (uint64_t i = 0; i < n; i++) values[i] = fmin(fmax(values[i], low), high);
+}
+
 static uint64_t reference_scratch(const cpu_call *call) {
     if (call->in[0].rank != call->out[0].rank) return 0;
     return (call->in[0].count + call->out[0].count + 2 * largest(call, 0)) * sizeof(double);
@@ -39,6 +49,7 @@ static partita_status resize_reference(const cpu_call *call, uint64_t begin, uin
         cpu_load_doubles(x->dtype, x->data, 0, x->count, from);
         block_double(axes, 0, x->rank, from, to, room, largest(call, 0));
         extrapolate_double(axes, 0, x->rank, to, (double)state->extrapolation);
+        saturate(y->dtype, to, y->count);
         cpu_store_doubles(y->dtype, y->data, 0, y->count, to);
     }
     cpu_resize_axes_free(call, axes);

@@ -49,6 +49,9 @@ def reduce(case, rng):
                     want = f(y.astype(D), axis=axis)
                     want = np.prod(y, axis=axis, dtype=t) if op == "ReduceProd" else np.trunc(want).astype(I).astype(t)
                     case(op, new, [y, i(axis)], {"keepdims": 0}, expect=[want])
+    for t in (np.int32, np.int64):
+        case("ReduceLogSum", 18, [np.array([[-7, 2], [1, -1], [5, 4]], t), i(1)], {"keepdims": 0},
+             expect=[np.array([np.iinfo(t).min, np.iinfo(t).min, 2], t)], note="the logarithm of no positive number")
     x = np.array([[1, np.nan, 3], [4, 5, 6]], F)
     case("ReduceMax", 18, [x, i(1)], {"keepdims": 0}, expect=[np.array([np.nan, 6], F)])
     case("ReduceMin", 18, [x, i(0)], {"keepdims": 0}, expect=[np.array([1, np.nan, 3], F)])

@@ -59,6 +59,13 @@ def make(case, rng):
                 case("Upsample", 7, [f(1, 2, 5, 6)], {"mode": mode, "scales": [1.0, 1.0, scale, scale]})
     case("Resize", 13, [rng.integers(0, 255, (1, 2, 5, 6)).astype(np.uint8), none, np.array([1, 1, 2, 2],
          np.float32)], {"mode": "nearest"})
+    steps = np.array([0, 0, 250, 250, 0, 0], np.uint8).reshape(1, 1, 6)
+    for t, shift in ((np.uint8, 0), (np.int8, -128)):
+        x = (steps.astype(np.int16) + shift).astype(t)
+        wide = compute_onnx("Resize", 13, [x.astype(np.float64), none, np.array([1, 1, 2], np.float32)], {"mode": "cubic"}, 1, "")[0]
+        assert wide.min() < np.iinfo(t).min and wide.max() > np.iinfo(t).max
+        case("Resize", 13, [x, none, np.array([1, 1, 2], np.float32)], {"mode": "cubic"}, note="beyond the type",
+             expect=[np.clip(np.trunc(wide), np.iinfo(t).min, np.iinfo(t).max).astype(t)])
     case("Resize", 13, [rng.integers(-100, 100, (1, 2, 5, 6)).astype(np.int32), none, np.array([1, 1, 2, 2],
          np.float32)], {"mode": "nearest"})
     case("Resize", 13, [f(1, 2, 5, 6), none, np.array([1, 1, 2, 2], np.float32)], {"mode": "nearest"},
