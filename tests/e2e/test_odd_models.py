@@ -129,6 +129,16 @@ def outputs_of_all_sorts():
         gives(model, {"x": X, "w": W, "y": np.maximum(X, 0)}, *options, **given)
 
 
+def slices_of_nothing():
+    """Slices without elements are equal: there is one of them, though the tensor holds none."""
+    outputs = [value("y", None), *(value(name, ("k",), TensorProto.INT64) for name in ("first", "inverse", "counts"))]
+    for shape, axis, kept in (((3, 0), 0, (1, 0)), ((0, 5), 1, (0, 1))):
+        model = save([node("Unique", ["x"], ["y", "first", "inverse", "counts"], axis=axis)], [value("x", ("a", "b"))], outputs)
+        n = shape[axis]
+        gives(model, {"y": np.zeros(kept, np.float32), "first": np.array([0]), "inverse": np.zeros(n, np.int64),
+                      "counts": np.array([n])}, "--devices", "cpu", x=np.zeros(shape, np.float32))
+
+
 def nothing_at_all():
     model = save([], [], [])
     assert last_json("run", model, "--devices", "cpu")["outputs"] == {}
@@ -210,7 +220,7 @@ def no_trip_at_all():
 for title, arguments in (("quotes", ('a"b\\c', "x<&>", "y'y")), ("lines and escapes", ("a\nb\x1b[2J\x01", "x\nx", "y\ty")),
                          ("long texts of other scripts", ("узел" * 20, "вход", "出力")), ("C1 controls", ("a\x9bb", "x", "y"))):
     cases.run(f"names with {title}", names, *arguments)
-for function in (no_utf8, one_name_for_all, no_name_and_no_order, outputs_of_all_sorts, nothing_at_all, nothing_for_numpy,
-                 zeros_within_a_string, elements_of_none, a_long_chain, bodies_in_bodies, no_trip_at_all):
+for function in (no_utf8, one_name_for_all, no_name_and_no_order, outputs_of_all_sorts, slices_of_nothing, nothing_at_all,
+                 nothing_for_numpy, zeros_within_a_string, elements_of_none, a_long_chain, bodies_in_bodies, no_trip_at_all):
     cases.run(function.__name__.replace("_", " "), function)
 cases.end()

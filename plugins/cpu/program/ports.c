@@ -27,9 +27,13 @@ static bool bound_elements(const cpu_tensor *const *in, uint64_t *bytes) {
     return *bytes <= MOST_BOUND;
 }
 
-static bool bound_indices(const cpu_tensor *const *in, uint64_t *bytes) {
+/* One for each slice along some axis, of which a tensor without elements may have many. */
+static bool bound_slices(const cpu_tensor *const *in, uint64_t *bytes) {
+    uint64_t most = in[0]->count;
+    for (uint32_t d = 0; d < in[0]->rank; d++)
+        if ((uint64_t)in[0]->dims[d] > most) most = (uint64_t)in[0]->dims[d];
     *bytes = sizeof(int64_t);
-    return times(bytes, in[0]->count);
+    return times(bytes, most);
 }
 
 /* Every box of every class: batch, class, box. */
@@ -44,7 +48,7 @@ static const struct {
     bool (*bound)(const cpu_tensor *const *in, uint64_t *bytes); /* false: none that is worth its memory */
 } bound_rows[] = {
     {"NonZero", 0, bound_coordinates},     {"Compress", 0, bound_elements}, {"Unique", 0, bound_elements},
-    {"Unique", 1, bound_indices},          {"Unique", 2, bound_indices},    {"Unique", 3, bound_indices},
+    {"Unique", 1, bound_slices},           {"Unique", 2, bound_slices},     {"Unique", 3, bound_slices},
     {"NonMaxSuppression", 0, bound_boxes},
 };
 enum { BOUND_ROWS = sizeof(bound_rows) / sizeof(bound_rows[0]) };
