@@ -37,6 +37,14 @@ partita_status contrib_choose_spatial(const ptp_inference *node, uint32_t *out_b
     return choose(out_body, rank >= 3 && rank <= 5 ? (uint32_t)(rank - 3) : PARTITA_NONE);
 }
 
+/* As it is, or turned there and back. */
+partita_status contrib_choose_quantized_conv(const ptp_inference *node, uint32_t *out_body) {
+    if (!ptp_int_of(node, "channels_last", 0)) return choose(out_body, 0);
+    partita_status status = contrib_choose_spatial(node, out_body);
+    if (*out_body != PARTITA_NONE) ++*out_body;
+    return status;
+}
+
 partita_status contrib_choose_group_norm(const ptp_inference *node, uint32_t *out_body) {
     int64_t activation = ptp_int_of(node, "activation", 0);
     uint32_t first = ptp_int_of(node, "channels_last", 1) ? 0 : 2;

@@ -74,11 +74,13 @@ static ptp_dim slide(const ptp_inference *node, const window *w, int32_t i, ptp_
 /* Channel dim and first spatial dim of an input of this layout. */
 static int32_t channel_of(bool last, int32_t rank) { return last ? rank - 1 : 1; }
 
-static partita_status convolve(const ptp_inference *node, bool last) {
-    ptp_known input = ptp_input_of(node, 0), weights = ptp_input_of(node, 1);
+/* last: the input's channels are; last_weights: their input channels are. */
+static partita_status convolve(const ptp_inference *node, uint32_t second, bool last, bool last_weights,
+                               partita_dtype dtype) {
+    ptp_known input = ptp_input_of(node, 0), weights = ptp_input_of(node, second);
     ptp_dim dims[PTP_MAX_RANK];
     window w;
-    node->output(node->self, 0, input.dtype, -1, NULL);
+    node->output(node->self, 0, dtype, -1, NULL);
     if (input.rank < 0 || weights.rank < 0) return PARTITA_OK;
     if (input.rank < 3 || weights.rank != input.rank)
         return contrib_fail(node, "input and weights have different ranks, or fewer than 3 dims");
@@ -87,16 +89,23 @@ static partita_status convolve(const ptp_inference *node, bool last) {
     dims[0] = input.dims[0];
     dims[channel_of(last, input.rank)] = weights.dims[0];
     for (int32_t i = 0; i < w.rank; i++) {
-        ptp_dim kernel = w.kernel ? w.kernel[i] : weights.dims[last ? 1 + i : 2 + i];
+        ptp_dim kernel = w.kernel ? w.kernel[i] : weights.dims[last_weights ? 1 + i : 2 + i];
         int32_t at = last ? 1 + i : 2 + i;
         dims[at] = slide(node, &w, i, input.dims[at], kernel);
     }
-    node->output(node->self, 0, input.dtype, input.rank, dims);
+    node->output(node->self, 0, dtype, input.rank, dims);
     return PARTITA_OK;
 }
 
-partita_status contrib_infer_conv(const ptp_inference *node) { return convolve(node, false); }
-partita_status contrib_infer_conv_last(const ptp_inference *node) { return convolve(node, true); }
+partita_status contrib_infer_conv(const ptp_inference *node) {
+    return convolve(node, 1, false, false, ptp_input_of(node, 0).dtype);
+}
+partita_status contrib_infer_conv_last(const ptp_inference *node) {
+    return convolve(node, 1, true, true, ptp_input_of(node, 0).dtype);
+}
+partita_status contrib_infer_quantized_conv(const ptp_inference *node) {
+    return convolve(node, 3, ptp_int_of(node, "channels_last", 0) != 0, false, ptp_input_of(node, 7).dtype);
+}
 
 static partita_status pool(const ptp_inference *node, bool last) {
     ptp_known input = ptp_input_of(node, 0);

@@ -127,6 +127,15 @@ CASES = [
     ("QLinearAveragePool", [u8(1, 9, 8, 3), scale(), Z8, scale(), Z8], 1,
      dict(kernel_shape=[3, 2], channels_last=1, auto_pad="SAME_UPPER")),
     ("QLinearConcat", [scale(0.05), Z8, u8(2, 3), scale(), Z8, u8(2, 4), scale(0.1), Z], 1, dict(axis=1)),
+    ("QLinearConv", [u8(1, 4, 9, 8), scale(), Z8, [u8(6, 2, 3, 3)], [scale()], [Z], scale(0.5), Z8], 1,
+     dict(group=2, pads=[1, 0, 1, 0], strides=[2, 1])),
+    ("QLinearConv", [u8(2, 9, 8, 4), scale(), Z8, [q(np.int8, 6, 4, 3, 3)], [np.full(6, 0.02, np.float32)],
+                     [np.zeros(6, np.int8)], scale(0.5), Z8, [i32(1, -200, 3, 4, 5, 600)]], 1,
+     dict(channels_last=1, strides=[2, 1], auto_pad="SAME_UPPER")),
+    ("QLinearConv", [q(np.int8, 2, 9, 4), scale(), np.int8(1), [q(np.int8, 6, 4, 3)], [scale()], [np.int8(0)], scale(0.5),
+                     np.int8(-5)], 1, dict(channels_last=1, dilations=[2])),
+    ("QLinearConv", [u8(1, 5, 6, 4, 3), scale(), Z8, [u8(2, 3, 2, 2, 2)], [scale()], [Z], scale(0.5), Z8], 1,
+     dict(channels_last=1)),
     ("QLinearGlobalAveragePool", [u8(2, 3, 4, 5), scale(), Z8, scale(), Z8], 1, {}),
     ("QLinearGlobalAveragePool", [u8(2, 4, 5, 3), scale(), Z8, scale(), Z8], 1, dict(channels_last=1)),
     ("QLinearLeakyRelu", [u8(2, 3), scale(), Z8, scale(), Z8], 1, dict(alpha=0.2)),
@@ -355,6 +364,8 @@ def body_of(case):
         return int(attributes["opset"] >= 13)
     if op == "GroupNorm":
         return attributes["activation"] + 2 * (not attributes.get("channels_last", 1))
+    if op == "QLinearConv":
+        return np.ndim(inputs[0]) - 2 if attributes.get("channels_last") else 0
     if op in ("NhwcConv", "NhwcMaxPool"):
         return np.ndim(inputs[0]) - 3
     if op == "Crop":
