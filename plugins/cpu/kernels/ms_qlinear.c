@@ -165,7 +165,7 @@ static partita_status softmax_prepare(const cpu_node *node, const ptp_host *host
 
 /* exp of every distance from the row's maximum, as large as a row's sum allows. */
 static void softmax_table(float scale, uint64_t size, float *table) {
-    double shift = log((double)(FLT_MAX / (float)size)) - 5;
+    double shift = (double)logf(FLT_MAX / (float)size) - 5;
     shift = (shift > 0 ? shift : 0) / (double)scale;
     for (int32_t i = 0; i < 256; i++) table[i] = (float)exp(((double)i - 255 + shift) * (double)scale);
 }

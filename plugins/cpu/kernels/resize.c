@@ -72,6 +72,37 @@ static uint64_t resize_scratch(const cpu_call *call) {
     return (split > whole ? split : whole) * sizeof(float);
 }
 
+/* The two neighbours of an output along an axis. One outside of the input counts nothing; behind the last, both halves.
+ */
+static void neighbours(const cpu_resize_axis *axis, uint64_t j, int64_t *at, float *weight) {
+    for (uint32_t t = 0; t < 2; t++) at[t] = axis->index[2 * j + t], weight[t] = axis->weight[2 * j + t];
+    if (at[0] != at[1]) return;
+    bool before = at[0] == 0 && axis->in > 1;
+    weight[0] = before ? 1.0f : 0.5f;
+    weight[1] = before ? 0.0f : 0.5f;
+}
+
+/* Both axes at once, as onnxruntime sums: that tells where ties fall when the result is quantised. */
+static void bilinear(const cpu_resize_axis *rows, const cpu_resize_axis *columns, const float *x, float *y) {
+    int64_t at_y[2], at_x[2];
+    float wy[2], wx[2];
+    for (uint64_t i = 0; i < rows->out; i++) {
+        neighbours(rows, i, at_y, wy);
+        const float *above = x + (uint64_t)at_y[0] * columns->in, *below = x + (uint64_t)at_y[1] * columns->in;
+        for (uint64_t j = 0; j < columns->out; j++) {
+            neighbours(columns, j, at_x, wx);
+            *y++ = wx[0] * wy[0] * above[at_x[0]] + wx[1] * wy[0] * above[at_x[1]] + wx[0] * wy[1] * below[at_x[0]] +
+                   wx[1] * wy[1] * below[at_x[1]];
+        }
+    }
+}
+
+static bool is_bilinear(const cpu_resize_state *state, const cpu_resize_axis *axes, uint32_t first, uint32_t rank) {
+    bool plain = state->mode == CPU_RESIZE_LINEAR && !state->antialias && !state->exclude_outside && rank == first + 2;
+    for (uint32_t i = first; plain && i < rank; i++) plain = !axes[i].identity && axes[i].taps == 2;
+    return plain;
+}
+
 static partita_status resize_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     const cpu_resize_state *state = call->state;
     const cpu_tensor *x = &call->in[0], *y = &call->out[0];
@@ -89,7 +120,10 @@ static partita_status resize_run(const cpu_call *call, uint64_t begin, uint64_t 
     float *room = (float *)call->scratch + 2 * worker * each;
     for (uint64_t item = begin; item < end && status == PARTITA_OK; item++) {
         float *to = (float *)y->data + item * out;
-        block_float(axes, first, x->rank, (const float *)x->data + item * in, to, room, each);
+        if (is_bilinear(state, axes, first, x->rank))
+            bilinear(&axes[first], &axes[first + 1], (const float *)x->data + item * in, to);
+        else
+            block_float(axes, first, x->rank, (const float *)x->data + item * in, to, room, each);
         extrapolate_float(axes, first, x->rank, to, state->extrapolation);
     }
     cpu_resize_axes_free(call, axes);
