@@ -37,6 +37,9 @@ def rows():
     yield node("RandomUniform", [], shape=[2, 3])
     yield node("RandomUniformLike", [X])
     yield node("Bernoulli", [X])
+    for same in (TensorProto.INT16, TensorProto.COMPLEX128, TensorProto.INT4, TensorProto.INT2):
+        yield node("BitCast", [X], to=same)
+    yield node("GridSample", [IMAGE, np.zeros((1, 2, 2, 2), np.float32)], mode="nearest")
     yield node("Upsample", [IMAGE, np.array([1, 1, 2, 2], np.float32)], mode="nearest")
     yield node("Upsample", [IMAGE], mode="nearest", height_scale=2.0, width_scale=2.0)
     yield node("Tile", [X, np.array(2, np.float32), np.array(0, np.float32)])

@@ -4,7 +4,7 @@
     python seeds.py TARGET
 
 They come from ONNX's node tests, from the cases of the cpu plugin's kernels, from the operators that make_operators.py
-has nodes for, and from the schemas themselves (every version, required attributes, small inputs). A seed is one model
+and test_contrib.py have nodes for, and from the schemas themselves (every version, required attributes, small inputs). A seed is one model
 with inputs; the format is the one that corpus.c reads.
 """
 import glob
@@ -168,6 +168,16 @@ def from_operators(seeds):
             continue
 
 
+def from_contrib(seeds):
+    sys.path.insert(0, os.path.join(TESTS, "e2e"))
+    import test_contrib
+    for case in test_contrib.CASES + [row[1:] for row in test_contrib.OWN]:
+        model, feeds = test_contrib.build(case)
+        node = model.graph.node[0]
+        given = [(TENSOR, numpy_helper.from_array(feeds[port.name]).SerializeToString()) for port in model.graph.input]
+        seeds.add("contrib", node.domain, node.op_type, record(model, given))
+
+
 # ---- the schemas -------------------------------------------------------------------------------------
 
 
@@ -235,7 +245,7 @@ def from_schemas(seeds):
 def main():
     np.seterr(all="ignore")
     seeds = Seeds()
-    for source in (from_tree, from_cases, from_operators, from_schemas):
+    for source in (from_tree, from_cases, from_operators, from_contrib, from_schemas):
         source(seeds)
     seeds.write(sys.argv[1])
 

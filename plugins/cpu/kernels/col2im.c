@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Col2Im: blocks of columns are added where they came from, in any number of spatial dims. An item is one plane of the
- * image, summed in double.
+ * image, summed in double; of bools that is whether any is true.
  */
 #include "cpu/kernels/support.h"
 
@@ -94,22 +94,25 @@ static partita_status col2im_run(const cpu_call *call, uint64_t begin, uint64_t 
     (void)worker;
     const cpu_tensor *in = &call->in[0], *out = &call->out[0];
     col2im_plan p;
-    double chunk[CHUNK];
+    double chunk[2 * CHUNK];
+    partita_dtype part;
     partita_status status = plan_init(call, &p);
     if (status != PARTITA_OK || out->count == 0) return status;
-    double *plane = cpu_alloc(call->host, p.pixels * sizeof(*plane));
+    uint64_t parts = cpu_parts(out->dtype, &part), size = p.taps * p.columns;
+    double *plane = cpu_alloc(call->host, p.pixels * parts * sizeof(*plane));
     if (plane == NULL) return PARTITA_OUT_OF_MEMORY;
     for (uint64_t item = begin; item < end; item++) {
-        memset(plane, 0, p.pixels * sizeof(*plane));
-        for (uint64_t e = 0; e < p.taps * p.columns; e += CHUNK) {
-            uint64_t n = p.taps * p.columns - e < CHUNK ? p.taps * p.columns - e : CHUNK;
-            cpu_load_doubles(in->dtype, in->data, item * p.taps * p.columns + e, n, chunk);
+        memset(plane, 0, p.pixels * parts * sizeof(*plane));
+        for (uint64_t e = 0; e < size; e += CHUNK) {
+            uint64_t n = size - e < CHUNK ? size - e : CHUNK;
+            cpu_load_doubles(part, in->data, (item * size + e) * parts, n * parts, chunk);
             for (uint64_t i = 0; i < n; i++) {
                 int64_t pixel = pixel_of(&p, (e + i) / p.columns, (e + i) % p.columns);
-                if (pixel >= 0) plane[pixel] += chunk[i];
+                for (uint64_t k = 0; pixel >= 0 && k < parts; k++)
+                    plane[(uint64_t)pixel * parts + k] += chunk[i * parts + k];
             }
         }
-        cpu_store_doubles(out->dtype, out->data, item * p.pixels, p.pixels, plane);
+        cpu_store_doubles(part, out->data, item * p.pixels * parts, p.pixels * parts, plane);
     }
     cpu_free(call->host, plane);
     return PARTITA_OK;
@@ -120,7 +123,7 @@ const cpu_kernel cpu_kernels_col2im[] = {
      .domain = "",
      .since = 18,
      .until = CPU_NEWEST,
-     .types = CPU_NUMBERS,
+     .types = CPU_NUMBERS | CPU_TYPE(BOOL) | CPU_TYPE(COMPLEX64) | CPU_TYPE(COMPLEX128),
      .reference = true,
      .prepare = col2im_prepare,
      .release = cpu_free,

@@ -9,16 +9,12 @@
 /* ---- NonZero ---- */
 
 static bool element_is_set(const cpu_tensor *in, uint64_t i, const cpu_strings *strings) {
-    double value, imaginary;
-    if (in->dtype == PARTITA_COMPLEX64 || in->dtype == PARTITA_COMPLEX128) {
-        partita_dtype half = in->dtype == PARTITA_COMPLEX64 ? PARTITA_FLOAT32 : PARTITA_FLOAT64;
-        cpu_load_doubles(half, in->data, 2 * i, 1, &value);
-        cpu_load_doubles(half, in->data, 2 * i + 1, 1, &imaginary);
-        return value != 0 || imaginary != 0;
-    }
+    double value[2] = {0, 0};
+    partita_dtype part;
     if (in->dtype == PARTITA_STRING) return strings->offsets[i + 1] > strings->offsets[i];
-    cpu_load_doubles(in->dtype, in->data, i, 1, &value);
-    return value != 0;
+    uint32_t parts = cpu_parts(in->dtype, &part);
+    cpu_load_doubles(part, in->data, parts * i, parts, value);
+    return value[0] != 0 || value[1] != 0;
 }
 
 static partita_status nonzero_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {

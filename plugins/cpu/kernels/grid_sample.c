@@ -3,7 +3,7 @@
  * GridSample over two or three spatial dims: nearest, linear and cubic, padding by zeros, the border or reflection. In
  * double.
  */
-#include "cpu/kernels/reference.h"
+#include "cpu/kernels/support.h"
 
 enum { NEAREST, LINEAR, CUBIC };
 enum { ZEROS, BORDER, REFLECTION };
@@ -86,14 +86,24 @@ static partita_status grid_check(const cpu_call *call) {
     return PARTITA_OK;
 }
 
+/* Everything as double; complex elements are two. */
+static uint64_t grid_scratch(const cpu_call *call) {
+    partita_dtype part;
+    uint64_t parts = cpu_parts(call->in[0].dtype, &part);
+    return ((call->in[0].count + call->out[0].count) * parts + call->in[1].count + 1) * sizeof(double);
+}
+
 static partita_status grid_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     const grid_state *state = call->state;
-    const cpu_tensor *x = &call->in[0];
-    cpu_doubles d;
+    const cpu_tensor *x = &call->in[0], *grid = &call->in[1], *y = &call->out[0];
+    partita_dtype part;
     (void)begin, (void)end, (void)worker;
     partita_status status = grid_check(call);
     if (status != PARTITA_OK) return status;
-    cpu_doubles_load(call, &d);
+    uint64_t parts = cpu_parts(x->dtype, &part);
+    double *in = call->scratch, *places = in + x->count * parts, *out = places + grid->count;
+    cpu_load_doubles(part, x->data, 0, x->count * parts, in);
+    cpu_load_doubles(grid->dtype, grid->data, 0, grid->count, places);
     uint32_t n = x->rank - 2;
     int64_t sizes[3] = {1, 1, 1};
     for (uint32_t i = 0; i < n; i++) sizes[3 - n + i] = x->dims[2 + i];
@@ -105,20 +115,21 @@ static partita_status grid_run(const cpu_call *call, uint64_t begin, uint64_t en
         uint32_t taps[3] = {1, 1, 1};
         /* The grid names the last dim first. */
         for (uint32_t i = 0; i < n; i++)
-            taps[2 - i] = taps_of(state, d.in[1][at * n + i], sizes[2 - i], index[2 - i], weight[2 - i]);
-        for (uint64_t c = 0; c < channels; c++) {
-            const double *from = d.in[0] + (at / points * channels + c) * plane;
+            taps[2 - i] = taps_of(state, places[at * n + i], sizes[2 - i], index[2 - i], weight[2 - i]);
+        for (uint64_t c = 0; c < channels * parts; c++) {
+            const double *from = in + (at / points * channels + c / parts) * plane * parts + c % parts;
             double sum = 0;
             for (uint32_t k = 0; k < taps[0] * taps[1] * taps[2]; k++) {
                 uint32_t tz = k / (taps[1] * taps[2]), ty = k / taps[2] % taps[1], tx = k % taps[2];
                 int64_t iz = index[0][tz], iy = index[1][ty], ix = index[2][tx];
                 if (iz >= 0 && iy >= 0 && ix >= 0)
-                    sum += weight[0][tz] * weight[1][ty] * weight[2][tx] * from[(iz * sizes[1] + iy) * sizes[2] + ix];
+                    sum += weight[0][tz] * weight[1][ty] * weight[2][tx] *
+                           from[((iz * sizes[1] + iy) * sizes[2] + ix) * (int64_t)parts];
             }
-            d.out[0][(at / points * channels + c) * points + at % points] = sum;
+            out[((at / points * channels + c / parts) * points + at % points) * parts + c % parts] = sum;
         }
     }
-    cpu_doubles_store(call, &d);
+    cpu_store_doubles(part, y->data, 0, y->count * parts, out);
     return PARTITA_OK;
 }
 
@@ -169,6 +180,7 @@ static partita_status carried_prepare(const cpu_node *node, const ptp_host *host
     return cpu_carry_prepare(node, host, cpu_kernels_grid_sample, cpu_kernels_grid_sample_count, out_state);
 }
 
+#define WEIGHED (CPU_NUMBERS | CPU_TYPE(BOOL) | CPU_TYPE(COMPLEX64) | CPU_TYPE(COMPLEX128))
 #define GRID_ROW(all, claims, prepares, releases, scratches, item, runs, carried)                                      \
     {                                                                                                                  \
         .op = "GridSample", .domain = "", .since = 16, .until = CPU_NEWEST, .types = all, .reference = true,           \
@@ -177,7 +189,7 @@ static partita_status carried_prepare(const cpu_node *node, const ptp_host *host
     }
 const cpu_kernel cpu_kernels_grid_sample[] = {
     GRID_ROW(CPU_FIXED, move_claim, grid_prepare, cpu_free, NULL, move_items, move_run, false),
-    GRID_ROW(CPU_NUMBERS | CPU_TYPE(BOOL), NULL, grid_prepare, cpu_free, cpu_doubles_scratch, NULL, grid_run, false),
+    GRID_ROW(WEIGHED, NULL, grid_prepare, cpu_free, grid_scratch, NULL, grid_run, false),
     GRID_ROW(CPU_TYPE(STRING), move_claim, carried_prepare, cpu_carry_release, NULL, NULL, cpu_carry_run, true),
 };
 const uint32_t cpu_kernels_grid_sample_count = sizeof(cpu_kernels_grid_sample) / sizeof(cpu_kernels_grid_sample[0]);

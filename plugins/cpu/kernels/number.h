@@ -86,6 +86,12 @@ void cpu_pack(partita_dtype dtype, const uint8_t *codes, uint64_t n, void *packe
 
 /* n elements from index `first` of any numeric type as double, and back with that type's rounding and wrapping. Exact
  * for all but the two 64-bit integer types, which have their own pair. */
+/* Numbers in an element, and their type: a complex one is two. */
+static inline uint32_t cpu_parts(partita_dtype dtype, partita_dtype *out_part) {
+    bool two = dtype == PARTITA_COMPLEX64 || dtype == PARTITA_COMPLEX128;
+    *out_part = dtype == PARTITA_COMPLEX64 ? PARTITA_FLOAT32 : dtype == PARTITA_COMPLEX128 ? PARTITA_FLOAT64 : dtype;
+    return two ? 2 : 1;
+}
 void cpu_load_doubles(partita_dtype dtype, const void *data, uint64_t first, uint64_t n, double *out);
 void cpu_load_int64s(partita_dtype dtype, const void *data, uint64_t first, uint64_t n, int64_t *out);
 void cpu_load_floats(partita_dtype dtype, const void *data, uint64_t first, uint64_t n, float *out);

@@ -186,8 +186,8 @@ static partita_status unique_string_keys(unique *u, uint64_t *keys) {
 static partita_status unique_keys(unique *u) {
     const cpu_tensor *in = &u->call->in[0];
     const ptp_host *host = u->call->host;
-    partita_dtype real = in->dtype == PARTITA_COMPLEX64 ? PARTITA_FLOAT32 : PARTITA_FLOAT64;
-    uint64_t n = in->count * u->parts;
+    partita_dtype part;
+    uint64_t n = in->count * cpu_parts(in->dtype, &part);
     uint64_t *flat = cpu_alloc(host, n * sizeof(*flat));
     partita_status status = PARTITA_OK;
     u->keys = cpu_alloc(host, n * sizeof(*u->keys));
@@ -196,11 +196,11 @@ static partita_status unique_keys(unique *u) {
     else if (in->dtype == PARTITA_STRING)
         status = unique_string_keys(u, flat);
     else
-        cpu_load_keys(u->parts == 2 ? real : in->dtype, in->data, 0, 1, n, flat);
+        cpu_load_keys(part, in->data, 0, 1, n, flat);
     for (uint64_t i = 0; status == PARTITA_OK && i < in->count; i++) {
         uint64_t slice = i / u->inner % u->count, o = i / u->inner / u->count;
         uint64_t *keys = u->keys + (slice * u->size + o * u->inner + i % u->inner) * u->parts;
-        for (uint64_t part = 0; part < u->parts; part++) keys[part] = flat[i * u->parts + part];
+        for (uint64_t k = 0; k < u->parts; k++) keys[k] = flat[i * u->parts + k];
     }
     cpu_free(host, flat);
     return status;
@@ -266,8 +266,9 @@ static partita_status unique_run(const cpu_call *call, uint64_t begin, uint64_t 
     const unique_state *state = call->state;
     const cpu_tensor *in = &call->in[0];
     const ptp_host *host = call->host;
-    unique u = {.call = call, .count = in->count, .size = 1, .parts = 1, .outer = 1, .inner = 1};
-    if (in->dtype == PARTITA_COMPLEX64 || in->dtype == PARTITA_COMPLEX128) u.parts = 2;
+    partita_dtype part;
+    unique u = {
+        .call = call, .count = in->count, .size = 1, .parts = cpu_parts(in->dtype, &part), .outer = 1, .inner = 1};
     int64_t dims[CPU_MAX_RANK];
     uint32_t axis = 0, rank = 1;
     partita_status status = PARTITA_OK;

@@ -288,7 +288,9 @@ static builder block_make(const one_case *one, uint32_t first_constant, uint32_t
 
 static double number_at(const case_tensor *shape, const void *data, uint64_t i) {
     switch (shape->dtype) {
+    case PARTITA_COMPLEX64: /* its parts */
     case PARTITA_FLOAT32: return (double)((const float *)data)[i];
+    case PARTITA_COMPLEX128:
     case PARTITA_FLOAT64: return ((const double *)data)[i];
     case PARTITA_INT64: return (double)((const int64_t *)data)[i];
     case PARTITA_UINT64: return (double)((const uint64_t *)data)[i];
@@ -350,6 +352,7 @@ static bool compare(const one_case *one, uint32_t index, const ptp_tensor *got, 
     const case_tensor *want = &one->out[index];
     uint64_t count = count_of(want), wrong = 0, first = 0;
     if (count > want->bytes) count = want->bytes; /* packed types are compared by bytes */
+    if (want->dtype == PARTITA_COMPLEX64 || want->dtype == PARTITA_COMPLEX128) count *= 2;
     bool shape = got->rank == want->rank && got->dtype == want->dtype;
     for (uint32_t d = 0; shape && d < want->rank; d++) shape = got->dims[d] == want->dims[d];
     if (!shape) {

@@ -3,6 +3,8 @@
 import itertools
 
 import numpy as np
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
 
 
 def make(case, rng):
@@ -36,6 +38,14 @@ def make(case, rng):
             grid = (rng.random((1, 3, 4, 5, 3)) * 3 - 1.5).astype(np.float32)
             case("GridSample", 20, [f(1, 2, 4, 6, 7), grid], {"mode": name, "padding_mode": padding,
                  "align_corners": align}, atol=1e-4)
+    # Complex elements: each part for itself, against ONNX's reference on the parts.
+    for mode, dtype in itertools.product(["linear", "cubic", "nearest"], [np.complex64, np.complex128]):
+        grid = (rng.random((2, 4, 5, 2)) * 3 - 1.5).astype(np.float32)
+        x, op = f(2, 3, 6, 7) + 1j * f(2, 3, 6, 7), ReferenceEvaluator(helper.make_node(
+            "GridSample", ["x", "g"], ["y"], mode=mode))
+        parts = [op.run(None, {"x": part.astype(np.float32), "g": grid})[0] for part in (x.real, x.imag)]
+        case("GridSample", 20, [x.astype(dtype), grid], {"mode": mode},
+             expect=[(parts[0] + 1j * parts[1]).astype(dtype)], atol=1e-4, note="complex")
     corner = rng.random((5, 2)).astype(np.float32) * 10
     boxes = np.concatenate([corner, corner + rng.random((5, 2)).astype(np.float32) * 12], 1)
     images = np.array([0, 1, 1, 0, 1], np.int64)

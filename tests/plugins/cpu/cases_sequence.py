@@ -105,6 +105,9 @@ def chance(case, rng):
 def images(case, rng):
     x = rng.standard_normal((1, 5, 5)).astype(F)
     case("Col2Im", 18, [x, np.array([5, 5]), np.array([1, 5])])
+    for dtype in (np.bool_, np.complex64, np.complex128):  # the truth is ONNX's reference: bools are or-ed
+        x = rng.integers(0, 2, (1, 9, 25)) if dtype == np.bool_ else rng.standard_normal((1, 9, 25)) * (1 + 2j)
+        case("Col2Im", 18, [x.astype(dtype), np.array([5, 5]), np.array([3, 3])], {"pads": [1, 1, 1, 1]})
     case("Col2Im", 18, [rng.standard_normal((2, 12, 12)).astype(F), np.array([4, 5]), np.array([2, 2])])
     case("Col2Im", 18, [rng.standard_normal((1, 9, 4)).astype(F), np.array([5, 5]), np.array([3, 3])], {"strides": [2, 2]})
     case("Col2Im", 18, [rng.standard_normal((1, 4, 5)).astype(F), np.array([6, 6]), np.array([2, 2])], {"dilations": [1, 5], "strides": [1, 5]})
