@@ -121,6 +121,14 @@ static partita_status check_left_out(const pt_node *node, const pt_schema *schem
     return PARTITA_OK;
 }
 
+/* Outputs of any number may be left out one by one. */
+static partita_status check_left_out_outputs(const pt_node *node, const pt_schema *schema) {
+    for (uint32_t i = 0; schema->max_outputs != UINT32_MAX && i < schema->min_outputs; i++)
+        if (node->outputs[i] == PT_NONE)
+            return pt_fail(PARTITA_BAD_MODEL, "output %u is left out, which it may not be", i);
+    return PARTITA_OK;
+}
+
 static partita_status check_node(pt_model *model, pt_id id, const pt_schema_source *source) {
     pt_node *node = pt_node_at(model, id);
     const pt_schema *schema = pt_schema_find(node->domain, node->op, node->version);
@@ -136,6 +144,7 @@ static partita_status check_node(pt_model *model, pt_id id, const pt_schema_sour
     PT_TRY(check_count("inputs", node->input_count, schema->min_inputs, schema->max_inputs));
     PT_TRY(check_left_out(node, schema));
     PT_TRY(check_count("outputs", node->output_count, schema->min_outputs, schema->max_outputs));
+    PT_TRY(check_left_out_outputs(node, schema));
     return check_attributes(model, id, schema);
 }
 

@@ -83,10 +83,12 @@ static bool add_attribute(pt_text *key, const pt_attribute *a) {
     case PTP_ATTRIBUTE_INTS: add_bytes(key, a->ints, a->count * sizeof *a->ints); return true;
     case PTP_ATTRIBUTE_FLOATS: add_bytes(key, a->floats, a->count * sizeof *a->floats); return true;
     case PTP_ATTRIBUTE_STRINGS:
+        add_bytes(key, &a->count, sizeof a->count);
         for (uint32_t i = 0; i < a->count; i++) add_bytes(key, a->strings[i].data, a->strings[i].size);
         return true;
     case PTP_ATTRIBUTE_TENSOR:
     case PTP_ATTRIBUTE_TENSORS:
+        add_bytes(key, &a->count, sizeof a->count);
         for (uint32_t i = 0; i < a->count; i++) {
             if (!is_small(a->tensors[i])) return false;
             add_tensor(key, a->tensors[i]);
@@ -107,6 +109,7 @@ static bool node_key(pt_text *key, const pt_node *node) {
     add_bytes(key, &node->schema, sizeof node->schema);
     add_bytes(key, node->inputs, node->input_count * sizeof *node->inputs);
     /* Which outputs there are may change what an operator computes. */
+    add_bytes(key, &node->output_count, sizeof node->output_count);
     for (uint32_t i = 0; i < node->output_count; i++) {
         bool present = node->outputs[i] != PT_NONE;
         add_bytes(key, &present, sizeof present);

@@ -128,6 +128,12 @@ static void bad_nodes_are_named(void **state) {
 
     build_start(&b, 17);
     build_input(&b, "x", PARTITA_FLOAT32, "1,3");
+    build_input(&b, "scale", PARTITA_FLOAT32, "3");
+    build_node(&b, "LayerNormalization", "x scale", "- mean");
+    check_fails(&b, "output 0 is left out");
+
+    build_start(&b, 17);
+    build_input(&b, "x", PARTITA_FLOAT32, "1,3");
     build_node(&b, "Frobnicate", "x", "y");
     check_fails(&b, "no operator 'Frobnicate' in opset 17");
 
