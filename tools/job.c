@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Context, model, plan and session from the options; what is common to most commands. */
 #include "job.h"
+#include "interrupt.h"
 #include "plan/pins.h"
 #include <stdlib.h>
 
@@ -290,6 +291,23 @@ partita_status tool_job_run(tool_job *job) {
     }
     return api(
         partita_session_run(job->session, &options, job->inputs, job->input_count, job->outputs, job->output_count));
+}
+
+partita_status tool_job_run_watched(tool_job *job) {
+    partita_run_options options = {.size = sizeof(options),
+                                   .deadline_ms = tool_option_uint(job->options, OPTION_DEADLINE, 0)};
+    partita_request *request;
+    PT_TRY(api(partita_request_start(job->session, &options, job->inputs, job->input_count, NULL, job->output_count,
+                                     &request)));
+    tool_interrupt_running(request);
+    partita_status status = api(partita_request_wait(request, UINT64_MAX));
+    tool_interrupt_running(NULL);
+    for (uint32_t i = 0; i < job->output_count && status == PARTITA_OK; i++) {
+        job->outputs[i] = partita_request_output(request, i);
+        partita_value_retain(job->outputs[i]);
+    }
+    partita_request_destroy(request);
+    return status == PARTITA_CANCELLED ? pt_annotate(status, "interrupted") : status;
 }
 
 void tool_job_deinit(tool_job *job) {

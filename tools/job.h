@@ -31,6 +31,8 @@ partita_status tool_job_inputs(tool_job *job);
 partita_status tool_job_plan(tool_job *job);
 partita_status tool_job_session(tool_job *job, bool measure);
 partita_status tool_job_run(tool_job *job);
+/* The same for a single run, which Ctrl-C cancels: tool_interrupt_watch() was called. */
+partita_status tool_job_run_watched(tool_job *job);
 void tool_job_deinit(tool_job *job);
 double tool_ms_since(uint64_t start_ns);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The `partita` command: one binary, subcommands. Data to stdout, words for people to stderr. */
+#include "interrupt.h"
 #include "job.h"
 
 static partita_status help(const tool_options *options) {
@@ -65,5 +66,6 @@ int main(int argc, char **argv) {
         }
     }
     tool_options_deinit(&options);
+    tool_interrupt_end();
     return partita_status_exit_code(status);
 }

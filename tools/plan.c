@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `partita plan` and `partita explain`: the plan, before and after running it. */
+#include "interrupt.h"
 #include "job.h"
 
 static partita_status write_text(const char *path, const char *text) {
@@ -55,13 +56,14 @@ out:
 }
 
 partita_status tool_explain(const tool_options *options) {
-    tool_job job;
+    tool_job job = {.options = options};
     char *text;
     partita_status status;
+    PT_CHECK(tool_interrupt_watch());
     PT_CHECK(tool_job_open(options, &job));
     PT_CHECK(tool_job_session(&job, true));
     PT_CHECK(write_files(&job));
-    PT_CHECK(tool_job_run(&job));
+    PT_CHECK(tool_job_run_watched(&job));
     if (options->given[OPTION_JSON])
         PT_CHECK(partita_session_explain_json(job.session, &text));
     else

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `partita run`: one run, its outputs summarised, written, judged. */
+#include "interrupt.h"
 #include "job.h"
 
 /* The archive to judge by, which holds outputs of the model and nothing else. */
@@ -54,12 +55,13 @@ partita_status tool_run(const tool_options *options) {
     partita_status status, verdict = PARTITA_OK;
     const char *path = tool_option_text(options, OPTION_OUTPUTS, NULL);
     const char *judged_by = tool_option_text(options, OPTION_COMPARE, NULL);
+    PT_CHECK(tool_interrupt_watch());
     if (path) PT_CHECK(tool_outputs_check(path));
     PT_CHECK(tool_job_open(options, &job));
     PT_CHECK(tool_job_session(&job, false));
     if (judged_by) PT_CHECK(read_expected(&job, judged_by, &expected));
     uint64_t start = pt_now_ns();
-    PT_CHECK(tool_job_run(&job));
+    PT_CHECK(tool_job_run_watched(&job));
     double run_ms = tool_ms_since(start);
     if (path) PT_CHECK(tool_outputs_write(&job, path));
     verdict = judge(&job, &expected);

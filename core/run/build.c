@@ -175,7 +175,7 @@ static partita_status replan_all(partita_session *session, const pt_planned *pla
         pt_planned next = {0};
         if (pt_device_hangs(device))
             failure =
-                pt_fail(PARTITA_DEVICE_FAILED, "%s: hangs: a run has not come back since its deadline", device->name);
+                pt_fail(PARTITA_DEVICE_FAILED, "%s: hangs: a run has not come back since it was left", device->name);
         partita_status status = replan(session, at, cluster, PARTITA_REASON_FAILED, failure, &next);
         destroy_planned(&own);
         own = next;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs in the background: a thread per request, with its deadline and cancellation. A caller with a deadline leaves
- * when it has passed; what the run needs lives on until a device that hangs is back.
+ * Runs in the background: a thread per request, with its deadline and cancellation. Callers leave when the deadline has
+ * passed or soon after they cancelled; what the run needs lives on until a device that hangs is back.
  */
 #include "run/runner.h"
 #include "run/value_parts.h"
@@ -9,6 +9,8 @@
 
 /* From the deadline until the caller leaves: devices that listen are back by then. */
 #define PATIENCE_NS UINT64_C(5000000)
+/* The same from cancelling, which nobody has planned for. */
+#define CANCEL_PATIENCE_NS UINT64_C(100000000)
 
 struct partita_request {
     _Atomic uint32_t references; /* the caller's and the thread's */
@@ -18,8 +20,9 @@ struct partita_request {
     pthread_t thread;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t ended;
-    bool done;     /* for the caller: it has come back, or was left at its deadline */
-    bool finished; /* the thread has come back */
+    uint64_t cancelled_ns; /* when the caller cancelled; 0: it did not */
+    bool done;             /* for the caller: it has come back, or was left */
+    bool finished;         /* the thread has come back */
     partita_status status;
     char *message;
 };
@@ -94,27 +97,39 @@ static void *run_request(void *user) {
     return NULL;
 }
 
-/* Its deadline is over and it has not come back: nobody waits for it any more. Under the lock. */
+/* It was to stop and has not come back: nobody waits for it any more. Under the lock. */
 static void strand(partita_request *request) {
     pt_request_mark_stuck(&request->run);
+    request->status = pt_request_fail_stopped(&request->run);
     if (request->run.stuck_count)
-        pt_fail(PARTITA_DEADLINE, "deadline exceeded, and %s has not come back", request->run.stuck[0]->name);
-    else
-        pt_fail(PARTITA_DEADLINE, "deadline exceeded");
-    request->status = PARTITA_DEADLINE;
+        pt_fail(request->status, "%s, and %s has not come back",
+                request->status == PARTITA_CANCELLED ? "the run was cancelled" : "deadline exceeded",
+                request->run.stuck[0]->name);
     request->message = copy_message();
     request->done = true;
     pt_session_strand(request->run.session);
 }
 
-/* Waits for the end until `until_ns` (0: for ever), but not beyond the run's deadline. */
+static uint64_t earlier(uint64_t a, uint64_t b) { return !a || (b && b < a) ? b : a; }
+
+/* When callers leave a run that has not come back; 0: never. */
+static uint64_t leaves_at(const partita_request *request) {
+    uint64_t at = 0, cancelled = request->cancelled_ns ? request->cancelled_ns + CANCEL_PATIENCE_NS : 0;
+    if (request->run.deadline_ns && !pt_add_u64(request->run.deadline_ns, PATIENCE_NS, &at)) at = 0;
+    return earlier(at, cancelled);
+}
+
+/* Waits for the end until `until_ns` (0: for ever), but no longer than callers stay. */
 static void await(partita_request *request, uint64_t until_ns) {
-    uint64_t leave = 0;
-    if (request->run.deadline_ns && !pt_add_u64(request->run.deadline_ns, PATIENCE_NS, &leave)) leave = 0;
-    bool leaves = leave && (!until_ns || leave <= until_ns), in_time = true;
-    while (!request->done && in_time)
-        in_time = pt_cond_wait_until(&request->ended, &request->lock, leaves ? leave : until_ns);
-    if (!request->done && leaves) strand(request);
+    while (!request->done) {
+        uint64_t leave = leaves_at(request), now = pt_now_ns();
+        if (leave && leave <= now) {
+            strand(request);
+        } else {
+            if (until_ns && until_ns <= now) return;
+            pt_cond_wait_until(&request->ended, &request->lock, earlier(leave, until_ns));
+        }
+    }
 }
 
 /* `apart`: values that share no memory with the caller. */
@@ -142,7 +157,7 @@ partita_status partita_request_start(partita_session *session, const partita_run
     if (!request) return PT_OUT_OF_MEMORY();
     atomic_init(&request->references, 1);
     pt_request_init(&request->run, session, options);
-    request->run.apart = request->run.deadline_ns != 0;
+    request->run.apart = true;
     pthread_mutex_init(&request->lock, NULL);
     request->input_count = input_count;
     request->output_count = output_count;
@@ -193,7 +208,12 @@ partita_status partita_request_wait(partita_request *request, uint64_t timeout_m
 }
 
 void partita_request_cancel(partita_request *request) {
-    if (request) pt_request_stop(&request->run);
+    if (!request) return;
+    pt_request_stop(&request->run);
+    pthread_mutex_lock(&request->lock);
+    if (!request->cancelled_ns) request->cancelled_ns = pt_now_ns();
+    pthread_cond_broadcast(&request->ended); /* who waits leaves earlier now */
+    pthread_mutex_unlock(&request->lock);
 }
 
 partita_value *partita_request_output(partita_request *request, uint32_t index) {

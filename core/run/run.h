@@ -21,8 +21,8 @@ typedef struct pt_request {
     _Atomic bool cancelled;
     pthread_mutex_t lock;     /* guards `waiting` */
     struct pt_frame *waiting; /* frame that its thread is in: cancelling wakes it */
-    bool apart; /* the caller does not wait beyond the deadline: no memory of its own is touched while it runs */
-    pt_device *stuck[8]; /* devices that had not come back when the caller left */
+    bool apart;               /* the caller may leave: no memory of its own is touched while it runs */
+    pt_device *stuck[8];      /* devices that had not come back when the caller left */
     uint32_t stuck_count;
     _Atomic uint32_t failed_cluster; /* cluster whose device failed; PT_NONE. Frames set it under their own locks */
     pt_spender spender;              /* of what the run allocates, on whatever thread */

@@ -36,7 +36,7 @@ struct partita_session {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t idle;
     uint32_t active; /* runs and requests under way */
-    uint32_t stuck;  /* of these: left by their callers at the deadline */
+    uint32_t stuck;  /* of these: left by their callers */
     pt_build *build; /* the current one, held */
     bool replacing;  /* somebody makes the next one */
 };

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs that nobody waits for any more: their deadline passed and a device has not come back. While it has not, for
+ * Runs that nobody waits for any more: they were to stop and a device has not come back. While it has not, for
  * longer than devices take that only are slow, requests go elsewhere.
  */
 #include "run/runner.h"
 #include <stdatomic.h>
 
-/* From the deadline to where a device that has not come back hangs. */
+/* From when a run was left to where a device that has not come back hangs. */
 #define HANG_NS UINT64_C(1000000000)
 
 bool pt_device_hangs(const pt_device *device) {

@@ -2,7 +2,10 @@
 """The command's contract: JSON keys, exit codes, inputs and outputs, plans as files, bytes that were announced."""
 import json
 import os
+import signal
+import subprocess
 import tempfile
+import time
 
 import numpy as np
 import onnx
@@ -256,6 +259,24 @@ def deadline():
     assert "deadline" in words, words
 
 
+def interrupt():
+    """Ctrl-C ends a run on a device that hangs, with words, as the signal does; a second one or an earlier one too."""
+    hang = ["--devices", "sim:0", "--option", "sim:0.hang_exec=1", "--option", "sim:0.hang_us=60000000"]
+    for command in ("run", "explain"):
+        for wait in (0.5, 2, 8):  # until it runs
+            process = subprocess.Popen([common.COMMAND, command, SMALL, *hang], stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True)
+            time.sleep(wait)
+            process.send_signal(signal.SIGINT)
+            started = time.monotonic()
+            _, words = process.communicate(timeout=30)
+            assert process.returncode == -signal.SIGINT and "interrupted" in words, (process.returncode, words)
+            assert time.monotonic() - started < 10
+            if "cancelled" in words:
+                break
+        assert "interrupted: the run was cancelled, and sim:0 has not come back" in words, words
+
+
 def memory_limit():
     _, words = partita("run", SMALL, "--devices", "cpu", "--max-memory", "1", code=6)
     assert "cpu" in words and "48 bytes" in words, words
@@ -276,7 +297,7 @@ def generated_texts():
 
 
 for function in (devices, inspect, plan, every_source_node, run, bench, explain, usage_errors, model_errors,
-                 device_errors, strings_through, test_command, test_of_wrong_folders, deadline, memory_limit, doctor,
+                 device_errors, strings_through, test_command, test_of_wrong_folders, deadline, interrupt, memory_limit, doctor,
                  generated_texts):
     cases.run(function.__name__.replace("_", " "), function)
 cases.end()

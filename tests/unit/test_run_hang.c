@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A device that hangs: callers with a deadline get away, later requests go elsewhere, nothing of theirs is touched. */
 #include "run_case.h"
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -129,6 +130,84 @@ static void test_requests(void **state) {
     }
 }
 
+static void *cancel_soon(void *request) {
+    sleep_ms(50);
+    partita_request_cancel(request);
+    return NULL;
+}
+
+/* Without a deadline: cancelled by another thread while one waits, with memory that is freed at once. */
+static void check_cancel(const char *way, const char *async, bool waits) {
+    partita_context *context = run_context(way, "1", "sim:0.hang_us", HANG_US, "sim:0.async", async, NULL);
+    partita_value_view x, y;
+    partita_value *input = NULL, *bound[2] = {NULL};
+    partita_request *request = NULL;
+    pthread_t canceller;
+    run_case c;
+    run_case_load("branches", &c);
+    partita_session *session = run_session(context, c.path, "cpu,sim:0", 2);
+    RUN_CHECK(partita_value_view_of(c.inputs[0], &x));
+    RUN_CHECK(partita_value_view_of(c.outputs[0], &y));
+    void *in = malloc(x.bytes), *out = malloc(y.bytes);
+    memcpy(in, x.data, x.bytes);
+    RUN_CHECK(partita_value_create_borrowed(x.dtype, x.rank, x.dims, in, x.bytes, &input));
+    RUN_CHECK(partita_value_create_borrowed(y.dtype, y.rank, y.dims, out, y.bytes, &bound[0]));
+    uint64_t begin = now_ms();
+    RUN_CHECK(partita_request_start(session, NULL, &input, 1, bound, 2, &request));
+    assert_int_equal(pthread_create(&canceller, NULL, cancel_soon, request), 0);
+    if (!waits) pthread_join(canceller, NULL);
+    assert_int_equal(partita_request_wait(request, UINT64_MAX), PARTITA_CANCELLED);
+    if (!strstr(partita_last_error(), "cancelled") || !strstr(partita_last_error(), "sim:0 has not come back"))
+        fail_msg("%s", partita_last_error());
+    assert_in_range(now_ms() - begin, 50, 600);
+    if (waits) pthread_join(canceller, NULL);
+    partita_request_destroy(request);
+    partita_value_release(input);
+    partita_value_release(bound[0]);
+    memset(in, 0, x.bytes);
+    free(in);
+    free(out);
+    assert_int_equal(counters_of(session).stuck, 1);
+    sleep_ms(1300 - (now_ms() - begin));
+    run_once_equal(session, &c); /* it hangs: elsewhere */
+    assert_true(counters_of(session).demotions > 0);
+    assert_true(now_ms() - begin < 1900);
+    partita_session_destroy(session);
+    partita_context_destroy(context);
+    run_case_free(&c);
+    while (now_ms() - begin < 2300) sleep_ms(20);
+}
+
+static void test_cancel(void **state) {
+    (void)state;
+    check_cancel("sim:0.hang_exec", "1", true);
+    check_cancel("sim:0.hang_exec", "0", false);
+    check_cancel("sim:0.hang_resize", "1", true);
+}
+
+/* Who listens is waited for: nothing is left behind. */
+static void test_cancel_in_time(void **state) {
+    (void)state;
+    partita_context *context = run_context("sim:0.launch_us", "20000", NULL);
+    run_case c;
+    run_case_load("branches", &c);
+    partita_session *session = run_session(context, c.path, "sim:0", 0);
+    for (int i = 0; i < 20; i++) {
+        partita_request *request = NULL;
+        RUN_CHECK(partita_request_start(session, NULL, c.inputs, 1, NULL, 2, &request));
+        sleep_ms((uint64_t)i);
+        partita_request_cancel(request);
+        partita_status status = partita_request_wait(request, UINT64_MAX);
+        assert_true(status == PARTITA_CANCELLED || status == PARTITA_OK);
+        partita_request_destroy(request);
+    }
+    assert_int_equal(counters_of(session).stuck, 0);
+    run_once_equal(session, &c);
+    partita_session_destroy(session);
+    run_case_free(&c);
+    partita_context_destroy(context);
+}
+
 /* A deadline that is met costs nothing but the copies. */
 static void test_in_time(void **state) {
     (void)state;
@@ -149,8 +228,9 @@ static void test_in_time(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_in_time), cmocka_unit_test(test_async),
-                                       cmocka_unit_test(test_sync), cmocka_unit_test(test_sizing),
-                                       cmocka_unit_test(test_requests)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_in_time),       cmocka_unit_test(test_async),
+                                       cmocka_unit_test(test_sync),          cmocka_unit_test(test_sizing),
+                                       cmocka_unit_test(test_requests),      cmocka_unit_test(test_cancel),
+                                       cmocka_unit_test(test_cancel_in_time)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -325,16 +325,16 @@ typedef struct partita_session_options {
  *  and an entry in `demotions`, unless strict. Thread-safe. */
 PARTITA_API partita_status partita_session_create(partita_plan *plan, const partita_session_options *options,
                                                   partita_session **out_session);
-/** Waits for requests that are under way, but for none that was left at its deadline: until that is back it holds what
- *  it needs, up to the context and the application's thread pool. */
+/** Waits for requests that are under way, but for none that was left, at its deadline or cancelled: until that is back
+ * it holds what it needs, up to the context and the application's thread pool. */
 PARTITA_API void partita_session_destroy(partita_session *session);
 
 typedef struct partita_run_options {
     uint32_t size;
     uint32_t reserved;
-    /** From now; 0: none. The call returns DEADLINE when it has passed, also when a device hangs: the run then lives on
-     *  until the device is back (partita_counters.stuck), on copies of what the caller lent, and a second later the
-     *  device counts as failed for further requests. */
+    /** From now; 0: none, and a run takes as long as its devices do. The call returns DEADLINE when it has passed, also
+     *  when a device hangs: the run then lives on until the device is back (partita_counters.stuck), on copies of what
+     *  the caller lent, and a second later the device counts as failed for further requests. */
     uint64_t deadline_ms;
 } partita_run_options;
 
@@ -348,18 +348,22 @@ PARTITA_API partita_status partita_session_run(partita_session *session, const p
                                                partita_value *const *inputs, uint32_t input_count,
                                                partita_value **outputs, uint32_t output_count);
 
-/** A run in the background. Inputs and bound outputs are retained until it ends. Thread-safe. */
+/** A run in the background, which can be cancelled. Inputs and bound outputs are retained until it ends, memory that
+ * the application lends is copied: inputs before this returns, bound outputs in host memory when the run has ended
+ * well. Thread-safe. */
 PARTITA_API partita_status partita_request_start(partita_session *session, const partita_run_options *options,
                                                  partita_value *const *inputs, uint32_t input_count,
                                                  partita_value *const *bound, uint32_t output_count,
                                                  partita_request **out_request);
 /** Waits up to timeout_ms (UINT64_MAX: for ever). The run's status; DEADLINE when it is still running. */
 PARTITA_API partita_status partita_request_wait(partita_request *request, uint64_t timeout_ms);
-/** Asks it to stop; wait then gives CANCELLED, unless it had ended. */
+/** Asks it to stop, from any thread; wait then gives CANCELLED, unless it had ended. It does so a tenth of a second
+ * later at the latest, also when a device hangs: the run then lives on as after a deadline (partita_run_options). */
 PARTITA_API void partita_request_cancel(partita_request *request);
 /** Output of a request that ended well; borrowed. */
 PARTITA_API partita_value *partita_request_output(partita_request *request, uint32_t index);
-/** Cancels when still running, and waits, at most until its deadline. */
+/** Asks it to stop when still running, and waits until it has: at most until its deadline and, where it was cancelled
+ *  before, no longer than a wait does. */
 PARTITA_API void partita_request_destroy(partita_request *request);
 
 /** What a session did so far. */
@@ -376,7 +380,7 @@ typedef struct partita_counters {
     uint64_t imports;    /* buffers imported */
     uint64_t host_waits; /* times the host waited between two devices for want of a common handle */
     uint64_t demotions;
-    uint64_t stuck; /* runs that were left at their deadline and are still held by a device */
+    uint64_t stuck; /* runs that were left, at their deadline or cancelled, and are still held by a device */
 } partita_counters;
 PARTITA_API void partita_session_counters(const partita_session *session, partita_counters *out_counters);
 /** The plan with measured times, bytes moved and copies, of the runs so far (needs options.measure): as `partita
