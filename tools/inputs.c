@@ -149,7 +149,7 @@ static partita_status parse_literal(const tool_job *job, const partita_value_inf
         return pt_fail(PARTITA_BAD_INPUT, "input '%s': %llu values for %llu elements", info->name,
                        (unsigned long long)words, (unsigned long long)count);
     pt_arena arena = {0};
-    void *data = count < UINT64_MAX ? pt_arena_array(&arena, count + 1, 16) : NULL;
+    void *data = pt_arena_array(&arena, count + 1, 16);
     if (data) memset(data, 0, (count + 1) * 16);
     partita_status status = data ? parse_words(info, text, count, data) : PT_OUT_OF_MEMORY();
     if (status == PARTITA_OK)
@@ -231,7 +231,9 @@ static partita_status random_value(const tool_job *job, const partita_value_info
     if (!pt_dtype_bytes(info->dtype, count, &bytes))
         return pt_fail(PARTITA_BAD_INPUT, "input '%s': shape overflows", info->name);
     unsigned char *data = pt_calloc(bytes + 16, 1);
-    if (!data) return PT_OUT_OF_MEMORY();
+    if (!data)
+        return pt_fail(PARTITA_OUT_OF_MEMORY, "input '%s': out of memory for %llu bytes", info->name,
+                       (unsigned long long)bytes);
     for (uint64_t i = 0; i < count; i++) random_element(data, info->dtype, i, &state);
     status = partita_value_create(info->dtype, rank, dims, data, out_value);
     pt_free(data);

@@ -84,9 +84,10 @@ uint32_t pt_dtype_bits(partita_dtype dtype);
 const char *pt_dtype_name(partita_dtype dtype);
 /* The dtype with this printed name; PARTITA_UNDEFINED when there is none. */
 partita_dtype pt_dtype_from_name(partita_str name);
-/* Elements of a shape; false when a dim is negative or the product overflows. Rank 0 has one element. */
+/* Elements of a shape; false when a dim is negative or the product exceeds INT64_MAX. Rank 0 has one
+ * element. */
 bool pt_dims_count(const int64_t *dims, uint32_t rank, uint64_t *out_count);
-/* Bytes of `count` packed elements; false on overflow or for strings. */
+/* Bytes of `count` packed elements; false for strings and for more than INT64_MAX bytes. */
 bool pt_dtype_bytes(partita_dtype dtype, uint64_t count, uint64_t *out_bytes);
 
 /* ---- memory ---------------------------------------------------------------------------------- */

@@ -38,6 +38,8 @@ bool pt_dims_count(const int64_t *dims, uint32_t rank, uint64_t *out_count) {
     for (uint32_t i = 0; i < rank && !empty; i++) {
         if (!pt_mul_u64(count, (uint64_t)dims[i], &count)) return false;
     }
+    /* No more than dims themselves may be, so that who adds a little to it does not wrap. */
+    if (!empty && count > INT64_MAX) return false;
     *out_count = empty ? 0 : count;
     return true;
 }
@@ -45,7 +47,12 @@ bool pt_dims_count(const int64_t *dims, uint32_t rank, uint64_t *out_count) {
 bool pt_dtype_bytes(partita_dtype dtype, uint64_t count, uint64_t *out_bytes) {
     uint64_t bits = pt_dtype_bits(dtype);
     if (bits == 0) return false;
-    if (bits >= 8) return pt_mul_u64(count, bits / 8, out_bytes);
-    *out_bytes = count / 8 * bits + (count % 8 * bits + 7) / 8;
+    uint64_t bytes;
+    if (bits < 8)
+        bytes = count / 8 * bits + (count % 8 * bits + 7) / 8;
+    else if (!pt_mul_u64(count, bits / 8, &bytes))
+        return false;
+    if (bytes > INT64_MAX) return false;
+    *out_bytes = bytes;
     return true;
 }

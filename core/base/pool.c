@@ -58,6 +58,7 @@ struct pt_pool {
     pt_pool_run_fn borrowed; /* the application's threads run the jobs; NULL: own ones do */
     void *borrowed_user;
     pthread_t *threads;
+    uint32_t forks; /* of the process when the pool was made */
     pthread_mutex_t turn;
     job job;
     uint32_t epoch; /* under the turn */
@@ -67,6 +68,14 @@ struct pt_pool {
     event done;   /* the last member left */
     atomic_bool ending;
 };
+
+/* How often this process is the child of a fork: a child has the thread that forked and none of the others. */
+static atomic_uint forks;
+static pthread_once_t forks_once = PTHREAD_ONCE_INIT;
+static void count_fork(void) { atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed); }
+static void watch_forks(void) { pthread_atfork(NULL, NULL, count_fork); }
+
+static bool is_forked(const pt_pool *pool) { return atomic_load_explicit(&forks, memory_order_relaxed) != pool->forks; }
 
 /* Which pool this thread is working for, so that a call from inside runs inline. */
 static PT_THREAD_LOCAL struct {
@@ -206,7 +215,7 @@ static uint32_t inline_worker(const pt_pool *pool) { return current.pool == pool
 void pt_pool_parallel(pt_pool *pool, pt_range_fn fn, void *user, uint64_t n, uint64_t grain) {
     if (n == 0) return;
     uint64_t pieces = PT_MIN(n / (grain ? grain : 1), (uint64_t)pool->workers * PIECES_PER_WORKER);
-    if (pieces <= 1 || pool->workers == 1 || current.pool) {
+    if (pieces <= 1 || pool->workers == 1 || current.pool || is_forked(pool)) {
         fn(user, 0, n, inline_worker(pool));
         return;
     }
@@ -219,7 +228,7 @@ void pt_pool_parallel(pt_pool *pool, pt_range_fn fn, void *user, uint64_t n, uin
 
 void pt_pool_team(pt_pool *pool, pt_team_fn fn, void *user, uint32_t n) {
     pt_team team = {.pool = pool, .count = PT_MIN(PT_MAX(n, 1u), pool->workers)};
-    if (current.pool || (team.count > 1 && pthread_mutex_trylock(&pool->turn) != 0)) team.count = 1;
+    if (current.pool || is_forked(pool) || (team.count > 1 && pthread_mutex_trylock(&pool->turn) != 0)) team.count = 1;
     if (team.count == 1) {
         fn(user, &team, 0, 1);
         return;
@@ -264,6 +273,8 @@ static partita_status create_pool(uint32_t workers, pt_pool **out_pool) {
         pt_free(pool);
         return PT_OUT_OF_MEMORY();
     }
+    pthread_once(&forks_once, watch_forks);
+    pool->forks = atomic_load(&forks);
     pthread_mutex_init(&pool->turn, NULL);
     /* Spinning takes the core from the thread that is waited for when there are more threads than cores. */
     pool->spin_ns = workers <= pt_cpu_count() ? SPIN_NS : 0;
@@ -297,10 +308,12 @@ partita_status pt_pool_create_over(uint32_t workers, pt_pool_run_fn run, void *u
 
 void pt_pool_destroy(pt_pool *pool) {
     if (!pool) return;
-    atomic_store(&pool->ending, true);
-    event_signal(&pool->posted);
-    for (uint32_t i = 0; !pool->borrowed && i + 1 < pool->workers; i++) pthread_join(pool->threads[i], NULL);
-    pthread_mutex_destroy(&pool->turn);
+    if (!is_forked(pool)) {
+        atomic_store(&pool->ending, true);
+        event_signal(&pool->posted);
+        for (uint32_t i = 0; !pool->borrowed && i + 1 < pool->workers; i++) pthread_join(pool->threads[i], NULL);
+        pthread_mutex_destroy(&pool->turn);
+    }
     pt_free(pool->threads);
     pt_free(pool);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The thread pool that CPU work of the core and of plugins shares. Sized by affinity mask and cgroup quota.
- * The calling thread is always one of the workers, so a pool of 1 starts no thread.
+ * The calling thread is always one of the workers, so a pool of 1 starts no thread. In the child of a fork the workers
+ * of a pool made before are gone: there the calling thread does all of the work.
  */
 #ifndef PT_BASE_POOL_H
 #define PT_BASE_POOL_H

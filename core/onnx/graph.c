@@ -160,6 +160,8 @@ partita_status pt_import_nodes(pt_importer *importer, const pt_site *site, Onnx_
             if (!*node->output[k]) continue;
             if (site->call) PT_TRY(pt_importer_charge(importer, sizeof(pt_value) + strlen(node->output[k]) + 64));
             partita_status status = declare(importer, site->scope, node->output[k], NULL, &value);
+            if (status && node->name && *node->name)
+                return pt_annotate(status, "node %.*s%s (%s)", PT_STR_ARG(site->prefix), node->name, node->op_type);
             if (status) return pt_annotate(status, "node %.*s#%zu:%s", PT_STR_ARG(site->prefix), i, node->op_type);
         }
     }

@@ -8,8 +8,6 @@
 #include <partita/plugin.h>
 #include <stdlib.h>
 
-enum { NEWEST_KNOWN_OPSET = 28 };
-
 static const char *const type_names[] = {
     [0] = "undefined",
     [PTP_ATTRIBUTE_INT] = "int",
@@ -134,7 +132,7 @@ static partita_status check_node(pt_model *model, pt_id id, const pt_schema_sour
     const pt_schema *schema = pt_schema_find(node->domain, node->op, node->version);
     if (!schema && source) PT_TRY(source->find(source->user, node->domain, node->op, node->version, &schema));
     if (!schema) {
-        if (node->domain.size == 0 && node->version <= NEWEST_KNOWN_OPSET) {
+        if (node->domain.size == 0 && node->version <= PT_NEWEST_OPSET) {
             if (node->version <= 0) return pt_fail(PARTITA_BAD_MODEL, "the model imports no opset of ai.onnx");
             return pt_fail(PARTITA_BAD_MODEL, "no operator '%.*s' in opset %d", PT_STR_ARG(node->op), node->version);
         }

@@ -54,6 +54,9 @@ bool pt_schema_is_standard(partita_str domain, partita_str name);
 /* All rows, sorted by domain, name, since. */
 const pt_schema *pt_schema_rows(uint32_t *out_count);
 
+/* The last opset of ai.onnx whose rows are here. Operators of later ones are read as they are in it. */
+enum { PT_NEWEST_OPSET = 28 };
+
 /*
  * Finds each node's schema, checks counts and types of attributes, fills defaults in. BAD_MODEL with node and cause; an
  * operator that no schema knows keeps schema NULL (a plugin's operator set may know it) unless its domain is ai.onnx

@@ -27,9 +27,13 @@ partita_status pt_plan_fail_unplaced(const pt_plan *plan, uint32_t unit) {
         pt_text_printf(&text, "%s%s: %s", i ? "; " : "", plan->devices[i]->name,
                        answer->can == PTP_YES ? "takes it, but a pin names another device" : cause);
     }
-    partita_str name = pt_node_name(plan->model, u->nodes[0]);
-    partita_status status = pt_fail(PARTITA_UNPLACED, "node '%.*s' (%.*s): no allowed device takes it: %s",
-                                    PT_STR_ARG(name), PT_STR_ARG(node->op), text.data ? text.data : "no devices");
+    partita_str name = pt_node_name(plan->model, u->nodes[0]), op = node->op;
+    if (node->source_count) op = plan->model->sources.data[node->sources[0]].op;
+    bool whole = pt_str_equal(op, node->op); /* else of a body, in whose place nobody took the source node either */
+    partita_status status =
+        pt_fail(PARTITA_UNPLACED, "node '%.*s' (%.*s): no allowed device takes %s%.*s%s: %s", PT_STR_ARG(name),
+                PT_STR_ARG(op), whole ? "" : "it, nor ", PT_STR_ARG(whole ? pt_str("it") : node->op),
+                whole ? "" : " of its body", text.data ? text.data : "no devices");
     pt_text_deinit(&text);
     return status;
 }

@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
@@ -253,6 +254,12 @@ partita_status pt_registry_scan(pt_registry *registry, const pt_registry_options
         if (!realpath(options->paths[i], folder)) {
             return pt_fail(PARTITA_INVALID_ARGUMENT, "plugin folder \"%s\" does not exist", options->paths[i]);
         }
+        DIR *readable = opendir(folder);
+        if (!readable) {
+            return pt_fail(PARTITA_INVALID_ARGUMENT, "plugin folder \"%s\" cannot be read: %s", options->paths[i],
+                           strerror(errno));
+        }
+        closedir(readable);
         PT_TRY(scan_folder(registry, folder));
     }
     PT_TRY(scan_environment(registry));

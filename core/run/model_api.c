@@ -108,6 +108,19 @@ static partita_status create(partita_context *context, pt_model *graph, bool opt
     return PARTITA_OK;
 }
 
+/* Nobody knows what a later opset says of an operator that is in this one too. */
+static void warn_of_opset(const partita_context *context, const pt_model *graph) {
+    for (size_t i = 0; i < graph->opsets.size; i++) {
+        const pt_opset *opset = &graph->opsets.data[i];
+        if (opset->domain.size == 0 && opset->version > PT_NEWEST_OPSET)
+            pt_log_to(
+                &context->log, PARTITA_LOG_WARNING,
+                "opset-newer: the model imports opset %lld of ai.onnx; its operators are read as those of %d, the "
+                "newest one of this version",
+                (long long)opset->version, PT_NEWEST_OPSET);
+    }
+}
+
 /* From an imported graph, which is taken over, to a model. */
 static partita_status prepare(partita_context *context, pt_model *graph, const partita_model_options *options,
                               partita_model **out_model) {
@@ -115,6 +128,7 @@ static partita_status prepare(partita_context *context, pt_model *graph, const p
     partita_status status;
     partita_model *model;
     PT_TRY(create(context, graph, !PT_OPTION(options, partita_model_options, optimize), &model));
+    warn_of_opset(context, graph);
     PT_CHECK(pt_model_check_with(graph, &source));
     PT_CHECK(pt_model_infer(graph));
     PT_CHECK(pt_model_expand_gradients(graph));

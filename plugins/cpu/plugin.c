@@ -37,7 +37,7 @@ static bool level_is_known(const char *name) {
 static void level_warn(const ptp_host *host, uint32_t level) {
     const char *wanted = secure_getenv("PARTITA_CPU_LEVEL");
     char text[200];
-    if (wanted == NULL || strcmp(wanted, "auto") == 0) return;
+    if (wanted == NULL || !*wanted || strcmp(wanted, "auto") == 0) return;
     if (level_is_known(wanted) && strcmp(wanted, level_name(level)) == 0) return;
     snprintf(text, sizeof(text), "cpu-level: PARTITA_CPU_LEVEL is '%.40s', %s; kernels use %s", wanted,
              level_is_known(wanted) ? "which this machine has not" : "none of auto, baseline, avx2, avx512",

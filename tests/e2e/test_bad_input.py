@@ -30,9 +30,10 @@ def make_files():
         "small": "small.onnx", "vector": "vector.onnx", "empty": "empty.onnx", "text": "text.onnx", "cut": "cut.onnx",
         "good": "good.npz", "unknown": "unknown.npz", "int": "int.npy", "rank": "rank.npy", "double": "double.npz",
         "dims": "dims.npz", "pickle": "pickle.npy", "garbage": "garbage.npz", "bin": "short.bin", "pb": "broken.pb",
-        "outs": "outs.npz", "ones": "ones.npz", "no_entry": "no_entry.npz", "plan": "plan.json", "windows": "windows.pins",
-        "zero_pins": "zero.pins", "bytes": "bytes.onnx", "full": "full.npz", "full_json": "full.json", "pins": "bad.pins", "nothing": "nothing", "dir": "cases",
-        "manifests": "manifests"}.items()}
+        "outs": "outs.npz", "ones": "ones.npz", "no_entry": "no_entry.npz", "plan": "plan.json",
+        "windows": "windows.pins", "zero_pins": "zero.pins", "bytes": "bytes.onnx", "plane": "plane.onnx",
+        "twice": "twice.onnx", "future": "future.onnx", "full": "full.npz", "full_json": "full.json",
+        "pins": "bad.pins", "nothing": "nothing", "dir": "cases", "manifests": "manifests"}.items()}
 
     def value(name, shape):
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
@@ -50,6 +51,14 @@ def make_files():
     save("bytes", [helper.make_node("Identity", ["b"], ["c"])],
          [helper.make_tensor_value_info("b", TensorProto.UINT8, ["k"])],
          [helper.make_tensor_value_info("c", TensorProto.UINT8, ["k"])])
+    model = onnx.load(files["small"])
+    model.opset_import[0].version = 9999
+    onnx.save(model, files["future"])
+    save("twice", [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Relu", ["x"], ["y"], name="second")],
+         [value("x", [2])], [value("y", [2])])
+    save("plane", [helper.make_node("Identity", ["b"], ["c"])],
+         [helper.make_tensor_value_info("b", TensorProto.UINT8, ["k", "l"])],
+         [helper.make_tensor_value_info("c", TensorProto.UINT8, ["k", "l"])])
     data = open(files["small"], "rb").read()
     for key, content in (("empty", b""), ("text", b"no model at all\n"), ("cut", data[:-7]), ("garbage", b"PK\3\4 no archive"),
                          ("bin", b"1234567"), ("pb", b"\xff\xff\xff"), ("plan", b'{"schema": 1, "nodes": 3}'),
@@ -141,6 +150,7 @@ BAD = [
     (RUN + ["--option", "level=auto"], 1, ["level", "DEVICE.KEY"]),
     (RUN + ["--option", "CPU.level=auto"], 1, ["CPU.level", "no name of a device"]),
     (RUN + ["--plugin-path", "{nothing}"], 1, ["nothing", "does not exist"]),
+    (RUN + ["--plugin-path", "{text}"], 1, ["text.onnx", "cannot be read"]),
     # Numbers and words.
     (RUN + ["--threads", "0"], 1, ["--threads", "'0'", RANGE + " 1 to 1024"]),
     (RUN + ["--threads", "-1"], 1, ["--threads", "'-1'", RANGE + " 1 to 1024"]),
@@ -201,6 +211,8 @@ BAD = [
     (RUN + ["--input", "x=1,,3"], 2, ["input 'x'", "''", "float32"]),
     (BYTES + ["--input", "b=256"], 2, ["input 'b'", "'256'", "uint8"]),
     (BYTES + ["--input", "b=-1"], 2, ["input 'b'", "'-1'", "uint8"]),
+    (["run", "{plane}", "--devices", "cpu", "--shape", "b=4294967295x4294967297"], 2, ["input 'b'", "overflow"]),
+    (BYTES + ["--dim", "k=9223372036854775807"], 6, ["input 'b'", "9223372036854775807 bytes"]),
     (BYTES + ["--input", "b=1.5"], 2, ["input 'b'", "'1.5'", "uint8"]),
     (RUN + ["--input", "x=@{nothing}"], 2, ["nothing", "No such file"]),
     (RUN + ["--input", "x=@{int}"], 2, ["x", "int64", "float32"]),
@@ -231,6 +243,7 @@ BAD = [
     (["inspect", "{empty}"], 2, ["empty.onnx"]),
     (["plan", "{text}"], 2, ["text.onnx"]),
     (["run", "{cut}"], 2, ["cut.onnx"]),
+    (["inspect", "{twice}"], 2, ["twice.onnx", "node second (Relu)", "y is defined twice"]),
     (["inspect", "/dev/zero"], 2, ["/dev/zero"]),
     (["test", "{dir}"], 2, ["cases", "model.onnx"]),
     (["test", "{nothing}"], 2, ["nothing"]),
@@ -239,6 +252,8 @@ BAD = [
 
 # The command line, the environment, words of the warning. The exit code is 0.
 WARNED = [
+    (["run", "{future}", "--devices", "cpu"], {}, ["opset-newer:", "opset 9999", "28"]),
+    (RUN, {"PARTITA_CPU_LEVEL": ""}, []),
     (RUN, {"PARTITA_CPU_LEVEL": "bogus"}, ["cpu-level:", "bogus", "baseline", "avx2", "avx512"]),
     (RUN, {"PARTITA_LAYERS": "zzz"}, ["layers:", "not in this version"]),
     (RUN, {"PARTITA_LOG": "loud"}, ["log-level:", "loud", "warning"]),

@@ -53,7 +53,7 @@ static void dtypes_have_names_and_sizes(void **state) {
         {PARTITA_FLOAT32, 3, 12},    {PARTITA_INT4, 3, 2},
         {PARTITA_INT4, 0, 0},        {PARTITA_UINT2, 5, 2},
         {PARTITA_UINT2, 4, 1},       {PARTITA_BOOL, 7, 7},
-        {PARTITA_COMPLEX128, 2, 32}, {PARTITA_INT4, UINT64_MAX, UINT64_MAX / 2 + 1},
+        {PARTITA_COMPLEX128, 2, 32}, {PARTITA_INT4, INT64_MAX, INT64_MAX / 2 + 1},
         {PARTITA_FLOAT6E2M3, 5, 4},  {PARTITA_FLOAT6E3M2, 4, 3},
     };
     uint64_t bytes;
@@ -62,6 +62,7 @@ static void dtypes_have_names_and_sizes(void **state) {
         assert_true(bytes == rows[i].bytes);
     }
     assert_false(pt_dtype_bytes(PARTITA_FLOAT32, UINT64_MAX / 4 + 1, &bytes));
+    assert_false(pt_dtype_bytes(PARTITA_INT16, INT64_MAX, &bytes));
     assert_false(pt_dtype_bytes(PARTITA_STRING, 1, &bytes));
     assert_false(pt_dtype_bytes(PARTITA_UNDEFINED, 1, &bytes));
 }
@@ -73,6 +74,8 @@ static void shapes_are_counted_without_overflow(void **state) {
     assert_true(pt_dims_count((int64_t[]){2, 3, 4}, 3, &count) && count == 24);
     assert_true(pt_dims_count((int64_t[]){INT64_MAX, INT64_MAX, 0}, 3, &count) && count == 0);
     assert_false(pt_dims_count((int64_t[]){INT64_MAX, 3}, 2, &count));
+    assert_true(pt_dims_count((int64_t[]){INT64_MAX, 1}, 2, &count) && count == INT64_MAX);
+    assert_false(pt_dims_count((int64_t[]){UINT32_MAX, INT64_C(0x100000001)}, 2, &count)); /* UINT64_MAX */
     assert_false(pt_dims_count((int64_t[]){0, -1}, 2, &count));
 }
 

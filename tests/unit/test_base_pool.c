@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -247,6 +248,36 @@ static void threads_of_the_application_run_jobs(void **state) {
     }
 }
 
+static void one_member(void *user, pt_team *team, uint32_t worker, uint32_t count) {
+    pt_team_barrier(team);
+    if (worker == 0) *(uint32_t *)user = count;
+}
+
+/* The child has the calling thread and none of the workers: work is done, and nobody is waited for. */
+static void the_child_of_a_fork_works_alone(void **state) {
+    PT_UNUSED(state);
+    pt_pool *pool;
+    int status;
+    assert_int_equal(pt_pool_create(WORKERS, &pool), PARTITA_OK);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        marks *m = calloc(1, sizeof *m);
+        uint32_t members = 0, missed = 0;
+        alarm(20);
+        m->pool = pool;
+        m->n = MOST;
+        pt_pool_parallel(pool, mark, m, MOST, 1);
+        for (uint32_t i = 0; i < MOST; i++) missed += m->count[i] != 1;
+        pt_pool_team(pool, one_member, &members, WORKERS);
+        pt_pool_destroy(pool);
+        _exit(missed == 0 && members == 1 && m->wrong == 0 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    pt_pool_destroy(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parallel_covers_every_index_once),
@@ -255,6 +286,7 @@ int main(void) {
         cmocka_unit_test(several_threads_call_at_once),
         cmocka_unit_test(parked_workers_wake),
         cmocka_unit_test(threads_of_the_application_run_jobs),
+        cmocka_unit_test(the_child_of_a_fork_works_alone),
         cmocka_unit_test(creation_survives_failed_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
