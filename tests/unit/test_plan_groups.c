@@ -20,6 +20,11 @@ static const found_case found_cases[] = {
     /* what clamps or moves behind it belongs to it */
     {"DequantizeLinear x s>d;DequantizeLinear w s>e;MatMul d e>m;Relu m>r;QuantizeLinear r s>q", "q", "d e m r q"},
     {"DequantizeLinear x s>d;Transpose d>t;Relu t>r;QuantizeLinear r s>q", "q", "d t r q"},
+    /* what only moves in front of it too, when nobody else reads it */
+    {"DequantizeLinear x s>d;Transpose d>t;DequantizeLinear w s>e;MatMul t e>m;QuantizeLinear m s>q", "q", "d t e m q"},
+    {"DequantizeLinear x s>d;Transpose d>t;Transpose t>u;DequantizeLinear w s>e;MatMul e u>m", "m", "d t u e m"},
+    {"DequantizeLinear x s>d;Transpose d>t;Neg t>n;QuantizeLinear n s>q;Abs t>a;Concat q x>c", "a", ""},
+    {"DequantizeLinear x s>d;Relu d>r;Neg r>n;QuantizeLinear n s>q", "q", ""},
     /* without a QuantizeLinear: what computes is a group with its weights, what moves is none */
     {"DequantizeLinear x s>d;DequantizeLinear w s>e;MatMul d e>m", "m", "d e m"},
     {"DequantizeLinear x s>d;Transpose d>t", "t", ""},

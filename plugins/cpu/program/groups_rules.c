@@ -327,11 +327,16 @@ static bool make_unary(chain *c) {
     return true;
 }
 
+/* onnxruntime computes signed bytes as unsigned ones, but for a constant that is one number. */
+static bool stays_signed(const chain *c, const quantised *x) {
+    return x->dtype == PARTITA_INT8 && is_constant(c->block, x->bytes) && ptp_value_at(c->block, x->bytes).rank == 0;
+}
+
 static bool make_binary(chain *c) {
     quantised a, b;
     bool times = is_op(c->block, &c->ops[0], "Mul");
     if (!c->ends || !activation_of(c, 0, &a) || !activation_of(c, 1, &b)) return false;
-    if (a.dtype != c->out.dtype || b.dtype != c->out.dtype) return false;
+    if (a.dtype != c->out.dtype || b.dtype != c->out.dtype || stays_signed(c, &a) || stays_signed(c, &b)) return false;
     const uint32_t inputs[] = {a.bytes, a.scale, a.zero, b.bytes, b.scale, b.zero, c->out.scale, c->out.zero};
     emit(c, times ? "QLinearMul" : "QLinearAdd", "com.microsoft", inputs, 8);
     return true;

@@ -82,7 +82,7 @@ static ptp_table put_table(buffer *to, const void *rows, size_t each, uint32_t c
 }
 
 static uint64_t bytes_of(const part_value *value) {
-    uint64_t bytes = value->dtype == PARTITA_INT64 ? 8 : 4;
+    uint64_t bytes = cpu_dtype_bits(value->dtype) / 8;
     for (uint32_t i = 0; i < value->rank; i++) bytes *= (uint64_t)value->dims[i];
     return bytes;
 }
@@ -92,7 +92,7 @@ static void block_make(part *p) {
     ptp_value_row *values = calloc(p->value_count, sizeof(*values));
     ptp_node_row *nodes = calloc(p->node_count + 1, sizeof(*nodes));
     ptp_attribute_row *attributes = calloc(p->node_count + 1, sizeof(*attributes));
-    uint32_t attribute_count = 0;
+    uint32_t attribute_count = 0, all[PART_NODES];
     ptp_block block = {.size = sizeof(block), .version = 1};
     for (uint32_t i = 0; i < p->value_count; i++) {
         const part_value *v = &p->values[i];
@@ -104,6 +104,7 @@ static void block_make(part *p) {
                                     .producer = v->producer,
                                     .weight = v->weight,
                                     .bytes = bytes_of(v)};
+        if (v->data != NULL && bytes_of(v) <= 4096) values[i].data = put(&to, v->data, 1, (uint32_t)bytes_of(v));
     }
     for (uint32_t i = 0; i < p->node_count; i++) {
         const part_node *n = &p->nodes[i];
@@ -112,7 +113,8 @@ static void block_make(part *p) {
                                   .since = n->since,
                                   .inputs = put(&to, n->in, 4, n->in_count),
                                   .outputs = put(&to, n->out, 4, n->out_count),
-                                  .unit = PARTITA_NONE};
+                                  .unit = p->grouped ? 0 : PARTITA_NONE};
+        all[i] = i;
         if (n->attribute == NULL) continue;
         nodes[i].attributes = (ptp_ref){attribute_count, 1};
         attributes[attribute_count++] =
@@ -128,6 +130,8 @@ static void block_make(part *p) {
     block.nodes = put_table(&to, nodes, sizeof(*nodes), p->node_count);
     block.values = put_table(&to, values, sizeof(*values), p->value_count);
     block.attributes = put_table(&to, attributes, sizeof(*attributes), attribute_count);
+    ptp_unit_row unit = {.kind = PTP_UNIT_GROUP, .parent = PARTITA_NONE, .nodes = put(&to, all, 4, p->node_count)};
+    block.units = put_table(&to, &unit, sizeof(unit), p->grouped ? 1 : 0);
     block.bytes = to.size;
     memcpy(to.bytes, &block, sizeof(block));
     p->block = to.bytes;

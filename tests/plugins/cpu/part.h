@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A part of a graph made by hand, compiled and run by the program, for tests of the program itself. Values are float32
- * or int64; numbers of values and nodes are what the calls return, counted from 0.
+ * A part of a graph made by hand, compiled and run by the program, for tests of the program itself. Values are float32,
+ * int64, int32 or bytes; numbers of values and nodes are what the calls return, counted from 0.
  */
 #ifndef TESTS_CPU_PART_H
 #define TESTS_CPU_PART_H
@@ -33,6 +33,7 @@ typedef struct part {
     part_value values[PART_VALUES];
     part_node nodes[PART_NODES];
     uint32_t value_count, node_count, inputs[8], input_count, outputs[16], output_count, weight_count;
+    bool grouped; /* all nodes are one group */
     char *block;
     ptp_weight weights[64];
     ptp_shape shapes[PART_VALUES];
