@@ -43,6 +43,7 @@ SCRIPTS = [
     ("e2e/test_command.py", True, 600),
     ("e2e/test_bad_input.py", True, 300),
     ("e2e/test_max_memory.py", True, 300),
+    ("e2e/test_functions.py", True, 300),
     ("e2e/test_contract.py", True, 300),
     ("e2e/test_odd_models.py", True, 300),
     ("e2e/test_exports.py", True, 300),
