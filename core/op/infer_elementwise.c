@@ -96,21 +96,6 @@ static pt_dim to_bool(pt_infer *infer, pt_dim x) {
     return pt_infer_positive(infer, x) ? 1 : PT_DIM_UNKNOWN;
 }
 
-/* Numbers that the type cannot hold are not followed. */
-static bool holds(partita_dtype dtype, int64_t number) {
-    uint32_t bits = pt_dtype_bits(dtype);
-    switch (dtype) {
-    case PARTITA_INT8:
-    case PARTITA_INT16:
-    case PARTITA_INT32: return number >= -((int64_t)1 << (bits - 1)) && number < (int64_t)1 << (bits - 1);
-    case PARTITA_UINT8:
-    case PARTITA_UINT16:
-    case PARTITA_UINT32: return number >= 0 && number < (int64_t)1 << bits;
-    case PARTITA_FLOAT32: return number >= -16777216 && number <= 16777216;
-    default: return true;
-    }
-}
-
 static void cast_small(pt_infer *infer, partita_dtype from, partita_dtype to) {
     const pt_infer_value *in = pt_infer_in(infer, 0);
     bool whole = to == PARTITA_BOOL || to == PARTITA_INT64 || to == PARTITA_INT32 || to == PARTITA_UINT32 ||
@@ -121,9 +106,7 @@ static void cast_small(pt_infer *infer, partita_dtype from, partita_dtype to) {
     if (!in->small) return;
     pt_dim *small = pt_infer_small(infer, 0, in->small_count);
     for (uint32_t i = 0; small && i < in->small_count; i++) {
-        int64_t number;
         small[i] = to == PARTITA_BOOL ? to_bool(infer, in->small[i]) : in->small[i];
-        if (pt_infer_exact(infer, small[i], &number) && !holds(to, number)) small[i] = PT_DIM_UNKNOWN;
     }
 }
 

@@ -212,6 +212,7 @@ static partita_status store(struct pt_infer_run *run, pt_id id, const pt_infer_v
 
 partita_status pt_infer_call(pt_infer *infer, const pt_schema *schema) {
     partita_status status = schema->infer(infer);
+    if (status == PARTITA_OK) pt_infer_drop_unheld(infer);
     return status == PARTITA_OK ? infer->status : status;
 }
 

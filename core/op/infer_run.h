@@ -37,6 +37,8 @@ partita_status pt_infer_elements(pt_symbols *symbols, partita_dtype dtype, const
                                  pt_dim *out_elements, bool *out_any);
 /* Forgets elements that are not as many as the shape says; whoever reads elements relies on the shape. */
 void pt_infer_drop_odd(pt_infer_value *value);
+/* Forgets elements of outputs that their types cannot hold: the true ones are others. */
+void pt_infer_drop_unheld(pt_infer *infer);
 bool pt_infer_dtype_is_float(partita_dtype dtype);
 /* Calls the schema's function; its failure, or the one kept in the inference. */
 partita_status pt_infer_call(pt_infer *infer, const pt_schema *schema);

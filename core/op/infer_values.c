@@ -42,6 +42,39 @@ void pt_infer_small_pick(pt_infer *infer, uint32_t output, pt_infer_index_fn ind
     }
 }
 
+/* Where arithmetic wraps or rounds, elements are not those of dims. Dims themselves fit into 32 bits. */
+static bool holds(const pt_infer *infer, partita_dtype dtype, pt_dim element) {
+    const int64_t whole_float = (int64_t)1 << 24, whole_double = (int64_t)1 << 53;
+    uint32_t bits = pt_dtype_bits(dtype);
+    int64_t number;
+    if (element == PT_DIM_UNKNOWN || dtype == PARTITA_BOOL) return true;
+    if (!pt_infer_exact(infer, element, &number)) return bits >= 32;
+    switch (dtype) {
+    case PARTITA_INT8:
+    case PARTITA_INT16:
+    case PARTITA_INT32: return number >= -((int64_t)1 << (bits - 1)) && number < (int64_t)1 << (bits - 1);
+    case PARTITA_UINT8:
+    case PARTITA_UINT16:
+    case PARTITA_UINT32: return number >= 0 && number < (int64_t)1 << bits;
+    case PARTITA_UINT64: return number >= 0;
+    case PARTITA_FLOAT32: return number >= -whole_float && number <= whole_float;
+    case PARTITA_FLOAT64: return number >= -whole_double && number <= whole_double;
+    default: return true;
+    }
+}
+
+void pt_infer_drop_unheld(pt_infer *infer) {
+    for (uint32_t i = 0; i < infer->output_count; i++) {
+        const pt_infer_value out = infer->outputs[i];
+        uint32_t held = 0;
+        while (out.small && held < out.small_count && holds(infer, out.dtype, out.small[held])) held++;
+        if (!out.small || held == out.small_count) continue;
+        pt_dim *small = pt_infer_small(infer, i, out.small_count);
+        for (uint32_t k = 0; small && k < out.small_count; k++)
+            if (holds(infer, out.dtype, out.small[k])) small[k] = out.small[k];
+    }
+}
+
 /* ---- functions of two operands --------------------------------------------------------------- */
 
 static pt_dim divide(pt_infer *infer, pt_dim x, pt_dim y) {

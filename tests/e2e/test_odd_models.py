@@ -129,6 +129,21 @@ def outputs_of_all_sorts():
         gives(model, {"x": X, "w": W, "y": np.maximum(X, 0)}, *options, **given)
 
 
+def numbers_that_wrap():
+    """What is known of numbers when a model is loaded is what their type holds."""
+    for a, b, bound in (([200], [100], [50]), ([30000], [30000], [0]), ([2 ** 31 - 1], [1], [0])):
+        for kind in (np.uint8, np.int16, np.int32):
+            if max(a) > np.iinfo(kind).max or np.iinfo(kind).max == sum(a + b):
+                continue
+            weights = [numpy_helper.from_array(np.array(v, kind), name) for v, name in ((a, "a"), (b, "b"), (bound, "c"))]
+            outputs = [value(name, (1,), dtype) for name, dtype in (("g", TensorProto.BOOL), ("w", TensorProto.INT64),
+                                                                    ("m", weights[0].data_type))]
+            model = save([node("Add", ["a", "b"], ["s"]), node("Greater", ["s", "c"], ["g"]),
+                          node("Cast", ["s"], ["w"], to=TensorProto.INT64), node("Max", ["s", "c"], ["m"])], [], outputs, weights)
+            s, c = np.add(*(np.array(v, kind) for v in (a, b))), np.array(bound, kind)
+            gives(model, {"g": s > c, "w": s.astype(np.int64), "m": np.maximum(s, c)}, "--devices", "cpu")
+
+
 def slices_of_nothing():
     """Slices without elements are equal: there is one of them, though the tensor holds none."""
     outputs = [value("y", None), *(value(name, ("k",), TensorProto.INT64) for name in ("first", "inverse", "counts"))]
@@ -220,7 +235,8 @@ def no_trip_at_all():
 for title, arguments in (("quotes", ('a"b\\c', "x<&>", "y'y")), ("lines and escapes", ("a\nb\x1b[2J\x01", "x\nx", "y\ty")),
                          ("long texts of other scripts", ("узел" * 20, "вход", "出力")), ("C1 controls", ("a\x9bb", "x", "y"))):
     cases.run(f"names with {title}", names, *arguments)
-for function in (no_utf8, one_name_for_all, no_name_and_no_order, outputs_of_all_sorts, slices_of_nothing, nothing_at_all,
-                 nothing_for_numpy, zeros_within_a_string, elements_of_none, a_long_chain, bodies_in_bodies, no_trip_at_all):
+for function in (no_utf8, one_name_for_all, no_name_and_no_order, outputs_of_all_sorts, slices_of_nothing,
+                 numbers_that_wrap, nothing_at_all, nothing_for_numpy, zeros_within_a_string, elements_of_none, a_long_chain,
+                 bodies_in_bodies, no_trip_at_all):
     cases.run(function.__name__.replace("_", " "), function)
 cases.end()
