@@ -88,63 +88,6 @@ static partita_status size_run(const cpu_call *call, uint64_t begin, uint64_t en
     return status;
 }
 
-/* ---- Constant: importers make weights of them; what arrives is small ---- */
-
-typedef struct constant_state {
-    uint64_t bytes;
-    char data[4096];
-} constant_state;
-
-static bool constant_find(const cpu_node *node, ptp_ref *out_data, uint64_t *out_bytes) {
-    static const char *const names[] = {"value_int", "value_ints", "value_float", "value_floats", "value"};
-    ptp_attribute_row row;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (!ptp_attribute_find(node->block, &node->row, names[i], &row)) continue;
-        *out_data = row.data;
-        if (row.type == PTP_ATTRIBUTE_TENSOR) {
-            ptp_value_row value = ptp_value_at(node->block, ptp_ref_id(node->block, row.data, 0));
-            *out_data = value.data;
-            *out_bytes = value.data.count;
-        } else {
-            bool ints = row.type == PTP_ATTRIBUTE_INT || row.type == PTP_ATTRIBUTE_INTS;
-            *out_bytes = (uint64_t)row.data.count * (ints ? sizeof(int64_t) : sizeof(float));
-        }
-        return *out_bytes <= sizeof(((constant_state *)0)->data);
-    }
-    return false;
-}
-
-static bool constant_claim(const cpu_node *node, ptp_answer *answer) {
-    ptp_ref data;
-    uint64_t bytes;
-    if (constant_find(node, &data, &bytes)) return true;
-    return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "only small tensors of numbers; others are weights");
-}
-
-static partita_status constant_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
-    ptp_ref data;
-    constant_state *state = cpu_alloc(host, sizeof(*state));
-    if (state == NULL) return PARTITA_OUT_OF_MEMORY;
-    if (!constant_find(node, &data, &state->bytes)) {
-        cpu_free(host, state);
-        return cpu_fail(host, PARTITA_CANNOT_COMPILE, "the constant's value is not at hand");
-    }
-    memcpy(state->data, ptp_ref_data(node->block, data), state->bytes);
-    *out_state = state;
-    return PARTITA_OK;
-}
-
-static partita_status constant_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
-    (void)begin, (void)end, (void)worker;
-    const constant_state *state = call->state;
-    if (call->out[0].bytes != state->bytes)
-        return cpu_fail(call->host, PARTITA_BAD_INPUT, "the output has %llu bytes, the constant %llu",
-                        (unsigned long long)call->out[0].bytes, (unsigned long long)state->bytes);
-    memcpy(call->out[0].data, state->data, state->bytes);
-    return PARTITA_OK;
-}
-
-/* Until which version: those whose text was read. */
 #define VIEW_ROW(name)                                                                                                 \
     {.op = name,                                                                                                       \
      .domain = "",                                                                                                     \
@@ -200,15 +143,5 @@ const cpu_kernel cpu_kernels_shape[] = {
      .emit = true},
     PLAIN_ROW("Shape", shape_prepare, shape_run),
     PLAIN_ROW("Size", NULL, size_run),
-    {.op = "Constant",
-     .domain = "",
-     .since = 1,
-     .until = CPU_NEWEST,
-     .types = CPU_FIXED | CPU_PACKED,
-     .reference = true,
-     .claim = constant_claim,
-     .prepare = constant_prepare,
-     .release = cpu_free,
-     .run = constant_run},
 };
 const uint32_t cpu_kernels_shape_count = sizeof(cpu_kernels_shape) / sizeof(cpu_kernels_shape[0]);
