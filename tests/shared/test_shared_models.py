@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import numpy as np
-import onnx
 import onnxruntime
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "e2e"))
@@ -15,11 +14,7 @@ from api import Context, Model, Session  # noqa: E402
 
 SHARED = os.path.join(os.path.dirname(common.ROOT), "shared/models")
 NAMES = ["mobilenet_v2", "resnet50", "bert_base", "lstm_lm", "bigru_rnn", "ssdlite320", "distilgpt2_past",
-         "unet_sd_small", "whisper_tiny_encoder", "tiny_llama_past_q4"]
-# The fill draws scales one by one, so the scale of a bias is not the product of those of its convolution, as
-# onnxruntime's fused operators take for granted: optimised, it departs from itself by more than the range of the
-# logits. As written, it computes in floats; sums in another order round to another step here and there.
-STEPS = ["resnet50_qdq"]
+         "unet_sd_small", "whisper_tiny_encoder", "tiny_llama_past_q4", "resnet50_qdq"]
 # Share of FLOPs that a GPU plugin must take of these.
 CLAIMED = ["mobilenet_v2", "resnet50", "bert_base"]
 cases = common.Cases()
@@ -34,13 +29,11 @@ def filled(name):
     return target, dict(np.load(target[:-5] + ".npz"))
 
 
-def truth(path, feeds, optimise):
+def truth(path, feeds):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 2
     options.add_session_config_entry("session.x64quantprecision", "1")
-    if not optimise:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return session.run(None, feeds), [o.name for o in session.get_outputs()]
 
@@ -58,21 +51,8 @@ def outputs(path, feeds, devices):
 
 def equal(name, devices):
     path, feeds = filled(name)
-    want, names = truth(path, feeds, True)
+    want, names = truth(path, feeds)
     common.assert_outputs(outputs(path, feeds, devices), want, names)
-
-
-def equal_but_steps(name, devices):
-    """A step of the last quantiser, in one element of a hundred."""
-    path, feeds = filled(name)
-    want, _ = truth(path, feeds, False)
-    graph = onnx.load(path).graph
-    last = [n for n in graph.node if n.output[0] == graph.output[0].name][0]
-    assert last.op_type == "DequantizeLinear", last.op_type
-    step = [onnx.numpy_helper.to_array(t) for t in graph.initializer if t.name == last.input[1]][0].max()
-    off = np.abs(outputs(path, feeds, devices)[0] - want[0]) / step
-    assert off.max() < 1.01, f"{off.max()} steps"
-    assert (off > 0.5).mean() <= 0.01, f"{(off > 0.5).mean():.3f} of the elements"
 
 
 def claims(path, shapes, device):
@@ -94,8 +74,6 @@ if not os.path.isdir(SHARED):
     cases.end()
 for name in NAMES:
     cases.run(f"{name} on cpu", equal, name, "cpu")
-for name in STEPS:
-    cases.run(f"{name} on cpu, to a step", equal_but_steps, name, "cpu")
 for device in ("opencl", "vulkan"):
     for name in CLAIMED:
         path, feeds = filled(name)
