@@ -24,6 +24,16 @@ partita_status contrib_infer_quantized_pair(const ptp_inference *node) {
     return PARTITA_OK;
 }
 
+partita_status contrib_infer_quantized_where(const ptp_inference *node) {
+    ptp_known condition = ptp_input_of(node, 0), x = ptp_input_of(node, 1), y = ptp_input_of(node, 4), both = x;
+    ptp_dim inner[PTP_MAX_RANK], dims[PTP_MAX_RANK];
+    both.rank = contrib_broadcast(node, &x, &y, inner);
+    both.dims = inner;
+    int32_t rank = both.rank < 0 ? -1 : contrib_broadcast(node, &condition, &both, dims);
+    node->output(node->self, 0, x.dtype, rank, dims);
+    return PARTITA_OK;
+}
+
 /* Scale and zero point of the result, then values with theirs. */
 partita_status contrib_infer_quantized_concat(const ptp_inference *node) {
     enum { FIRST = 2, EACH = 3 };

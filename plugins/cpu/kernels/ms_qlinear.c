@@ -32,7 +32,7 @@ static float value_at(const operand *o, uint64_t i) { return (float)(cpu_byte_at
 /* A whole number, kept in the type's range. */
 static void code_put(const operand *o, uint64_t i, float value) {
     float low = o->bytes->dtype == PARTITA_INT8 ? -128 : 0, high = o->bytes->dtype == PARTITA_INT8 ? 127 : 255;
-    value = value < high ? (value > low ? value : low) : high;
+    value = value > low ? (value < high ? value : high) : low; /* a NaN becomes the least */
     if (o->bytes->dtype == PARTITA_INT8)
         ((int8_t *)o->bytes->data)[i] = (int8_t)value;
     else
