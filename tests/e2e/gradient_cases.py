@@ -81,6 +81,7 @@ def binary():
     yield Case("Mod", np.array([3.7, -4.3, 5.9]), np.array([1.5, 2.0, -1.3]), fmod=1)
     yield Case("Pow", f(2, 3, low=.5), i(2, -1, 3))
     yield Case("Pow", f(3), np.array(3.0), fixed=(1,))
+    yield Case("Pow", np.array([0, 0, 0, 1.5]), np.array([0., 1, 2, 0]), fixed=(1,))
     yield Case("Add", f(2, 3, 4), f(3), opset=6, axis=1, broadcast=1)
     yield Case("Mul", f(2, 3, 4), f(3, 4), opset=6, broadcast=1)
     yield Case("Div", f(2, 3, 4), f(2, 3, low=.5), opset=6, broadcast=1, axis=0)

@@ -258,7 +258,7 @@ static partita_status cut_init(const cpu_call *call, int64_t dim, cut *out) {
     if (split->rank == 0) {
         out->length = cpu_index(split, 0);
         if (out->length < 1) return cpu_fail(call->host, PARTITA_BAD_INPUT, "pieces of %lld", (long long)out->length);
-        out->count = (uint64_t)((dim + out->length - 1) / out->length);
+        out->count = (uint64_t)(dim / out->length + (dim % out->length != 0));
         return PARTITA_OK;
     }
     int64_t sum = 0;

@@ -49,6 +49,7 @@ def sequences(case, rng):
     case("SplitToSequence", 11, [x], expect=[[x[k:k + 1] for k in range(5)]])
     case("SplitToSequence", 11, [x], {"keepdims": 0, "axis": 1}, expect=[[x[:, k] for k in range(4)]])
     case("SplitToSequence", 11, [x, i(2)], expect=[[x[:2], x[2:4], x[4:]]])
+    case("SplitToSequence", 11, [x, i(2 ** 63 - 1)], expect=[[x]])
     case("SplitToSequence", 11, [x, np.array([3, 0, 2])], {"keepdims": 0}, expect=[[x[:3], x[3:3], x[3:]]])
     case("SplitToSequence", 11, [t, i(2)], expect=[[t[:2], t[2:]]])
     case("SplitToSequence", 11, [x, np.array([3, 3])], expect=[[x]], status=3, note="too long")
