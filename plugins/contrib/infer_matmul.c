@@ -91,6 +91,19 @@ partita_status contrib_infer_inverse(const ptp_inference *node) {
     return PARTITA_OK;
 }
 
+/* What a matrix is multiplied by to give the right sides, which have the same shape. */
+partita_status contrib_infer_solve(const ptp_inference *node) {
+    ptp_known matrix = ptp_input_of(node, 0), right = ptp_input_of(node, 1);
+    partita_status status = contrib_want(node, 0, 2);
+    if (status != PARTITA_OK) return status;
+    if (right.rank == 0 || right.rank > 2) return contrib_fail(node, "input 1 has neither rank 1 nor 2");
+    if (matrix.rank > 0) (void)ptp_apply(node, PTP_DIM_SAME, ptp_dim_of(&matrix, 0), ptp_dim_of(&matrix, 1));
+    if (matrix.rank > 0 && right.rank > 0)
+        (void)ptp_apply(node, PTP_DIM_SAME, ptp_dim_of(&matrix, 0), ptp_dim_of(&right, 0));
+    node->output_like(node->self, 0, 1, PARTITA_UNDEFINED);
+    return PARTITA_OK;
+}
+
 partita_status contrib_infer_cdist(const ptp_inference *node) {
     ptp_known a = ptp_input_of(node, 0), b = ptp_input_of(node, 1);
     ptp_dim dims[2] = {ptp_dim_of(&a, 0), ptp_dim_of(&b, 0)};

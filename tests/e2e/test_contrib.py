@@ -216,6 +216,10 @@ def conv_volume(x, w, b):
     return conv_windows(x, w, b, (1, 1, 1))
 
 
+def solve_turned(a, b):
+    return np.linalg.solve(a.T, b)
+
+
 def only_shape(*shape):
     return lambda *inputs: shape
 
@@ -232,6 +236,8 @@ OWN = [
     (conv_line, "NhwcConv", [f(2, 9, 3), f(4, 3, 3), f(4)], 1, dict(strides=[2])),
     (conv_volume, "NhwcConv", [f(1, 4, 5, 6, 2), f(3, 2, 2, 3, 2), f(3)], 1, {}),
     (conv_last, "NhwcConv", [f(2, 6, 7, 3), f(4, 3, 2, 3), f(4)], 1, dict(strides=[1, 2])),
+    (np.linalg.solve, "Solve", [f(4, 4) + 3 * np.eye(4, dtype=np.float32), f(4, 3)], 1, {}),
+    (solve_turned, "Solve", [f(4, 4) + 3 * np.eye(4, dtype=np.float32), f(4)], 1, dict(transposed=1)),
     (only_shape(2, 5, 8), "MultiHeadAttention", [f(2, 5, 2, 3, 4)], 1, dict(num_heads=2)),
     (only_shape(2, 5, 8), "MultiHeadAttention", [f(2, 5, 8), f(2, 7, 2, 2, 4)], 1, dict(num_heads=2)),
 ]

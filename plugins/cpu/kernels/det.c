@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Det by elimination with row pivots, and AffineGrid: places in the input for each place of the output.
+ * Det, Inverse and Solve by elimination with row pivots, and AffineGrid: places in the input for each place of the
+ * output.
  */
 #include "cpu/kernels/reference.h"
+
+static void swap(double *a, double *b) {
+    double kept = *a;
+    *a = *b;
+    *b = kept;
+}
 
 /* ---- Det ------------------------------------------------------------------------------------- */
 
@@ -14,11 +21,7 @@ static double determinant(double *matrix, int64_t n) {
         for (int64_t row = column + 1; row < n; row++)
             if (fabs(matrix[row * n + column]) > fabs(matrix[pivot * n + column])) pivot = row;
         double *top = matrix + column * n, *from = matrix + pivot * n;
-        for (int64_t i = 0; pivot != column && i < n; i++) {
-            double kept = top[i];
-            top[i] = from[i];
-            from[i] = kept;
-        }
+        for (int64_t i = 0; pivot != column && i < n; i++) swap(&top[i], &from[i]);
         product *= pivot != column ? -top[column] : top[column];
         if (top[column] == 0) return product;
         for (int64_t row = column + 1; row < n; row++) {
@@ -86,6 +89,59 @@ CPU_DOUBLES_KERNEL(inverse_run) {
     return status;
 }
 
+/* ---- Solve, of com.microsoft ------------------------------------------------------------------ */
+
+/* Elimination with row pivots, then backwards; the right sides [n, count] become the solutions. False: singular. */
+static bool solved(double *matrix, double *right, int64_t n, int64_t count) {
+    for (int64_t column = 0; column < n; column++) {
+        int64_t pivot = column;
+        for (int64_t row = column + 1; row < n; row++)
+            if (fabs(matrix[row * n + column]) > fabs(matrix[pivot * n + column])) pivot = row;
+        if (matrix[pivot * n + column] == 0) return false;
+        for (int64_t i = 0; pivot != column && i < n; i++) swap(&matrix[pivot * n + i], &matrix[column * n + i]);
+        for (int64_t i = 0; pivot != column && i < count; i++)
+            swap(&right[pivot * count + i], &right[column * count + i]);
+        for (int64_t row = column + 1; row < n; row++) {
+            double factor = matrix[row * n + column] / matrix[column * n + column];
+            for (int64_t i = column + 1; i < n; i++) matrix[row * n + i] -= factor * matrix[column * n + i];
+            for (int64_t i = 0; i < count; i++) right[row * count + i] -= factor * right[column * count + i];
+        }
+    }
+    for (int64_t row = n - 1; row >= 0; row--) {
+        for (int64_t i = 0; i < count; i++) {
+            double sum = right[row * count + i];
+            for (int64_t k = row + 1; k < n; k++) sum -= matrix[row * n + k] * right[k * count + i];
+            right[row * count + i] = sum / matrix[row * n + row];
+        }
+    }
+    return true;
+}
+
+static partita_status solve_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
+    bool *turned = cpu_alloc(host, sizeof(*turned));
+    *out_state = turned;
+    if (turned == NULL) return PARTITA_OUT_OF_MEMORY;
+    *turned = cpu_attr_int(node, "transposed", 0) != 0;
+    return PARTITA_OK;
+}
+
+CPU_DOUBLES_KERNEL(solve_run) {
+    const cpu_tensor *a = &call->in[0], *b = &call->in[1];
+    int64_t n = a->rank == 2 ? a->dims[0] : 0;
+    if (a->rank != 2 || a->dims[1] != n || (b->rank != 1 && b->rank != 2) || b->dims[0] != n)
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "the inputs are no square matrix and its right sides");
+    partita_status status = cpu_expect_like(call, 0, b);
+    if (status != PARTITA_OK) return status;
+    /* The doubles of the inputs are this call's own. */
+    double *matrix = call->scratch;
+    for (int64_t row = 0; *(const bool *)call->state && row < n; row++)
+        for (int64_t column = 0; column < row; column++) swap(&matrix[row * n + column], &matrix[column * n + row]);
+    if (b->count > 0) memcpy(d->out[0], d->in[1], b->count * sizeof(double));
+    if (!solved(matrix, d->out[0], n, b->rank == 2 ? b->dims[1] : 1))
+        return cpu_fail(call->host, PARTITA_BAD_INPUT, "the matrix is singular");
+    return PARTITA_OK;
+}
+
 /* ---- AffineGrid ------------------------------------------------------------------------------ */
 
 static partita_status grid_prepare(const cpu_node *node, const ptp_host *host, void **out_state) {
@@ -151,6 +207,16 @@ const cpu_kernel cpu_kernels_det[] = {
      .reference = true,
      .scratch = cpu_doubles_scratch,
      .run = inverse_run},
+    {.op = "Solve",
+     .domain = "com.microsoft",
+     .since = 1,
+     .until = CPU_NEWEST,
+     .types = CPU_TYPE(FLOAT32) | CPU_TYPE(FLOAT64),
+     .reference = true,
+     .prepare = solve_prepare,
+     .release = cpu_free,
+     .scratch = cpu_doubles_scratch,
+     .run = solve_run},
     {.op = "AffineGrid",
      .domain = "",
      .since = 20,

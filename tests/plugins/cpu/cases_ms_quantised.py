@@ -135,6 +135,13 @@ def others(case, f, q, rng):
         case("Inverse", 1, [f(3, n, n) + np.eye(n, dtype=np.float32) * 4], domain=MS, rtol=1e-3, atol=1e-4)
     case("Inverse", 1, [np.array([[0, 1], [2, 3]], np.float64)], domain=MS)
     case("Inverse", 1, [np.ones((2, 2), np.float32)], domain=MS, expect=[np.ones((2, 2), np.float32)], status=3)
+    for n, sides in ((1, (1,)), (5, (5,)), (7, (7, 3)), (4, (4, 0))):
+        a, b = rng.standard_normal((n, n)), rng.standard_normal(sides)
+        a[0, 0] = 0 if n > 1 else 2
+        for turned in (0, 1):
+            case("Solve", 1, [a, b], {"transposed": turned}, domain=MS, expect=[np.linalg.solve(a.T if turned else a, b)])
+    case("Solve", 1, [np.ones((2, 2), np.float32), np.ones(2, np.float32)], domain=MS, expect=[np.ones(2, np.float32)],
+         status=3)
     for upper in (0, 1):
         for k in (-2, 0, 1):
             case("Trilu", 1, [f(2, 4, 5), np.array(k, np.int64)], {"upper": upper}, domain=MS)
