@@ -84,25 +84,15 @@ static partita_status carry_inputs(carry *c) {
     return PARTITA_OK;
 }
 
+/* Room for the numbers of an output of strings. */
 static partita_status carry_alloc(const cpu_call *call, uint32_t index, uint32_t rank, const int64_t *dims) {
     carry *c = (carry *)(void *)call->runner;
     cpu_tensor *out = &call->out[index];
-    const cpu_tensor *given = &c->outer->out[index];
-    if (given->dtype != PARTITA_STRING) {
-        partita_status status = cpu_call_alloc(c->outer, index, rank, dims);
-        *out = c->outer->out[index];
-        if (status != PARTITA_OK || !is_packed(given->dtype)) return status;
-        return stand_in(call, out, &c->owned[call->in_count + index]);
-    }
     if (rank > 0) memcpy(c->dims[index], dims, rank * sizeof(*dims));
     *out = (cpu_tensor){.kind = PARTITA_KIND_TENSOR, .dtype = PARTITA_STRING, .rank = rank, .dims = c->dims[index]};
     if (!cpu_shape_size(PARTITA_UINT8, rank, dims, &out->count, &out->bytes))
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "output %u is too large", index);
     return stand_in(call, out, &c->owned[call->in_count + index]);
-}
-
-static partita_status carry_set(const cpu_call *call, uint32_t index, ptp_value *value) {
-    return cpu_call_set(((carry *)(void *)call->runner)->outer, index, value);
 }
 
 /* Memory for outputs whose shape is known before the run. */
@@ -190,7 +180,7 @@ partita_status cpu_carry_run(const cpu_call *call, uint64_t begin, uint64_t end,
     const carry_state *state = call->state;
     const ptp_host *host = call->host;
     uint64_t ins = call->in_count, outs = call->out_count;
-    carry c = {.runner = {carry_alloc, carry_set}, .outer = call, .call = *call};
+    carry c = {.runner = {carry_alloc, NULL}, .outer = call, .call = *call}; /* kernels of bytes set no values */
     bool emit = false;
     partita_status status = PARTITA_OUT_OF_MEMORY;
     c.in = cpu_alloc(host, ins * sizeof(*c.in));
