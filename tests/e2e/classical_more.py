@@ -46,6 +46,8 @@ for name, make in {
     "adaboost_square": lambda: ensemble.AdaBoostRegressor(n_estimators=10, loss="square", random_state=SEED),
 }.items():
     regression(name, make)
+classification("process_classifier", lambda: scaled(gaussian_process.GaussianProcessClassifier(optimizer=None)),
+               source="breast_cancer")
 regression("forest_ml_5", lambda: ensemble.RandomForestRegressor(20, random_state=SEED),
            target_opset={"": 19, "ai.onnx.ml": 5})
 unsupervised("one_class_sgd", lambda: scaled(lm.SGDOneClassSVM(random_state=SEED)), [("exact", "predict")])
