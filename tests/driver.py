@@ -36,6 +36,7 @@ SCRIPTS = [
     ("e2e/test_gradient.py", True, 600),
     ("e2e/test_contrib.py", True, 120),
     ("e2e/test_quantised.py", True, 120),
+    ("e2e/test_optimised.py", True, 120),
     ("plugins/cpu/test_cases.py", True, 600),
     ("plugins/test_device_cases.py", True, 1500),
     ("plugins/test_device_programs.py", True, 600),
