@@ -91,6 +91,11 @@ static bool value_of(const cpu_node *node, ptp_ref list, uint32_t index, ptp_val
     uint32_t value = ptp_ref_id(node->block, list, index);
     if (value == PARTITA_NONE) return false;
     *out_row = ptp_value_at(node->block, value);
+    bool half = out_row->dtype == PARTITA_FLOAT16 || out_row->dtype == PARTITA_BFLOAT16;
+    if (node->widened && half) {
+        out_row->dtype = PARTITA_FLOAT32;
+        out_row->bytes *= 2;
+    }
     return true;
 }
 

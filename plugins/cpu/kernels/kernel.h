@@ -40,6 +40,7 @@ typedef struct cpu_node {
     uint32_t row_index;
     uint32_t level;     /* CPU_LEVEL_* that kernels may use */
     uint32_t precision; /* PTP_PRECISION_* */
+    bool widened;       /* float16 and bfloat16 are held in float32: all rows of values say so */
     /* At compile: per input, the constant's tensor, or kind NONE when it is not constant. At claim NULL: what is known
      * is in ptp_value_row.data. */
     const cpu_tensor *constants;

@@ -40,13 +40,15 @@ static partita_status constant_bind(cpu_program *program, cpu_slot *slot, const 
 }
 
 static partita_status slots_make(cpu_program *program, const ptp_compile *compile) {
-    program->slot_count = program->block->values.count;
-    program->slots = cpu_alloc(program->host, sizeof(cpu_slot) * (uint64_t)program->slot_count);
+    program->slot_count = program->value_count = program->block->values.count;
+    program->slots = cpu_alloc(program->host, sizeof(cpu_slot) * ((uint64_t)program->slot_count +
+                                                                  2 * (uint64_t)cpu_widen_count(program->block)));
     if (program->slots == NULL) return PARTITA_OUT_OF_MEMORY;
     for (uint32_t i = 0; i < program->slot_count; i++) {
         cpu_slot *slot = &program->slots[i];
         slot->row = ptp_value_at(program->block, i);
-        slot->in_port = slot->out_port = slot->producer = slot->last_step = PARTITA_NONE;
+        slot->shape_of = i;
+        slot->wide = slot->in_port = slot->out_port = slot->producer = slot->last_step = PARTITA_NONE;
         slot->tensor.kind = slot->row.kind;
         slot->tensor.dtype = slot->row.dtype;
         slot->handle = slot->row.kind != PARTITA_KIND_TENSOR || slot->row.dtype == PARTITA_STRING;
@@ -96,31 +98,40 @@ static const cpu_tensor *constant_at(const cpu_node *node, uint32_t value) {
     return value < program->slot_count && program->slots[value].constant ? &program->slots[value].tensor : NULL;
 }
 
-static partita_status step_make(cpu_program *program, const ptp_compile *compile, uint32_t node_index, cpu_step *step,
-                                cpu_tensor *constants) {
-    cpu_node node = {.block = program->block,
-                     .row = ptp_node_at(program->block, node_index),
-                     .row_index = node_index,
-                     .level = program->config.level,
-                     .precision = compile->precision,
-                     .constants = constants,
-                     .constant_at = constant_at,
-                     .owner = program};
-    partita_str name = ptp_ref_str(program->block, node.row.name);
+static cpu_node node_of(const cpu_program *program, const ptp_compile *compile, uint32_t node_index) {
+    return (cpu_node){.block = program->block,
+                      .row = ptp_node_at(program->block, node_index),
+                      .row_index = node_index,
+                      .level = program->config.level,
+                      .precision = compile->precision,
+                      .constant_at = constant_at,
+                      .owner = program};
+}
+
+/* The slot that a step reads or writes for a value of the block. */
+static uint32_t slot_of(const cpu_program *program, const cpu_node *node, ptp_ref list, uint32_t i) {
+    uint32_t value = ptp_ref_id(program->block, list, i);
+    bool wide = node->widened && value != PARTITA_NONE && program->slots[value].wide != PARTITA_NONE;
+    return wide ? program->slots[value].wide : value;
+}
+
+static partita_status step_make(cpu_program *program, cpu_node *node, cpu_step *step, cpu_tensor *constants) {
+    partita_str name = ptp_ref_str(program->block, node->row.name);
     ptp_answer answer = {.size = sizeof(answer)};
-    for (uint32_t i = 0; i < node.row.inputs.count; i++) {
-        uint32_t value = ptp_ref_id(program->block, node.row.inputs, i);
+    for (uint32_t i = 0; i < node->row.inputs.count; i++) {
+        uint32_t value = slot_of(program, node, node->row.inputs, i);
         constants[i] =
             value != PARTITA_NONE && program->slots[value].constant ? program->slots[value].tensor : (cpu_tensor){0};
     }
-    step->node = node_index;
-    step->kernel = node.row.bodies.count > 0 ? NULL : cpu_kernel_find(&node, program->config.reference, &answer);
+    node->constants = constants;
+    step->node = node->row_index;
+    step->kernel = node->row.bodies.count > 0 ? NULL : cpu_kernel_find(node, program->config.reference, &answer);
     if (step->kernel == NULL)
         return cpu_fail(program->host, PARTITA_CANNOT_COMPILE, "%.*s: %s", (int)name.size, name.data,
-                        node.row.bodies.count > 0 ? "nested graphs are the host's" : answer.text);
-    step->us = cpu_node_cost(&node, 1, program->config.reference);
+                        node->row.bodies.count > 0 ? "nested graphs are the host's" : answer.text);
+    step->us = cpu_node_cost(node, 1, program->config.reference);
     if (step->kernel->prepare == NULL) return PARTITA_OK;
-    partita_status status = step->kernel->prepare(&node, program->host, &step->state);
+    partita_status status = step->kernel->prepare(node, program->host, &step->state);
     if (status == PARTITA_OK || status == PARTITA_OUT_OF_MEMORY) return status;
     char text[256];
     strncpy(text, cpu_fail_text(), sizeof(text) - 1);
@@ -128,19 +139,19 @@ static partita_status step_make(cpu_program *program, const ptp_compile *compile
     return cpu_fail(program->host, status, "%.*s: %s", (int)name.size, name.data, text);
 }
 
-static void step_values(cpu_program *program, cpu_step *step, const ptp_node_row *row, uint32_t index) {
+static void step_values(cpu_program *program, cpu_step *step, const cpu_node *node, uint32_t index) {
     step->first_arg = program->arg_count;
-    step->in_count = row->inputs.count;
-    step->out_count = row->outputs.count;
-    for (uint32_t i = 0; i < row->inputs.count; i++) {
-        uint32_t value = ptp_ref_id(program->block, row->inputs, i);
+    step->in_count = node->row.inputs.count;
+    step->out_count = node->row.outputs.count;
+    for (uint32_t i = 0; i < step->in_count; i++) {
+        uint32_t value = slot_of(program, node, node->row.inputs, i);
         program->args[program->arg_count++] = value;
         if (value == PARTITA_NONE) continue;
         program->slots[value].last_step = index;
         step->bytes += (double)program->slots[value].row.bytes;
     }
-    for (uint32_t i = 0; i < row->outputs.count; i++) {
-        uint32_t value = ptp_ref_id(program->block, row->outputs, i);
+    for (uint32_t i = 0; i < step->out_count; i++) {
+        uint32_t value = slot_of(program, node, node->row.outputs, i);
         program->args[program->arg_count++] = value;
         if (value == PARTITA_NONE) continue;
         program->slots[value].producer = index;
@@ -149,54 +160,83 @@ static void step_values(cpu_program *program, cpu_step *step, const ptp_node_row
     }
 }
 
+/* What steps_make notes by value while it goes. */
+typedef struct notes {
+    uint8_t *packed, *read;
+    cpu_tensor *constants;
+} notes;
+
+static partita_status node_add(cpu_program *program, cpu_node *node, notes *n) {
+    const ptp_node_row *row = &node->row;
+    for (uint32_t i = 0; node->widened && i < row->inputs.count; i++) {
+        uint32_t value = ptp_ref_id(program->block, row->inputs, i);
+        partita_status status = cpu_widen_input(program, node->row_index, value);
+        if (status != PARTITA_OK) return status;
+        if (value != PARTITA_NONE && program->slots[value].constant) n->packed[value] = 1;
+    }
+    for (uint32_t i = 0; node->widened && i < row->outputs.count; i++)
+        cpu_widen_output(program, ptp_ref_id(program->block, row->outputs, i));
+    uint32_t index = program->step_count++;
+    cpu_step *step = &program->steps[index];
+    partita_status status = step_make(program, node, step, n->constants);
+    if (status != PARTITA_OK) return status;
+    step_values(program, step, node, index);
+    for (uint32_t a = 0; a < step->in_count; a++) {
+        uint32_t value = program->args[step->first_arg + a];
+        if (value == PARTITA_NONE) continue;
+        if (a == 1 && step->kernel->packs_weights)
+            n->packed[value] = 1;
+        else
+            n->read[value] = 1;
+    }
+    for (uint32_t i = 0; node->widened && i < row->outputs.count; i++) {
+        uint32_t value = ptp_ref_id(program->block, row->outputs, i);
+        cpu_widen_round(program, node->row_index, value);
+    }
+    return PARTITA_OK;
+}
+
 static partita_status steps_make(cpu_program *program, ptp_compile *compile) {
     const ptp_host *host = program->host;
     ptp_graph_row graph = ptp_graph_at(program->block, 0);
     partita_status status = PARTITA_OUT_OF_MEMORY;
-    uint64_t arg_limit = 0, in_limit = 1;
-    cpu_tensor *constants = NULL;
-    uint8_t *packed = cpu_alloc(host, program->slot_count), *read = cpu_alloc(host, program->slot_count);
+    uint64_t arg_limit = 0, in_limit = 1, halves = cpu_widen_count(program->block);
+    uint64_t slots = program->slot_count + 2 * halves;
+    notes n = {.packed = cpu_alloc(host, slots), .read = cpu_alloc(host, slots)};
     for (uint32_t i = 0; i < graph.node_count; i++) {
         ptp_node_row row = ptp_node_at(program->block, graph.first_node + i);
         arg_limit += (uint64_t)row.inputs.count + row.outputs.count;
         if (row.inputs.count > in_limit) in_limit = row.inputs.count;
     }
-    constants = cpu_alloc(host, sizeof(cpu_tensor) * in_limit);
-    program->args = cpu_alloc(host, sizeof(uint32_t) * arg_limit);
-    program->steps = cpu_alloc(host, sizeof(cpu_step) * (uint64_t)graph.node_count);
-    if (packed == NULL || read == NULL || constants == NULL || program->args == NULL || program->steps == NULL)
+    n.constants = cpu_alloc(host, sizeof(cpu_tensor) * in_limit);
+    /* A half value is widened at most once, and rounded at most once. */
+    program->args = cpu_alloc(host, sizeof(uint32_t) * (arg_limit + 4 * halves));
+    program->steps = cpu_alloc(host, sizeof(cpu_step) * (graph.node_count + 2 * halves));
+    if (n.packed == NULL || n.read == NULL || n.constants == NULL || program->args == NULL || program->steps == NULL)
         goto out;
     for (uint32_t i = 0; i < graph.node_count; i++) {
-        cpu_step *step = &program->steps[i];
-        ptp_node_row row = ptp_node_at(program->block, graph.first_node + i);
-        program->step_count = i + 1;
-        status = step_make(program, compile, graph.first_node + i, step, constants);
+        cpu_node node = node_of(program, compile, graph.first_node + i);
+        node.widened = halves > 0 && !program->config.reference && cpu_widen_fits(program, &node);
+        status = node_add(program, &node, &n);
         if (status != PARTITA_OK) goto out;
-        step_values(program, step, &row, i);
-        for (uint32_t a = 0; a < step->in_count; a++) {
-            uint32_t value = program->args[step->first_arg + a];
-            if (value == PARTITA_NONE) continue;
-            if (a == 1 && step->kernel->packs_weights)
-                packed[value] = 1;
-            else
-                read[value] = 1;
-        }
         if (compile->job != NULL && (i & 31) == 0) {
             status =
                 host->job_progress(host->self, compile->job, (float)i / (float)graph.node_count, "prepare kernels");
             if (status != PARTITA_OK) goto out;
         }
     }
-    weight_modes(program, compile, packed, read);
+    weight_modes(program, compile, n.packed, n.read);
+    for (uint32_t i = program->value_count; i < program->slot_count; i++)
+        if (n.packed[i] && !n.read[i]) cpu_widen_free(program, i);
     for (uint32_t i = 0; i < program->slot_count; i++)
         if (program->slots[i].out_port != PARTITA_NONE) program->slots[i].last_step = program->step_count;
     for (uint32_t i = 0; i < program->copy_count; i++)
         program->slots[program->copies[i].value].last_step = program->step_count;
     status = PARTITA_OK;
 out:
-    cpu_free(host, packed);
-    cpu_free(host, read);
-    cpu_free(host, constants);
+    cpu_free(host, n.packed);
+    cpu_free(host, n.read);
+    cpu_free(host, n.constants);
     return status;
 }
 
@@ -251,6 +291,7 @@ void cpu_program_destroy(cpu_program *program) {
         const cpu_step *step = &program->steps[i];
         if (step->state != NULL && step->kernel->release != NULL) step->kernel->release(host, step->state);
     }
+    for (uint32_t i = program->value_count; i < program->slot_count; i++) cpu_widen_free(program, i);
     cpu_free(host, program->slots);
     cpu_free(host, program->steps);
     cpu_free(host, program->args);

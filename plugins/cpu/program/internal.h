@@ -10,9 +10,11 @@
 
 #include <stdatomic.h>
 
-/* A value of the block. */
+/* A value of the block, or behind those one of them as float32. */
 typedef struct cpu_slot {
     ptp_value_row row;
+    uint32_t shape_of;  /* the block's value whose shape it has */
+    uint32_t wide;      /* the slot that holds it as float32, for the steps to come; PARTITA_NONE */
     uint32_t in_port;   /* PARTITA_NONE when it is no input of the part */
     uint32_t out_port;  /* the first output of the part that it is */
     uint32_t producer;  /* index of a step; PARTITA_NONE */
@@ -43,6 +45,7 @@ struct cpu_program {
     struct cpu_groups *groups; /* NULL: no group of the part has another form */
     ptp_infer *infer;
     uint32_t workers;
+    uint32_t value_count; /* slots that are values of the block */
     uint32_t slot_count, step_count, arg_count, copy_count;
     uint32_t in_port_count, out_port_count;
     cpu_slot *slots;
@@ -122,6 +125,19 @@ struct cpu_run {
 
 /* compile.c: the host allocates an output port of this value. */
 bool cpu_slot_is_static(const cpu_slot *slot);
+
+/* widen.c: values of the block in float16 or bfloat16. */
+uint32_t cpu_widen_count(const ptp_block *block);
+/* Whether the node is better computed in float32. */
+bool cpu_widen_fits(const cpu_program *program, const cpu_node *plain);
+/* Before a widened step: its input as float32, and a slot for its output. A half value is widened and rounded at most
+ * once. */
+partita_status cpu_widen_input(cpu_program *program, uint32_t node, uint32_t value);
+void cpu_widen_output(cpu_program *program, uint32_t value);
+/* Behind it: the output in its own type. */
+void cpu_widen_round(cpu_program *program, uint32_t node, uint32_t value);
+/* The memory of a widened constant. */
+void cpu_widen_free(cpu_program *program, uint32_t slot);
 
 /* ports.c: the most bytes of outputs at the frame's shapes, into resize->bounds. */
 void cpu_frame_bounds(const cpu_frame *frame, ptp_resize *resize);

@@ -99,7 +99,7 @@ static partita_status places_make(cpu_planner *planner, const ptp_resize *resize
     for (uint32_t i = 0; i < program->slot_count; i++) {
         const cpu_slot *slot = &program->slots[i];
         cpu_place *place = &frame->places[i];
-        const ptp_shape *shape = &resize->shapes[i];
+        const ptp_shape *shape = &resize->shapes[slot->shape_of];
         planner->root[i] = i;
         planner->last[i] = slot->last_step;
         place->tensor = slot->tensor;
@@ -323,8 +323,10 @@ static partita_status planner_run(cpu_planner *planner, const ptp_resize *resize
 
 static uint64_t dims_count(const cpu_program *program, const ptp_resize *resize) {
     uint64_t count = 0;
-    for (uint32_t i = 0; i < program->slot_count; i++)
-        if (resize->shapes[i].rank > 0) count += (uint64_t)resize->shapes[i].rank;
+    for (uint32_t i = 0; i < program->slot_count; i++) {
+        int32_t rank = resize->shapes[program->slots[i].shape_of].rank;
+        if (rank > 0) count += (uint64_t)rank;
+    }
     return count;
 }
 
@@ -335,9 +337,9 @@ partita_status cpu_frame_create(cpu_program *program, ptp_resize *resize, cpu_fr
     partita_status status = PARTITA_OUT_OF_MEMORY;
     cpu_frame *frame = NULL;
     *out_frame = NULL;
-    if (resize->shape_count < program->slot_count)
+    if (resize->shape_count < program->value_count)
         return cpu_fail(host, PARTITA_INVALID_ARGUMENT, "shapes for %u of %u values", resize->shape_count,
-                        program->slot_count);
+                        program->value_count);
     frame = cpu_alloc(host, sizeof(*frame));
     if (frame == NULL) return PARTITA_OUT_OF_MEMORY;
     frame->program = program;
