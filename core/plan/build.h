@@ -90,9 +90,14 @@ static inline uint32_t pt_plan_node_device(const pt_plan *plan, pt_id node) {
     return plan->units[plan->node_unit[node]].device;
 }
 
+/* bounds.c: the most that each symbol can be at the nominal shapes; PT_DIM_UNKNOWN where nothing bounds it. In `arena`,
+ * by symbol. */
+partita_status pt_plan_find_most(const pt_plan *plan, pt_arena *arena, int64_t **out_most);
 /* edges.c: values that cross, each once per memory that needs it, with the route that both sides can do. */
 partita_status pt_plan_make_edges(pt_plan *plan);
-/* Bytes of a dense tensor at the plan's nominal shapes; 0 when not known. */
+/* Bytes of a dense tensor at the plan's nominal shapes; false when they are not known, or it is none. */
+bool pt_plan_value_size(const pt_plan *plan, pt_id value, uint64_t *out_bytes);
+/* The same; 0 when not known. */
 uint64_t pt_plan_value_bytes(const pt_plan *plan, pt_id value);
 
 #endif

@@ -6,15 +6,25 @@
 #include "plan/build.h"
 #include "plan/route.h"
 
-uint64_t pt_plan_value_bytes(const pt_plan *plan, pt_id value) {
+/* Under these values of symbols; false when a dim is not known, or it is no dense tensor. */
+static bool bytes_under(const pt_plan *plan, pt_id value, const int64_t *symbols, uint64_t *out_bytes) {
     const pt_type *type = &plan->model->values.data[value].type;
-    uint64_t count = 1, bytes = 0;
-    if (type->kind != PARTITA_KIND_TENSOR || type->rank < 0) return 0;
+    uint64_t count = 1;
+    if (type->kind != PARTITA_KIND_TENSOR || type->rank < 0) return false;
     for (int32_t i = 0; i < type->rank; i++) {
-        int64_t dim = pt_dim_evaluate(type->dims[i], plan->symbol_values);
-        if (dim < 0 || !pt_mul_u64(count, (uint64_t)dim, &count)) return 0;
+        int64_t dim = pt_dim_evaluate(type->dims[i], symbols);
+        if (dim < 0 || !pt_mul_u64(count, (uint64_t)dim, &count)) return false;
     }
-    return pt_dtype_bytes(type->dtype, count, &bytes) ? bytes : 0;
+    return pt_dtype_bytes(type->dtype, count, out_bytes);
+}
+
+bool pt_plan_value_size(const pt_plan *plan, pt_id value, uint64_t *out_bytes) {
+    return bytes_under(plan, value, plan->symbol_values, out_bytes);
+}
+
+uint64_t pt_plan_value_bytes(const pt_plan *plan, pt_id value) {
+    uint64_t bytes = 0;
+    return pt_plan_value_size(plan, value, &bytes) ? bytes : 0;
 }
 
 static pt_route_end end_of(const pt_plan *plan, uint32_t device) {
@@ -30,19 +40,32 @@ typedef struct crossing {
     pt_plan *plan;
     PT_ARRAY(pt_plan_edge) edges;
     uint32_t *arrived; /* by memory: value + 1 that was brought there last */
+    int64_t *most;     /* by symbol */
 } crossing;
+
+/* Of a value whose size only data tells. It may lie in memory of its own, which is copied where an arena is imported.
+ */
+static uint64_t most_moved(const crossing *c, const pt_plan_edge *edge, const pt_route *route, bool on_host) {
+    uint64_t most;
+    bool moves = route->route == PTP_ROUTE_COPY || (route->route == PTP_ROUTE_IMPORT && memory_of(c->plan, edge->to));
+    if (!moves) return 0;
+    if (!bytes_under(c->plan, edge->value, c->most, &most) || most >= PT_PLAN_NO_BOUND / 2) return PT_PLAN_NO_BOUND;
+    return route->route == PTP_ROUTE_IMPORT || on_host ? most : pt_route_moved(route, most);
+}
 
 static partita_status cross(crossing *c, pt_id value, uint32_t from, uint32_t to) {
     pt_plan *plan = c->plan;
     if (from == to || c->arrived[memory_of(plan, to)] == value + 1) return PARTITA_OK;
     c->arrived[memory_of(plan, to)] = value + 1;
-    uint64_t bytes = pt_plan_value_bytes(plan, value);
+    uint64_t bytes = 0;
+    bool known = pt_plan_value_size(plan, value, &bytes);
     pt_route route;
     pt_route_choose(end_of(plan, from), end_of(plan, to), bytes, &route);
     if (from == PT_PLAN_HOST && route.route == PTP_ROUTE_SHARE) return PARTITA_OK;
     bool on_host = c->arrived[0] == value + 1; /* the first half of a staged copy is there already */
     pt_plan_edge edge = {.value = value, .from = from, .to = to, .route = route.route, .staged = route.staged};
-    edge.bytes = route.staged && on_host ? bytes : pt_route_moved(&route, bytes);
+    edge.bytes = edge.at_most = route.staged && on_host ? bytes : pt_route_moved(&route, bytes);
+    if (!known) edge.at_most = most_moved(c, &edge, &route, on_host);
     edge.estimate_us = pt_route_us(&route, bytes);
     if (route.staged) c->arrived[0] = value + 1;
     return pt_array_push(&c->edges, edge) ? PARTITA_OK : PT_OUT_OF_MEMORY();
@@ -76,6 +99,7 @@ partita_status pt_plan_make_edges(pt_plan *plan) {
     c.arrived = pt_arena_array(&scratch, plan->device_count + 1, sizeof(uint32_t));
     if (!c.arrived) return PT_OUT_OF_MEMORY();
     PT_CHECK(pt_plan_find_readers(plan, &scratch, &readers));
+    PT_CHECK(pt_plan_find_most(plan, &scratch, &c.most));
     /* only values of graphs that the host runs have readers */
     for (pt_id id = 0; id < model->values.size; id++) PT_CHECK(cross_value(&c, &readers, id));
     plan->edges = pt_arena_array(&plan->arena, c.edges.size + 1, sizeof(pt_plan_edge));

@@ -39,6 +39,8 @@ static json_t *edges_json(const pt_plan *plan, const pt_plan_measured *measured)
             "{s:o,s:s,s:s,s:I,s:s,s:f}", "value", pt_json_text(pt_plan_value_name(plan, edge->value, &scratch)), "from",
             pt_plan_device_name(plan, edge->from), "to", pt_plan_device_name(plan, edge->to), "bytes",
             (json_int_t)edge->bytes, "route", pt_plan_route_name(edge), "estimate_us", edge->estimate_us);
+        json_object_set_new(row, "at_most",
+                            edge->at_most > INT64_MAX ? json_null() : json_integer((json_int_t)edge->at_most));
         if (measured) {
             json_object_set_new(row, "measured_us", json_real(measured->edge_us[i]));
             json_object_set_new(row, "bytes_moved", json_integer((json_int_t)measured->edge_bytes[i]));

@@ -62,13 +62,16 @@ typedef struct pt_plan_cluster {
     const char *source; /* where the estimate comes from */
 } pt_plan_cluster;
 
+#define PT_PLAN_NO_BOUND UINT64_MAX
+
 /* A value that crosses from one device to another (or to or from the host's memory, device PT_PLAN_HOST). */
 typedef struct pt_plan_edge {
     pt_id value;
     uint32_t from, to; /* devices */
-    uint64_t bytes;    /* at nominal shapes; those that will be moved: 0 for share and import */
-    uint32_t route;    /* PTP_ROUTE_SHARE, _IMPORT, _COPY */
-    bool staged;       /* a COPY through host memory in two steps */
+    uint64_t bytes; /* at nominal shapes; those that will be moved: 0 for share and import, and where only data tells */
+    uint64_t at_most; /* the same number; where only data tells its bound, PT_PLAN_NO_BOUND when nothing gives one */
+    uint32_t route;   /* PTP_ROUTE_SHARE, _IMPORT, _COPY */
+    bool staged;      /* a COPY through host memory in two steps */
     double estimate_us;
 } pt_plan_edge;
 

@@ -47,13 +47,19 @@ static void print_clusters(const pt_plan *plan, const pt_plan_measured *measured
 static void print_edges(const pt_plan *plan, const pt_plan_measured *measured, pt_text *out) {
     pt_text scratch = {0};
     uint64_t bytes = 0, moved = 0;
+    uint32_t unknown = 0;
     if (plan->edge_count) pt_text_printf(out, "crossing\n");
     for (uint32_t i = 0; i < plan->edge_count; i++) {
         const pt_plan_edge *edge = &plan->edges[i];
         bytes += edge->bytes;
-        pt_text_printf(out, "  %-10s -> %-10s %-7s %10" PRIu64 " bytes %10.1f us",
-                       pt_plan_device_name(plan, edge->from), pt_plan_device_name(plan, edge->to),
-                       pt_plan_route_name(edge), edge->bytes, edge->estimate_us);
+        unknown += edge->at_most != edge->bytes;
+        pt_text_printf(out, "  %-10s -> %-10s %-7s ", pt_plan_device_name(plan, edge->from),
+                       pt_plan_device_name(plan, edge->to), pt_plan_route_name(edge));
+        if (edge->at_most == edge->bytes)
+            pt_text_printf(out, "%10" PRIu64 " bytes", edge->bytes);
+        else
+            pt_plan_print_bytes(edge, out);
+        pt_text_printf(out, " %10.1f us", edge->estimate_us);
         if (measured) {
             moved += measured->edge_bytes[i];
             pt_text_printf(out, ", moved %" PRIu64 " in %" PRIu64 " copies, %.1f us", measured->edge_bytes[i],
@@ -65,6 +71,7 @@ static void print_edges(const pt_plan *plan, const pt_plan_measured *measured, p
     }
     pt_text_printf(out, "%u parts, %u crossing values, %" PRIu64 " bytes", plan->cluster_count, plan->edge_count,
                    bytes);
+    if (unknown) pt_text_printf(out, " and those of %u unknown ones", unknown);
     if (measured) pt_text_printf(out, ", %" PRIu64 " moved", moved);
     pt_text_printf(out, "\n");
     pt_text_deinit(&scratch);
@@ -173,7 +180,11 @@ static void dot_edges(const pt_plan *plan, pt_text *out) {
             dot_place(plan, value->producer, out);
             pt_text_printf(out, " -> ");
             dot_place(plan, node, out);
-            pt_text_printf(out, " [label=\"%" PRIu64 "\"];\n", pt_plan_value_bytes(plan, id));
+            uint64_t bytes;
+            if (pt_plan_value_size(plan, id, &bytes))
+                pt_text_printf(out, " [label=\"%" PRIu64 "\"];\n", bytes);
+            else
+                pt_text_printf(out, " [label=\"?\"];\n");
         }
     }
 }

@@ -92,8 +92,9 @@ static void lines(const pt_plan *plan, const uint32_t *row_of_cluster, const uin
         pt_text_printf(out, "<path d=\"M%d %d C%d %d %d %d %d %d\" class=\"%s\"><title>", x1, y1, (x1 + x2) / 2, y1,
                        (x1 + x2) / 2, y2, x2, y2, pt_plan_route_name(edge));
         escape(out, pt_plan_value_name(plan, edge->value, &scratch), SIZE_MAX);
-        pt_text_printf(out, ": %s, %" PRIu64 " bytes, %.1f us</title></path>\n", pt_plan_route_name(edge), edge->bytes,
-                       edge->estimate_us);
+        pt_text_printf(out, ": %s, ", pt_plan_route_name(edge));
+        pt_plan_print_bytes(edge, out);
+        pt_text_printf(out, ", %.1f us</title></path>\n", edge->estimate_us);
     }
     pt_text_deinit(&scratch);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names of devices, routes, reasons and values, as people and JSON see them. */
 #include "plan/words.h"
+#include <inttypes.h>
 #include "plan/build.h"
 
 const char *pt_plan_device_name(const pt_plan *plan, uint32_t device) {
@@ -59,4 +60,13 @@ pt_id *pt_plan_carriers(const pt_model *model) {
         for (uint32_t i = 0; !node->dead && i < node->source_count; i++) carrier[node->sources[i]] = (pt_id)n;
     }
     return carrier;
+}
+
+void pt_plan_print_bytes(const pt_plan_edge *edge, pt_text *out) {
+    if (edge->at_most == edge->bytes)
+        pt_text_printf(out, "%" PRIu64 " bytes", edge->bytes);
+    else if (edge->at_most == PT_PLAN_NO_BOUND)
+        pt_text_printf(out, "unknown bytes");
+    else
+        pt_text_printf(out, "unknown (at most %" PRIu64 ") bytes", edge->at_most);
 }

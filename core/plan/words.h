@@ -9,6 +9,8 @@
 const char *pt_plan_device_name(const pt_plan *plan, uint32_t device);
 /* "share", "import", "copy", "staged". */
 const char *pt_plan_route_name(const pt_plan_edge *edge);
+/* "4096 bytes", or "unknown (at most 4096) bytes" where only data tells. */
+void pt_plan_print_bytes(const pt_plan_edge *edge, pt_text *out);
 /* "dtype", ...: the short name of a reason. */
 const char *pt_reason_code(uint32_t reason);
 /* The device's own text, else the reason's; "" for a yes that is none of pieces only. */

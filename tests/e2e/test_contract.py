@@ -42,7 +42,7 @@ LATER = {"isolate", "layers", "fusions", "html", "measure", "diff", "tune", "lev
 LATER_COMMANDS = {"profile", "conformance", "new-plugin", "cache"}
 
 CLUSTER = {"id": NUMBER, "device": TEXT, "nodes": LIST, "estimate_us": NUMBER, "source": TEXT}
-EDGE = {"value": TEXT, "from": TEXT, "to": TEXT, "bytes": NUMBER, "route": TEXT, "estimate_us": NUMBER}
+EDGE = {"value": TEXT, "from": TEXT, "to": TEXT, "bytes": NUMBER, "at_most": NUMBER, "route": TEXT, "estimate_us": NUMBER}
 ANSWER = {"device": TEXT, "can": FLAG, "code": TEXT, "reason": TEXT, "us": NUMBER}
 NODE = {"name": TEXT, "op": TEXT, "domain": TEXT, "device": MAYBE_TEXT, "removed_by": MAYBE_TEXT, "answers": [ANSWER]}
 PLAN = {"objective": TEXT, "estimate_us": NUMBER, "lower_bound_us": NUMBER, "devices": LIST, "clusters": [CLUSTER],
