@@ -12,10 +12,7 @@
 
 #include <cmocka.h>
 
-#define OK(call)                                                                                                       \
-    do {                                                                                                               \
-        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, pt_last_message());                                        \
-    } while (0)
+#include "ok.h"
 
 enum { COUNT = 1024, BYTES = COUNT * 4 };
 

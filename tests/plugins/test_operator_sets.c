@@ -14,10 +14,8 @@
 
 #include <cmocka.h>
 
-#define OK(call)                                                                                                       \
-    do {                                                                                                               \
-        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, partita_last_error());                                     \
-    } while (0)
+#define OK_MESSAGE partita_last_error()
+#include "ok.h"
 
 static void assert_message(const char *part) {
     if (!strstr(partita_last_error(), part)) fail_msg("\"%s\" does not say \"%s\"", partita_last_error(), part);

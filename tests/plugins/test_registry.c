@@ -14,10 +14,7 @@
 
 #include <cmocka.h>
 
-#define OK(call)                                                                                                       \
-    do {                                                                                                               \
-        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, pt_last_message());                                        \
-    } while (0)
+#include "ok.h"
 
 static const char *const hostile_paths[] = {HOSTILE_FOLDER};
 

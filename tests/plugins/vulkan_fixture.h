@@ -19,10 +19,8 @@
 static fake_host fake;
 static bool layered; /* the validation layer is there */
 
-#define OK(call)                                                                                                       \
-    do {                                                                                                               \
-        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, fake.message);                                             \
-    } while (0)
+#define OK_MESSAGE fake.message
+#include "ok.h"
 
 static const ptp_option validated[] = {{"validation", "1"}};
 static const ptp_option staged[] = {{"validation", "1"}, {"staged", "1"}, {"push_descriptors", "0"}};

@@ -15,10 +15,8 @@
 
 #include <cmocka.h>
 
-#define OK(call)                                                                                                       \
-    do {                                                                                                               \
-        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, partita_last_error());                                     \
-    } while (0)
+#define OK_MESSAGE partita_last_error()
+#include "ok.h"
 
 typedef struct world {
     int64_t count;                   /* elements of every value */

@@ -10,10 +10,7 @@
 
 #include <cmocka.h>
 
-#define OK(call)                                                                                                       \
-    do {                                                                                                               \
-        if ((call) != PARTITA_OK) fail_msg("%s: %s", #call, pt_last_message());                                        \
-    } while (0)
+#include "ok.h"
 
 /* x [N, 3] -> Relu a; b = If(cond) { Neg(a) + small }; y = Concat(b, large) with attributes of every type. */
 typedef struct built {

@@ -164,20 +164,27 @@ bool cpu_product_turned_claim(const cpu_node *node, ptp_answer *answer) {
     return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "transBatchA or transBatchB");
 }
 
+partita_status cpu_product_gemm(const cpu_call *call, bool a_transposed, bool b_transposed, cpu_product *out) {
+    const cpu_tensor *a = &call->in[0], *b = &call->in[1];
+    if (a->rank != 2 || b->rank != 2) return cpu_fail(call->host, PARTITA_BAD_INPUT, "an operand is no matrix");
+    *out = (cpu_product){.batches = 1,
+                         .m = (uint64_t)a->dims[a_transposed],
+                         .k = (uint64_t)a->dims[!a_transposed],
+                         .n = (uint64_t)b->dims[!b_transposed],
+                         .a_row = a_transposed ? 1 : a->dims[1],
+                         .a_column = a_transposed ? a->dims[1] : 1,
+                         .b_row = b_transposed ? 1 : b->dims[1],
+                         .b_column = b_transposed ? b->dims[1] : 1};
+    if ((uint64_t)b->dims[b_transposed] == out->k) return PARTITA_OK;
+    return cpu_fail(call->host, PARTITA_BAD_INPUT, "inner dims differ");
+}
+
 /* The product, and where C's elements go: without C, or times 0, it is not looked at. */
 static partita_status gemm_product(const cpu_call *call, cpu_product *out, cpu_walk *out_added) {
     const gemm_state *state = call->state;
-    const cpu_tensor *a = &call->in[0], *b = &call->in[1], *added = &call->in[2];
-    if (a->rank != 2 || b->rank != 2) return cpu_fail(call->host, PARTITA_BAD_INPUT, "an operand is no matrix");
-    *out = (cpu_product){.m = (uint64_t)a->dims[state->a_transposed],
-                         .k = (uint64_t)a->dims[!state->a_transposed],
-                         .n = (uint64_t)b->dims[!state->b_transposed]};
-    out->a_row = state->a_transposed ? 1 : a->dims[1];
-    out->a_column = state->a_transposed ? a->dims[1] : 1;
-    out->b_row = state->b_transposed ? 1 : b->dims[1];
-    out->b_column = state->b_transposed ? b->dims[1] : 1;
-    if ((uint64_t)b->dims[state->b_transposed] != out->k)
-        return cpu_fail(call->host, PARTITA_BAD_INPUT, "inner dims differ");
+    const cpu_tensor *added = &call->in[2];
+    partita_status status = cpu_product_gemm(call, state->a_transposed, state->b_transposed, out);
+    if (status != PARTITA_OK) return status;
     if (call->out[0].count != out->m * out->n)
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "the output has another shape than the product");
     return cpu_has_input(call, 2) ? cpu_walk_init(call, &call->out[0], &added, 1, NULL, out_added) : PARTITA_OK;

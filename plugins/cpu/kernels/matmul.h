@@ -19,6 +19,8 @@ typedef struct cpu_product {
 partita_status cpu_product_matmul(const cpu_call *call, const cpu_tensor *a, const cpu_tensor *b, cpu_product *out);
 /* Of FusedMatMul: the last two dims of an operand that is no vector change places first. */
 partita_status cpu_product_turned(const cpu_call *call, bool a_turned, bool b_turned, cpu_product *out);
+/* Gemm's: one product of two matrices, each of them transposed or not. */
+partita_status cpu_product_gemm(const cpu_call *call, bool a_transposed, bool b_transposed, cpu_product *out);
 bool cpu_product_turned_claim(const cpu_node *node, ptp_answer *answer);
 /* Element offsets of batch `index` of both operands. */
 void cpu_product_batch(const cpu_product *product, uint64_t index, int64_t *out_a, int64_t *out_b);

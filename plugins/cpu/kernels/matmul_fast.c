@@ -30,20 +30,8 @@ typedef struct product_layout {
 
 static partita_status product_of(const cpu_call *call, cpu_product *out) {
     const product_state *state = call->state;
-    const cpu_tensor *a = &call->in[0], *b = &call->in[1];
-    if (!state->is_gemm) return cpu_product_turned(call, state->a_transposed, state->b_transposed, out);
-    if (a->rank != 2 || b->rank != 2) return cpu_fail(call->host, PARTITA_BAD_INPUT, "an operand is no matrix");
-    *out = (cpu_product){.batches = 1,
-                         .m = (uint64_t)a->dims[state->a_transposed],
-                         .k = (uint64_t)a->dims[!state->a_transposed],
-                         .n = (uint64_t)b->dims[!state->b_transposed]};
-    out->a_row = state->a_transposed ? 1 : a->dims[1];
-    out->a_column = state->a_transposed ? a->dims[1] : 1;
-    out->b_row = state->b_transposed ? 1 : b->dims[1];
-    out->b_column = state->b_transposed ? b->dims[1] : 1;
-    if ((uint64_t)b->dims[state->b_transposed] != out->k)
-        return cpu_fail(call->host, PARTITA_BAD_INPUT, "inner dims differ");
-    return PARTITA_OK;
+    if (state->is_gemm) return cpu_product_gemm(call, state->a_transposed, state->b_transposed, out);
+    return cpu_product_turned(call, state->a_transposed, state->b_transposed, out);
 }
 
 static partita_status layout_of(const cpu_call *call, product_layout *out) {

@@ -1,25 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TfIdfVectorizer. The items of the pool are numbered in their order; a tree over these numbers, kept as a hash table
- * of its edges, knows the n-grams. A row of the input is numbered once and then walked from every item on.
+ * TfIdfVectorizer. The items of the pool are numbered as they come; a tree over these numbers, kept as a table of its
+ * edges, knows the n-grams. A row of the input is numbered once and then walked from every item on.
  */
-#include "cpu/kernels/support.h"
-
-#include <stdlib.h>
-
-typedef struct edge {
-    uint32_t parent, item, child; /* child 0: free */
-} edge;
+#include "cpu/kernels/ml.h"
 
 typedef struct tf_idf {
     const ptp_block *block;
     const int64_t *numbers; /* the pool, as given: numbers or texts */
     const ptp_ref *texts;
     uint32_t pool;
-    uint32_t *order; /* the distinct items of the pool, sorted: places in it */
-    uint32_t items;
-    edge *edges;
-    uint64_t mask;
+    ml_table items;         /* to the number of an item */
+    ml_table edges;         /* from a node of the tree and an item to the node behind them; 0 is the root */
     uint32_t *grams;        /* by node of the tree: n-gram + 1, or 0 */
     const int64_t *indexes; /* by n-gram: the output's column */
     const float *weights;   /* by n-gram; NULL: all 1 */
@@ -28,75 +20,36 @@ typedef struct tf_idf {
     bool inverse, weighted;
 } tf_idf;
 
-static int compare_texts(partita_str a, partita_str b) {
-    size_t n = a.size < b.size ? a.size : b.size;
-    int order = n > 0 ? memcmp(a.data, b.data, n) : 0;
-    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
+static int64_t edge_key(uint64_t node, uint64_t item) { return (int64_t)(node << 32 | item); }
 
-static int compare_places(const void *left, const void *right, void *context) {
-    const tf_idf *t = context;
-    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
-    if (t->texts != NULL) return compare_texts(ptp_ref_str(t->block, t->texts[a]), ptp_ref_str(t->block, t->texts[b]));
-    return (t->numbers[a] > t->numbers[b]) - (t->numbers[a] < t->numbers[b]);
-}
-
-/* The number of an item, or t->items where the pool does not have it. */
-static uint32_t item_of(const tf_idf *t, int64_t number, partita_str text) {
-    uint32_t low = 0, high = t->items;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2, place = t->order[middle];
-        int order = t->texts != NULL ? compare_texts(ptp_ref_str(t->block, t->texts[place]), text)
-                                     : (t->numbers[place] > number) - (t->numbers[place] < number);
-        if (order == 0) return middle;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
+static partita_status items_make(tf_idf *t, const ptp_host *host) {
+    uint64_t known = 0;
+    partita_status status = ml_table_init(host, t->pool, &t->items);
+    for (uint32_t i = 0; i < t->pool && status == PARTITA_OK; i++) {
+        uint64_t *item = t->texts != NULL ? ml_table_put_string(&t->items, ptp_ref_str(t->block, t->texts[i]))
+                                          : ml_table_put_number(&t->items, t->numbers[i]);
+        if (*item == UINT64_MAX) *item = known++;
     }
-    return t->items;
-}
-
-/* The edge from `parent` by `item`, or the free place where it would be. */
-static edge *edge_find(const tf_idf *t, uint32_t parent, uint32_t item) {
-    uint64_t hash = ((uint64_t)parent << 32 | item) * UINT64_C(0x9e3779b97f4a7c15);
-    for (uint64_t i = hash >> 32;; i++) {
-        edge *e = &t->edges[i & t->mask];
-        if (e->child == 0 || (e->parent == parent && e->item == item)) return e;
-    }
-}
-
-static partita_status order_make(tf_idf *t, const ptp_host *host) {
-    t->order = cpu_alloc(host, (t->pool + 1) * sizeof(*t->order));
-    if (t->order == NULL) return PARTITA_OUT_OF_MEMORY;
-    for (uint32_t i = 0; i < t->pool; i++) t->order[i] = i;
-    qsort_r(t->order, t->pool, sizeof(*t->order), compare_places, t);
-    for (uint32_t i = 0; i < t->pool; i++)
-        if (i == 0 || compare_places(&t->order[t->items - 1], &t->order[i], t) != 0) t->order[t->items++] = t->order[i];
-    return PARTITA_OK;
+    return status;
 }
 
 /* Puts the n-gram at `start` into the tree, of which `nodes` are used. */
-static void tree_add(tf_idf *t, uint32_t start, uint64_t length, uint32_t gram, uint32_t *nodes) {
-    uint32_t node = 0;
+static void tree_add(tf_idf *t, uint32_t start, uint64_t length, uint32_t gram, uint64_t *nodes) {
+    uint64_t node = 0;
     for (uint64_t i = start; i < start + length; i++) {
-        partita_str text = t->texts != NULL ? ptp_ref_str(t->block, t->texts[i]) : (partita_str){NULL, 0};
-        uint32_t item = item_of(t, t->numbers != NULL ? t->numbers[i] : 0, text);
-        edge *e = edge_find(t, node, item);
-        if (e->child == 0) *e = (edge){node, item, ++*nodes};
-        node = e->child;
+        uint64_t item = t->texts != NULL ? ml_table_string(&t->items, ptp_ref_str(t->block, t->texts[i]))
+                                         : ml_table_number(&t->items, t->numbers[i]);
+        uint64_t *behind = ml_table_put_number(&t->edges, edge_key(node, item));
+        if (*behind == UINT64_MAX) *behind = ++*nodes;
+        node = *behind;
     }
     t->grams[node] = gram + 1;
 }
 
 static partita_status tree_make(tf_idf *t, const ptp_host *host, const int64_t *starts, uint32_t lengths) {
-    uint64_t size = 16, gram = 0;
-    uint32_t nodes = 0;
-    while (size < 2 * (uint64_t)t->pool) size *= 2;
-    t->mask = size - 1;
-    t->edges = cpu_alloc(host, size * sizeof(*t->edges));
-    t->grams = cpu_alloc(host, (t->pool + 1) * sizeof(*t->grams));
-    if (t->edges == NULL || t->grams == NULL) return PARTITA_OUT_OF_MEMORY;
+    uint64_t gram = 0, nodes = 0;
+    t->grams = cpu_alloc(host, ((uint64_t)t->pool + 1) * sizeof(*t->grams));
+    if (t->grams == NULL || ml_table_init(host, t->pool, &t->edges) != PARTITA_OK) return PARTITA_OUT_OF_MEMORY;
     for (uint32_t i = 0; i < lengths; i++) {
         int64_t first = starts[i], last = i + 1 < lengths ? starts[i + 1] : (int64_t)t->pool, length = (int64_t)i + 1;
         if (first < 0 || last < first || last > (int64_t)t->pool || (last - first) % length != 0)
@@ -153,15 +106,15 @@ static partita_status tf_idf_prepare(const cpu_node *node, const ptp_host *host,
         return cpu_fail(host, PARTITA_BAD_MODEL, "%u weights of %u n-grams", weights, t->indexes_count);
     t->weights = data;
     if (t->pool == 0) return cpu_fail(host, PARTITA_BAD_MODEL, "no pool of the input's type");
-    partita_status status = order_make(t, host);
+    partita_status status = items_make(t, host);
     return status == PARTITA_OK ? tree_make(t, host, starts, lengths) : status;
 }
 
 static void tf_idf_release(const ptp_host *host, void *state) {
     tf_idf *t = state;
     if (t == NULL) return;
-    cpu_free(host, t->order);
-    cpu_free(host, t->edges);
+    ml_table_free(host, &t->items);
+    ml_table_free(host, &t->edges);
     cpu_free(host, t->grams);
     cpu_free(host, t);
 }
@@ -176,18 +129,19 @@ static void gram_count(const tf_idf *t, uint32_t gram, uint64_t columns, double 
 }
 
 /* All n-grams that begin at item `start`, of at least `shortest` items that lie `step` apart. */
-static void grams_from(const tf_idf *t, const uint32_t *items, uint64_t count, uint64_t start, uint64_t step,
+static void grams_from(const tf_idf *t, const uint64_t *items, uint64_t count, uint64_t start, uint64_t step,
                        int64_t shortest, uint64_t columns, double *row) {
-    uint32_t node = 0;
+    uint64_t node = 0;
     int64_t length = 1;
     for (uint64_t at = start; at < count && length <= t->longest; at += step, length++) {
-        node = edge_find(t, node, items[at])->child;
-        if (node == 0) return;
+        if (items[at] == UINT64_MAX) return;
+        node = ml_table_number(&t->edges, edge_key(node, items[at]));
+        if (node == UINT64_MAX) return;
         if (length >= shortest && t->grams[node] != 0) gram_count(t, t->grams[node] - 1, columns, row);
     }
 }
 
-static void row_count(const tf_idf *t, const uint32_t *items, uint64_t count, uint64_t columns, double *row) {
+static void row_count(const tf_idf *t, const uint64_t *items, uint64_t count, uint64_t columns, double *row) {
     int64_t shortest = t->shortest;
     for (uint64_t step = 1; step <= count && step <= (uint64_t)t->skips + 1; step++) {
         for (uint64_t start = 0; start < count; start++)
@@ -202,20 +156,19 @@ static partita_status tf_idf_run(const cpu_call *call, uint64_t begin, uint64_t 
     const tf_idf *t = call->state;
     const cpu_tensor *in = &call->in[0], *out = &call->out[0];
     uint64_t rows = tf_idf_items(call), count = rows > 0 ? in->count / rows : 0, columns;
-    partita_str text = {NULL, 0};
     cpu_strings strings = {0};
     if (in->rank > 2 || out->rank < 1 || out->count != rows * (columns = (uint64_t)out->dims[out->rank - 1]))
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "the input must be [items] or [rows, items]");
     partita_status status = t->texts != NULL ? cpu_strings_of(call, in, &strings) : PARTITA_OK;
     if (status != PARTITA_OK || begin == end) return status;
     double *row = cpu_alloc(call->host, columns * sizeof(*row));
-    uint32_t *items = cpu_alloc(call->host, (count + 1) * sizeof(*items));
+    uint64_t *items = cpu_alloc(call->host, (count + 1) * sizeof(*items));
     if (row == NULL || items == NULL) status = PARTITA_OUT_OF_MEMORY;
     for (uint64_t r = begin; status == PARTITA_OK && r < end; r++) {
         for (uint64_t i = 0; i < count; i++) {
             uint64_t at = r * count + i;
-            if (t->texts != NULL) text = cpu_string_at(&strings, at);
-            items[i] = item_of(t, t->texts != NULL ? 0 : cpu_index(in, at), text);
+            items[i] = t->texts != NULL ? ml_table_string(&t->items, cpu_string_at(&strings, at))
+                                        : ml_table_number(&t->items, cpu_index(in, at));
         }
         memset(row, 0, columns * sizeof(*row));
         row_count(t, items, count, columns, row);
