@@ -143,6 +143,8 @@ partita_status pt_plan_find_most(const pt_plan *plan, pt_arena *arena, int64_t *
         int64_t known = plan->symbol_values[i];
         if (known != PT_DIM_UNKNOWN)
             b.of[i] = (interval){known, known};
+        else if (row->op == PT_DIM_EXACT) /* the one number that cannot be told from an unknown one */
+            b.of[i] = (interval){row->a, row->a};
         else if (row->op == PT_DIM_DATA || row->op == PT_DIM_BASE)
             b.of[i] = row->op == PT_DIM_DATA ? of_data(&b, i) : (interval){0, MOST};
         else
