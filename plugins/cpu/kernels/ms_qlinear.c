@@ -196,8 +196,8 @@ static partita_status softmax_run(const cpu_call *call, uint64_t begin, uint64_t
         }
         for (uint64_t i = 0; i < size; i++) sum += table[255 - most + cpu_byte_at(in, at + i * inner)];
         for (uint64_t i = 0; i < size; i++) {
-            float part = table[255 - most + cpu_byte_at(in, at + i * inner)] * steps / sum;
-            code_put(&y, at + i * inner, rintf(part) + (float)y.zero);
+            double part = (double)table[255 - most + cpu_byte_at(in, at + i * inner)] * (double)steps / (double)sum;
+            code_put(&y, at + i * inner, (float)rint(part) + (float)y.zero);
         }
     }
     return PARTITA_OK;
