@@ -232,11 +232,27 @@ def no_trip_at_all():
             gives(model, {"last": x * (trips + 1), "all": each}, *options, x=x, trips=np.int64(trips))
 
 
+def numbers_of_a_loop():
+    """Random numbers without a seed are others in each turn, and from the start of a session the same; with one they stay."""
+    for seed in ({}, {"seed": 2.0}):
+        body = helper.make_graph([node("RandomUniform", [], ["r"], shape=[2], **seed), node("Identity", ["c"], ["d"])], "body",
+                                 [value("i", [], TensorProto.INT64), value("c", [], TensorProto.BOOL)],
+                                 [value("d", [], TensorProto.BOOL), value("r", [2])])
+        model = save([node("Loop", ["trips", ""], ["all"], body=body)], [value("trips", [], TensorProto.INT64)],
+                     [value("all", ("t", 2))])
+        for name in ("out.npz", "again.npz"):
+            np.savez(path("in.npz"), trips=np.int64(4))
+            partita("run", model, "--devices", "cpu", "--inputs", path("in.npz"), "--outputs", path(name))
+        drawn = np.load(path("out.npz"))["all"]
+        assert np.array_equal(drawn, np.load(path("again.npz"))["all"]), drawn
+        assert len(np.unique(drawn)) == (2 if seed else 8), drawn
+
+
 for title, arguments in (("quotes", ('a"b\\c', "x<&>", "y'y")), ("lines and escapes", ("a\nb\x1b[2J\x01", "x\nx", "y\ty")),
                          ("long texts of other scripts", ("узел" * 20, "вход", "出力")), ("C1 controls", ("a\x9bb", "x", "y"))):
     cases.run(f"names with {title}", names, *arguments)
 for function in (no_utf8, one_name_for_all, no_name_and_no_order, outputs_of_all_sorts, slices_of_nothing,
                  numbers_that_wrap, nothing_at_all, nothing_for_numpy, zeros_within_a_string, elements_of_none, a_long_chain,
-                 bodies_in_bodies, no_trip_at_all):
+                 bodies_in_bodies, no_trip_at_all, numbers_of_a_loop):
     cases.run(function.__name__.replace("_", " "), function)
 cases.end()
