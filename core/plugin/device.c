@@ -214,7 +214,11 @@ partita_status pt_slot_open(pt_plugin *plugin, pt_device_slot *slot) {
     partita_status status;
     if (slot->opened) return PARTITA_OK;
     if (!slot->has_calls) {
-        pthread_mutex_init(&slot->calls, NULL);
+        pthread_mutexattr_t attributes;
+        pthread_mutexattr_init(&attributes);
+        pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE); /* a service may call the device back */
+        pthread_mutex_init(&slot->calls, &attributes);
+        pthread_mutexattr_destroy(&attributes);
         slot->has_calls = true;
     }
     if (!pt_array_reserve(&plugin->registry->open_slots, plugin->registry->open_slots.size + 1)) {

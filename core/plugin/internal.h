@@ -13,7 +13,7 @@
 /* A device of a plugin: named and opened when somebody needs it. */
 typedef struct pt_device_slot {
     pt_device device;      /* valid when `opened` */
-    pthread_mutex_t calls; /* serialises calls of a device that is not CONCURRENT */
+    pthread_mutex_t calls; /* serialises calls of a device that is not CONCURRENT; recursive */
     bool has_calls;
     bool opened;
     bool peeked;     /* `info` is there */
