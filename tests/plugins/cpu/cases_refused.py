@@ -84,6 +84,9 @@ def lists(no, case, f, i):
     no("Pad", 13, [x, np.zeros((400,), I)])
     case("Pad", 13, [np.array(3, F), np.zeros((0,), I)], expect=[np.array(3, F)], note="scalar")
     no("CenterCropPad", 18, [x, i(2)])
+    no("Einsum", 12, [x, x], {"equation": "ij->i"}, status=CANNOT)
+    for equation, shape in (("ijk,ij->i", (2,)), ("ij,ji->i", (2,)), ("ij,ij->k", (2,)), ("ij,ij->i", (3,))):
+        no("Einsum", 12, [x, x], {"equation": equation}, shape)
     no("Shape", 15, [x], shape=(3,), like=I)
     no("Shape", 15, [x], shape=(1, 2), like=I)
     no("Tile", 13, [x, i(1, 1)], shape=(2, 4))
