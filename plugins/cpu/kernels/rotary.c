@@ -115,10 +115,8 @@ CPU_DOUBLES_KERNEL(rotary_run) {
 /* Its positions come before the caches, and may be one number: that of the first row. */
 enum { MS_PLACES = 1, MS_COSINE, MS_SINE };
 
+/* onnxruntime takes its attributes is_packed_batching and scale on each of its devices, and computes with neither. */
 static bool ms_claim(const cpu_node *node, ptp_answer *answer) {
-    float scale = cpu_attr_float(node, "scale", 0);
-    if (cpu_attr_int(node, "is_packed_batching", 0) != 0 || (scale != 0 && scale != 1))
-        return cpu_refuse(answer, PARTITA_REASON_ATTRIBUTE, "a packed batch or a scale");
     for (uint32_t i = MS_COSINE; i <= MS_SINE; i++)
         if (cpu_input_dtype(node, i) != cpu_input_dtype(node, 0))
             return cpu_refuse(answer, PARTITA_REASON_DTYPE, "the caches are not of the input's type");

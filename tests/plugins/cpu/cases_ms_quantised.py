@@ -156,6 +156,8 @@ def others(case, f, q, rng):
         attrs = {"interleaved": i // 2 % 2}
         if rest:
             attrs |= {"rotary_embedding_dim": 2 * half, "num_heads": heads}
+        if i % 5 == 4:
+            attrs |= {"is_packed_batching": 1, "scale": 0.5}
         case("RotaryEmbedding", 1, [x, places, *caches], attrs, domain=MS)
 
 
