@@ -105,11 +105,11 @@ static partita_status find_devices(pt_registry *registry, const partita_plan_opt
 
 /* ---- nominal shapes -------------------------------------------------------------------------- */
 
-static partita_status bind_dim(const pt_model *model, pt_dim dim, int64_t value, const char *what, int64_t *values) {
-    if (value < 0) return pt_fail(PARTITA_INVALID_ARGUMENT, "%s: dim %lld is negative", what, (long long)value);
+static partita_status bind_dim(const pt_model *model, pt_dim dim, int64_t value, int64_t *values) {
+    if (value < 0) return pt_fail(PARTITA_INVALID_ARGUMENT, "size %lld is negative", (long long)value);
     if (pt_dim_is_exact(dim)) {
         if (dim == value) return PARTITA_OK;
-        return pt_fail(PARTITA_BAD_INPUT, "%s: dim %lld, the model says %lld", what, (long long)value, (long long)dim);
+        return pt_fail(PARTITA_BAD_INPUT, "size %lld, the model says %lld", (long long)value, (long long)dim);
     }
     if (model->symbols.rows.data[pt_dim_symbol(dim)].op == PT_DIM_BASE) values[pt_dim_symbol(dim)] = value;
     return PARTITA_OK;
@@ -124,8 +124,10 @@ static partita_status apply_shape(const pt_model *model, const partita_input_sha
         if ((uint32_t)input->type.rank != shape->rank)
             return pt_fail(PARTITA_BAD_INPUT, "input '%s': rank %u, the model says %d", shape->input, shape->rank,
                            input->type.rank);
-        for (uint32_t d = 0; d < shape->rank; d++)
-            PT_TRY(bind_dim(model, input->type.dims[d], shape->dims[d], shape->input, values));
+        for (uint32_t d = 0; d < shape->rank; d++) {
+            partita_status status = bind_dim(model, input->type.dims[d], shape->dims[d], values);
+            if (status) return pt_annotate(status, "input '%s', dim %u", shape->input, d);
+        }
         return PARTITA_OK;
     }
     return pt_fail(PARTITA_INVALID_ARGUMENT, "the model has no input '%s'", shape->input);
@@ -134,8 +136,9 @@ static partita_status apply_shape(const pt_model *model, const partita_input_sha
 static partita_status apply_dim(const pt_model *model, const partita_dim *dim, int64_t *values) {
     for (size_t i = 0; i < model->symbols.rows.size; i++) {
         const pt_symbol *symbol = &model->symbols.rows.data[i];
-        if (symbol->op == PT_DIM_BASE && symbol->name.size && pt_str_is(symbol->name, dim->name))
-            return bind_dim(model, pt_dim_of_symbol((uint32_t)i), dim->value, dim->name, values);
+        if (symbol->op != PT_DIM_BASE || !symbol->name.size || !pt_str_is(symbol->name, dim->name)) continue;
+        partita_status status = bind_dim(model, pt_dim_of_symbol((uint32_t)i), dim->value, values);
+        return status == PARTITA_OK ? status : pt_annotate(status, "dim '%s'", dim->name);
     }
     return pt_fail(PARTITA_INVALID_ARGUMENT, "the model has no symbolic dim '%s'", dim->name);
 }

@@ -14,7 +14,12 @@
  * keep their parents alive: a context may be destroyed before its models, a model before its plans, and so on.
  * Option structs start with `size` = sizeof; zero fields are the defaults; NULL options are all defaults.
  * A pointer that is needed and is NULL gives INVALID_ARGUMENT; what returns no status then returns NULL, 0 or nothing.
+ * Any call that returns a status may give INVALID_ARGUMENT and OUT_OF_MEMORY; its declaration names the others.
  * Strings are UTF-8. Thread-safe: from any thread at any time. Thread-compatible: from one thread at a time per object.
+ * Contexts, models, plans, sessions and requests are thread-safe, but for their destruction, which nobody else's call
+ * may overlap. Values may be retained, released and read from any thread, and written while nobody else uses them. The
+ * child of a fork makes a context of its own. Of what its parent made it may run and destroy sessions on the CPU alone,
+ * with the calling thread for all work; threads of drivers are gone.
  */
 #ifndef PARTITA_PARTITA_H
 #define PARTITA_PARTITA_H
@@ -84,10 +89,11 @@ typedef struct partita_context_options {
     void *log_user;
 } partita_context_options;
 
-/** Finds plugins by their manifests; opens none. IO never: a folder that cannot be read is a plugin problem that
- *  partita_context_plugin reports. Thread-safe. */
+/** Finds plugins by their manifests; opens none. IO never: a manifest that cannot be read is a plugin problem
+ *  that partita_context_plugins reports; a named folder that cannot is INVALID_ARGUMENT. Thread-safe. */
 PARTITA_API partita_status partita_context_create(const partita_context_options *options,
                                                   partita_context **out_context);
+/** Gives the application's reference up: devices are closed with the last object that was made from the context. */
 PARTITA_API void partita_context_destroy(partita_context *context);
 
 typedef struct partita_plugin_info {
@@ -177,13 +183,14 @@ typedef struct partita_value_view {
  *  As an output it is bound: the run writes here. */
 PARTITA_API partita_status partita_value_create_borrowed(partita_dtype dtype, uint32_t rank, const int64_t *dims,
                                                          void *data, uint64_t bytes, partita_value **out_value);
-/** Dense tensor with memory of its own, copied from `data`, or zeroed when NULL. */
+/** Dense tensor with memory of its own, copied from `data`, or zeroed when NULL. BAD_INPUT: dims that overflow. */
 PARTITA_API partita_status partita_value_create(partita_dtype dtype, uint32_t rank, const int64_t *dims,
                                                 const void *data, partita_value **out_value);
-/** Tensor of strings. */
+/** Tensor of strings, row-major; texts are copied. BAD_INPUT: dims that overflow. */
 PARTITA_API partita_status partita_value_create_strings(uint32_t rank, const int64_t *dims, const partita_str *strings,
                                                         partita_value **out_value);
-/** Sparse tensor: values [nnz], indices int64 [nnz] or [nnz, rank]. Both are retained. */
+/** Sparse tensor: values [nnz], indices int64 [nnz] or [nnz, rank]. Both are retained; what they hold is checked by
+ *  those who use it. */
 PARTITA_API partita_status partita_value_create_sparse(uint32_t rank, const int64_t *dims, partita_value *values,
                                                        partita_value *indices, partita_value **out_value);
 /** SEQUENCE (any n), OPTIONAL (n 0 or 1), MAP (n 2: keys, values). Items are retained. dtype: of an empty one. */
@@ -191,17 +198,21 @@ PARTITA_API partita_status partita_value_create_container(partita_kind kind, par
                                                           partita_value *const *items, uint64_t n,
                                                           partita_value **out_value);
 /** Dense tensor in a device's own memory, uninitialised; bound as an output it stays there, as an input it is not
- *  copied when the consumer runs on that device. */
+ *  copied when the consumer runs on that device. In host memory where the device has none of its own. DEVICE_ABSENT, or
+ *  what the device says. The value keeps the context alive. */
 PARTITA_API partita_status partita_value_create_on_device(partita_context *context, const char *device,
                                                           partita_dtype dtype, uint32_t rank, const int64_t *dims,
                                                           partita_value **out_value);
-/** Copies between host memory of the caller and a dense tensor wherever it lies; `bytes` is the tensor's size. */
+/** Copies between host memory of the caller and a dense tensor of numbers wherever it lies; `bytes` is the tensor's
+ *  size, INVALID_ARGUMENT otherwise; DEVICE_FAILED when its device cannot. */
 PARTITA_API partita_status partita_value_read(const partita_value *value, void *data, uint64_t bytes);
 PARTITA_API partita_status partita_value_write(partita_value *value, const void *data, uint64_t bytes);
 /** View; pointers live as long as the value. */
 PARTITA_API partita_status partita_value_view_of(const partita_value *value, partita_value_view *out_view);
-/** Item of a sequence or optional; of a map 0: keys, 1: values; of a sparse tensor 0: values, 1: indices. Borrowed. */
+/** Item of a sequence or optional; of a map 0: keys, 1: values; of a sparse tensor 0: values, 1: indices. Borrowed from
+ *  the value; NULL past the end. */
 PARTITA_API partita_value *partita_value_item(const partita_value *value, uint64_t index);
+/** One more and one less owner; with the last one it goes. NULL is accepted. Thread-safe. */
 PARTITA_API void partita_value_retain(partita_value *value);
 PARTITA_API void partita_value_release(partita_value *value);
 
@@ -222,16 +233,19 @@ typedef struct partita_model_options {
     uint32_t overridable_count;
 } partita_model_options;
 
-/** Imports, checks, infers and optimises. BAD_MODEL, IO, OVER_BUDGET, OUT_OF_MEMORY, UNSUPPORTED. Thread-safe. */
+/** Imports, checks, infers and optimises. BAD_MODEL, IO, OVER_BUDGET, UNSUPPORTED. A file that is mapped stays so until
+ *  the model and what was compiled from it are gone; it may be unlinked, not changed. Thread-safe. */
 PARTITA_API partita_status partita_model_load_file(partita_context *context, const char *path,
                                                    const partita_model_options *options, partita_model **out_model);
 PARTITA_API partita_status partita_model_load_memory(partita_context *context, const void *data, uint64_t bytes,
                                                      const partita_model_options *options, partita_model **out_model);
+/** Gives the application's reference up; plans and sessions keep the model. */
 PARTITA_API void partita_model_destroy(partita_model *model);
 
 /* A model is immutable: all of this is thread-safe, and strings live as long as it. */
 PARTITA_API uint32_t partita_model_input_count(const partita_model *model);
 PARTITA_API uint32_t partita_model_output_count(const partita_model *model);
+/** In the order of runs; NULL past the end. */
 PARTITA_API const partita_value_info *partita_model_input(const partita_model *model, uint32_t index);
 PARTITA_API const partita_value_info *partita_model_output(const partita_model *model, uint32_t index);
 /** NULL when there is no such key. */
@@ -300,14 +314,16 @@ typedef struct partita_plan_options {
  */
 PARTITA_API partita_status partita_plan_create(partita_model *model, const partita_plan_options *options,
                                                partita_plan **out_plan);
+/** Gives the application's reference up; sessions keep the plan. */
 PARTITA_API void partita_plan_destroy(partita_plan *plan);
 /** As `partita plan --json` prints it; partita_plan_options.plan_json takes it back. */
 PARTITA_API partita_status partita_plan_json(const partita_plan *plan, char **out_json);
 /** For people: clusters, crossing edges, estimates; `why` 1: each source node with every device's answer. */
 PARTITA_API partita_status partita_plan_print(const partita_plan *plan, uint32_t why, char **out_text);
+/** As Graphviz text, and as a picture by itself. All texts of a plan are released by partita_text_destroy. */
 PARTITA_API partita_status partita_plan_dot(const partita_plan *plan, char **out_text);
 PARTITA_API partita_status partita_plan_svg(const partita_plan *plan, char **out_text);
-/** Estimated time of one run at the nominal shapes, in microseconds. */
+/** Estimated time of one run at the nominal shapes, in microseconds. Thread-safe. */
 PARTITA_API double partita_plan_estimate_us(const partita_plan *plan);
 
 /* ---- session --------------------------------------------------------------------------------- */
@@ -360,7 +376,7 @@ PARTITA_API partita_status partita_request_wait(partita_request *request, uint64
 /** Asks it to stop, from any thread; wait then gives CANCELLED, unless it had ended. It does so a tenth of a second
  * later at the latest, also when a device hangs: the run then lives on as after a deadline (partita_run_options). */
 PARTITA_API void partita_request_cancel(partita_request *request);
-/** Output of a request that ended well; borrowed. */
+/** Output of a request that ended well, by model output; borrowed from the request. NULL before, and past the end. */
 PARTITA_API partita_value *partita_request_output(partita_request *request, uint32_t index);
 /** Asks it to stop when still running, and waits until it has: at most until its deadline and, where it was cancelled
  *  before, no longer than a wait does. */
@@ -382,10 +398,10 @@ typedef struct partita_counters {
     uint64_t demotions;
     uint64_t stuck; /* runs that were left, at their deadline or cancelled, and are still held by a device */
 } partita_counters;
+/** Sums since the session was made; those of a run that is under way are in it by and by. Thread-safe. */
 PARTITA_API void partita_session_counters(const partita_session *session, partita_counters *out_counters);
-/** The plan with measured times, bytes moved and copies, of the runs so far (needs options.measure): as `partita
- * explain
- *  --json` prints it, and for people. */
+/** The plan with measured times, bytes moved and copies, of the runs so far (needs options.measure): as
+ *  `partita explain --json` prints it, and for people. Released by partita_text_destroy. Thread-safe. */
 PARTITA_API partita_status partita_session_explain_json(const partita_session *session, char **out_json);
 PARTITA_API partita_status partita_session_explain_print(const partita_session *session, char **out_text);
 
@@ -413,7 +429,8 @@ typedef struct partita_edge_usage {
     uint64_t copies;
     uint64_t runs; /* times it crossed */
 } partita_edge_usage;
-/** Row of the plan's crossing edges. INVALID_ARGUMENT past their end. Strings live as long as the session. */
+/** Row of the plan's crossing edges. INVALID_ARGUMENT past their end. Strings live as long as the session.
+ *  Thread-safe. */
 PARTITA_API partita_status partita_session_edge(const partita_session *session, uint32_t index,
                                                 partita_edge_usage *out_usage);
 
