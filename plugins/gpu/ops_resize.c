@@ -145,8 +145,10 @@ static partita_status emit_axis(gpu_plan *plan, const resize_args *args, const i
     gpu_param_float(&call, args->ends[axis]);
     gpu_param_float(&call, gpu_float(node, "extrapolation_value", 0));
     gpu_param_float(&call, gpu_float(node, "cubic_coeff_a", -0.75f));
-    /* align_corners takes the length that a scale gives before it is a whole number, as ONNX's own results do */
-    float length = args->coordinate == 2 ? args->scales[axis] * (float)in : 0;
+    /* align_corners takes the length that a scale gives before it is a whole number, as ONNX's own results do; they are
+     * of version 19, and the text of all versions says otherwise */
+    bool fractional = args->coordinate == 2 && node->row.since >= 19;
+    float length = fractional ? args->scales[axis] * (float)in : 0;
     gpu_param_float(&call, fabsf(length - (float)out) > 1e-5f * length && length > 0 ? length : (float)out);
     gpu_grid_linear(plan->device, &call, (uint64_t)(outer * out * inner), 64);
     return gpu_emit(plan, &call);

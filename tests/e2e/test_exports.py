@@ -97,6 +97,14 @@ def halves():
                 assert np.allclose(outputs[name].astype(float), array.astype(float), rtol=2e-3, atol=2e-3), name
 
 
-for function in (halves, a_list_that_a_loop_fills, a_scale_for_every_element):
+def corners_of_an_odd_scale():
+    """Before version 19 align_corners counts whole elements of the result, as PyTorch and onnxruntime do."""
+    for mode in ("linear", "cubic"):
+        same([node("Resize", ["x", "", "s"], ["y"], mode=mode, coordinate_transformation_mode="align_corners",
+                   cubic_coeff_a=-0.75)], [value("x", ["n", 2, "h", "w"])], [value("y", None)], {"x": floats(1, 2, 7, 9)},
+             {"x": floats(2, 2, 10, 5)}, weights=[("s", np.array([1, 1, 1.7, 0.6], np.float32))], opset=17)
+
+
+for function in (corners_of_an_odd_scale, halves, a_list_that_a_loop_fills, a_scale_for_every_element):
     cases.run(function.__name__.replace("_", " "), function)
 cases.end()

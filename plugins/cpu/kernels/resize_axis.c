@@ -218,9 +218,11 @@ static partita_status spans_make(const cpu_call *call, span *spans) {
             s->scale = list_at(sizes, i) / s->in;
         else if (state->scale_count > 0)
             s->scale = state->scales[i];
-        /* ONNX's own results take the fractional length that a scale gives. A whole one may have lost its last bit. */
+        /* The text says the length of the result, but ONNX's own results, all of version 19, take the fractional one
+         * that a scale gives; a whole one may have lost its last bit. Older versions follow the text, as their
+         * exporters do. */
         float length = s->scale * s->in;
-        if (sizes == NULL && fabsf(length - s->out) > 1e-5f * length) s->length = length;
+        if (sizes == NULL && state->since >= 19 && fabsf(length - s->out) > 1e-5f * length) s->length = length;
         if (roi != NULL && state->transform == TF_CROP) {
             s->roi_start = list_at(roi, i);
             s->roi_end = list_at(roi, count + i);
