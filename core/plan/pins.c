@@ -93,8 +93,11 @@ typedef struct saved_nodes {
 static partita_status take_row(void *user, const char *node, const char *op, const char *device) {
     saved_nodes *saved = user;
     uint32_t source = pt_map_get(&saved->names, pt_str(node));
-    /* A node of that name that is another operator is one of another model. */
-    if (source == PT_NONE || (op && !pt_str_is(saved->pins->plan->model->sources.data[source].op, op))) {
+    /* A node of that name that is another operator is one that the saved plan lacks, or all of them are of another
+     * model. */
+    while (source != PT_NONE && op && !pt_str_is(saved->pins->plan->model->sources.data[source].op, op))
+        source = saved->next[source];
+    if (source == PT_NONE) {
         if (!device || saved->unknown++) return PARTITA_OK;
         saved->first_unknown = pt_arena_str(&saved->arena, pt_str(node)).data;
         return saved->first_unknown ? PARTITA_OK : PT_OUT_OF_MEMORY();
