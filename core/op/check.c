@@ -113,6 +113,8 @@ static partita_status check_count(const char *what, uint32_t count, uint32_t lea
 static partita_status check_left_out(const pt_node *node, const pt_schema *schema) {
     if (schema->flags & PT_OP_CONTROL_FLOW) return PARTITA_OK;
     uint32_t needed = strcmp(schema->name, "Resize") == 0 ? 1 : schema->min_inputs;
+    /* No operator of ONNX gives one of any number of inputs a meaning when it is not there. */
+    if (schema->max_inputs == UINT32_MAX && node->domain.size == 0) needed = node->input_count;
     for (uint32_t i = 0; i < needed; i++)
         if (node->inputs[i] == PT_NONE && (i >= 64 || !(schema->optional_inputs >> i & 1)))
             return pt_fail(PARTITA_BAD_MODEL, "input %u is left out, which it may not be", i);

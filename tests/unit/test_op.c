@@ -134,6 +134,11 @@ static void bad_nodes_are_named(void **state) {
 
     build_start(&b, 17);
     build_input(&b, "x", PARTITA_FLOAT32, "1,3");
+    build_node(&b, "Concat", "x - x", "y");
+    check_fails(&b, "input 1 is left out");
+
+    build_start(&b, 17);
+    build_input(&b, "x", PARTITA_FLOAT32, "1,3");
     build_node(&b, "Frobnicate", "x", "y");
     check_fails(&b, "no operator 'Frobnicate' in opset 17");
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Einsum: the equation becomes one stride per operand and label; the output is walked label by label, and for each of
- * its elements the labels that it lacks are summed over. In double, so integers are exact up to 2^53.
+ * its elements the labels that it lacks are summed over. Floats in double, integers in 64 bits that wrap.
  */
 #include "cpu/kernels/einsum.h"
 
@@ -87,6 +87,7 @@ static partita_status operand_bind(const cpu_call *call, const cpu_einsum_term *
                                    cpu_einsum_loops *l) {
     const cpu_tensor *x = &call->in[operand];
     uint32_t named = named_by->count - named_by->ellipsis;
+    if (!cpu_has_input(call, operand)) return cpu_fail(call->host, PARTITA_BAD_INPUT, "operand %u is absent", operand);
     if (x->rank < named || (!named_by->ellipsis && x->rank != named))
         return cpu_fail(call->host, PARTITA_BAD_INPUT, "operand %u has rank %u, its term %u labels", operand, x->rank,
                         named);
@@ -154,29 +155,53 @@ static bool advance(const cpu_einsum_loops *l, const uint8_t *labels, uint32_t c
     return false;
 }
 
+/* `empty`: a label that is summed over has no place. */
+#define EINSUM_SUMS(name, type)                                                                                        \
+    static void name(const cpu_einsum_loops *l, uint32_t operands, const type *const *in, bool empty, type *out) {     \
+        int64_t at[LABELS] = {0}, offsets[CPU_DOUBLES_IN] = {0};                                                       \
+        do {                                                                                                           \
+            int64_t inner_at[LABELS] = {0}, inner[CPU_DOUBLES_IN];                                                     \
+            type sum = 0;                                                                                              \
+            memcpy(inner, offsets, sizeof(inner));                                                                     \
+            if (!empty) do {                                                                                           \
+                    type product = 1;                                                                                  \
+                    for (uint32_t o = 0; o < operands; o++) product *= in[o][inner[o]];                                \
+                    sum += product;                                                                                    \
+                } while (advance(l, l->sum, l->sum_count, inner_at, operands, inner));                                 \
+            *out++ = sum;                                                                                              \
+        } while (advance(l, l->out, l->out_count, at, operands, offsets));                                             \
+    }
+EINSUM_SUMS(sums_double, double)
+EINSUM_SUMS(sums_uint64, uint64_t)
+
+/* The scratch holds 8 bytes for every element, of whatever type they are seen as. */
+static void einsum_integers(const cpu_call *call, const cpu_einsum_loops *l, bool empty) {
+    const cpu_tensor *out = &call->out[0];
+    const uint64_t *in[CPU_DOUBLES_IN];
+    uint64_t *next = call->scratch;
+    for (uint32_t i = 0; i < call->in_count; i++) {
+        in[i] = next;
+        cpu_load_int64s(call->in[i].dtype, call->in[i].data, 0, call->in[i].count, (int64_t *)next);
+        next += call->in[i].count;
+    }
+    sums_uint64(l, call->in_count, in, empty, next);
+    cpu_store_int64s(out->dtype, out->data, 0, out->count, (const int64_t *)next);
+}
+
 static partita_status einsum_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
-    const cpu_einsum *state = call->state;
     cpu_einsum_loops l;
     cpu_doubles d;
     (void)begin, (void)end, (void)worker;
     partita_status status = cpu_einsum_bind(call, &l);
     if (status != PARTITA_OK || call->out[0].count == 0) return status;
-    cpu_doubles_load(call, &d);
     bool empty = false;
     for (uint32_t i = 0; i < l.sum_count; i++) empty = empty || l.size[l.sum[i]] == 0;
-    int64_t at[LABELS] = {0}, offsets[CPU_DOUBLES_IN] = {0};
-    for (uint64_t element = 0;; element++) {
-        int64_t inner_at[LABELS] = {0}, inner[CPU_DOUBLES_IN];
-        double sum = 0;
-        memcpy(inner, offsets, sizeof(inner));
-        if (!empty) do {
-                double product = 1;
-                for (uint32_t o = 0; o < state->in_count; o++) product *= d.in[o][inner[o]];
-                sum += product;
-            } while (advance(&l, l.sum, l.sum_count, inner_at, state->in_count, inner));
-        d.out[0][element] = sum;
-        if (!advance(&l, l.out, l.out_count, at, state->in_count, offsets)) break;
+    if (!cpu_dtype_is_float(call->in[0].dtype)) {
+        einsum_integers(call, &l, empty);
+        return PARTITA_OK;
     }
+    cpu_doubles_load(call, &d);
+    sums_double(&l, call->in_count, d.in, empty, d.out[0]);
     cpu_doubles_store(call, &d);
     return PARTITA_OK;
 }

@@ -27,6 +27,10 @@ def make(case, rng):
             ("a,ab->", (3,), (3, 4)), ("ij,jk->ik", (3, 0), (0, 5)), ("abcd->dbca", (2, 3, 4, 5)), ("iij,jk->ik", (3, 3, 4), (4, 5))]:
         case("Einsum", 12, [f(*s) for s in shapes], {"equation": equation}, rtol=1e-4, atol=1e-5)
     case("Einsum", 12, [rng.integers(-9, 9, (3, 4)), rng.integers(-9, 9, (4, 5))], {"equation": "ij,jk->ik"})
+    for t in (np.int8, np.int32, np.int64, np.uint64):
+        a, b = (rng.integers(np.iinfo(t).min, np.iinfo(t).max, shape, t) for shape in ((3, 4), (4, 5)))
+        case("Einsum", 12, [a, b], {"equation": "ij,jk->ik"}, expect=[a @ b], note="exact")
+        case("Einsum", 12, [a], {"equation": "ij->ji"}, expect=[a.T.copy()], note="exact")
     case("Einsum", 12, [f(3, 4), f(4, 5)], {"equation": "ij,jk->ik"}, as_type=np.float64)
     for mode, padding, align in itertools.product(["bilinear", "nearest", "bicubic"], ["zeros", "border",
          "reflection"], [0, 1]):
