@@ -24,22 +24,35 @@ static partita_status conv_prepare(const cpu_node *node, const ptp_host *host, v
     return status;
 }
 
+/* A row of inputs times one tap, added to the outputs; output 0 meets element `first`. */
+static void row_add(const double *restrict row, int64_t width, int64_t first, int64_t stride, double tap,
+                    double *restrict out, int64_t count) {
+    int64_t begin = first < 0 ? (-first + stride - 1) / stride : 0;
+    int64_t end = first < width ? (width - 1 - first) / stride + 1 : 0;
+    if (end > count) end = count;
+    if (stride == 1) {
+        for (int64_t i = begin; i < end; i++) out[i] += row[first + i] * tap;
+    } else {
+        for (int64_t i = begin; i < end; i++) out[i] += row[first + i * stride] * tap;
+    }
+}
+
 /* One row of outputs: a tap counts for all of them at once, so that each is the sum in the order of its taps. */
 static void row_sums(const cpu_window *g, int64_t channels, const int64_t *at, const double *x, const double *w,
                      double *out) {
-    int64_t taps = channels * g->kernel_size, width = g->in[2];
+    int64_t width = g->in[2];
     for (int64_t i = 0; i < g->out[2]; i++) out[i] = 0;
-    for (int64_t k = 0; k < taps; k++) {
-        int64_t kx = k % g->kernel[2], ky = k / g->kernel[2] % g->kernel[1];
-        int64_t kz = k / (g->kernel[1] * g->kernel[2]) % g->kernel[0], c = k / g->kernel_size;
-        int64_t z = at[0] * g->stride[0] - g->pad[0] + kz * g->dilation[0];
-        int64_t y = at[1] * g->stride[1] - g->pad[1] + ky * g->dilation[1];
-        int64_t first = kx * g->dilation[2] - g->pad[2]; /* what output 0 meets */
-        if (z < 0 || z >= g->in[0] || y < 0 || y >= g->in[1] || first >= width) continue;
-        int64_t begin = first < 0 ? (-first + g->stride[2] - 1) / g->stride[2] : 0;
-        int64_t end = (width - 1 - first) / g->stride[2] + 1;
-        const double *row = x + c * g->in_size + (z * g->in[1] + y) * width;
-        for (int64_t i = begin; i < end && i < g->out[2]; i++) out[i] += row[first + i * g->stride[2]] * w[k];
+    for (int64_t c = 0; c < channels; c++, x += g->in_size) {
+        for (int64_t kz = 0; kz < g->kernel[0]; kz++) {
+            int64_t z = at[0] * g->stride[0] - g->pad[0] + kz * g->dilation[0];
+            for (int64_t ky = 0; ky < g->kernel[1]; ky++, w += g->kernel[2]) {
+                int64_t y = at[1] * g->stride[1] - g->pad[1] + ky * g->dilation[1];
+                if (z < 0 || z >= g->in[0] || y < 0 || y >= g->in[1]) continue;
+                for (int64_t kx = 0; kx < g->kernel[2]; kx++)
+                    row_add(x + (z * g->in[1] + y) * width, width, kx * g->dilation[2] - g->pad[2], g->stride[2], w[kx],
+                            out, g->out[2]);
+            }
+        }
     }
 }
 
