@@ -120,34 +120,53 @@ static uint64_t conv_scratch(const cpu_call *call) {
     return layout_of(call, &layout) != PARTITA_OK ? 0 : call->workers * room_bytes(&layout);
 }
 
-/* Element k of B's rows at these output positions: one tap of one channel, without the zero point. */
-static void tap_load(const cpu_window *g, const cpu_pairs *pairs, const cpu_tensor *x, uint64_t plane, int32_t zero,
-                     int64_t tap, int64_t position, uint32_t count, int16_t *to) {
-    int64_t kz = tap / (g->kernel[1] * g->kernel[2]), ky = tap / g->kernel[2] % g->kernel[1], kx = tap % g->kernel[2];
-    bool is_signed = x->dtype == PARTITA_INT8;
-    for (uint32_t j = 0; j < count;) {
+/* A piece of a panel whose positions are neighbours in one output row. */
+typedef struct run_of {
+    uint32_t first, count;
+    int64_t z, y, x; /* input coordinates of its first position, tap 0 */
+} run_of;
+
+static uint32_t runs_of(const cpu_window *g, int64_t position, uint32_t count, run_of *runs) {
+    uint32_t n = 0;
+    for (uint32_t j = 0; j < count; n++) {
         int64_t column = position % g->out[2], left = g->out[2] - column;
-        uint32_t run = left < (int64_t)(count - j) ? (uint32_t)left : count - j;
-        int64_t z = position / (g->out[1] * g->out[2]) * g->stride[0] - g->pad[0] + kz * g->dilation[0];
-        int64_t y = position / g->out[2] % g->out[1] * g->stride[1] - g->pad[1] + ky * g->dilation[1];
-        int64_t c = column * g->stride[2] - g->pad[2] + kx * g->dilation[2];
-        const uint8_t *from = (const uint8_t *)x->data + plane + (z * g->in[1] + y) * g->in[2];
-        if (z < 0 || z >= g->in[0] || y < 0 || y >= g->in[1]) {
-            memset(to + j, 0, run * sizeof(*to));
-        } else if (g->stride[2] == 1) {
-            int64_t begin = c < 0 ? -c : 0, end = g->in[2] - c < (int64_t)run ? g->in[2] - c : (int64_t)run;
-            begin = begin > (int64_t)run ? (int64_t)run : begin;
-            end = end < begin ? begin : end;
-            for (int64_t i = 0; i < begin; i++) to[j + i] = 0;
-            if (end > begin) pairs->widen(from + c + begin, is_signed, zero, (uint64_t)(end - begin), to + j + begin);
-            for (int64_t i = end; i < (int64_t)run; i++) to[j + i] = 0;
-        } else {
-            for (uint32_t i = 0; i < run; i++, c += g->stride[2])
-                to[j + i] =
-                    c < 0 || c >= g->in[2] ? 0 : (int16_t)((is_signed ? (int8_t)from[c] : (int32_t)from[c]) - zero);
+        runs[n] = (run_of){.first = j,
+                           .count = left < (int64_t)(count - j) ? (uint32_t)left : count - j,
+                           .z = position / (g->out[1] * g->out[2]) * g->stride[0] - g->pad[0],
+                           .y = position / g->out[2] % g->out[1] * g->stride[1] - g->pad[1],
+                           .x = column * g->stride[2] - g->pad[2]};
+        j += runs[n].count;
+        position += runs[n].count;
+    }
+    return n;
+}
+
+/* Elements of one tap of one plane at these positions, without the zero point. */
+static void tap_load(const cpu_window *g, const run_of *runs, uint32_t n, const uint8_t *plane, bool is_signed,
+                     int32_t zero, int64_t tap, int16_t *to) {
+    int64_t kz = tap / (g->kernel[1] * g->kernel[2]) * g->dilation[0];
+    int64_t ky = tap / g->kernel[2] % g->kernel[1] * g->dilation[1], kx = tap % g->kernel[2] * g->dilation[2];
+    for (uint32_t r = 0; r < n; r++) {
+        int64_t z = runs[r].z + kz, y = runs[r].y + ky, x = runs[r].x + kx, count = runs[r].count;
+        int16_t *piece = to + runs[r].first;
+        const uint8_t *from = plane + (z * g->in[1] + y) * g->in[2];
+        int64_t step = g->stride[2], begin = x < 0 ? -x : 0, end = x < g->in[2] ? g->in[2] - x : 0;
+        if (step != 1) {
+            begin = (begin + step - 1) / step;
+            end = (end + step - 1) / step;
         }
-        j += run;
-        position += run;
+        if (z < 0 || z >= g->in[0] || y < 0 || y >= g->in[1]) end = 0;
+        if (end > count) end = count;
+        if (begin > end) begin = end;
+        for (int64_t i = 0; i < begin; i++) piece[i] = 0;
+        if (step != 1)
+            for (int64_t i = begin; i < end; i++)
+                piece[i] = (int16_t)((is_signed ? (int8_t)from[x + i * step] : (int32_t)from[x + i * step]) - zero);
+        else if (is_signed)
+            for (int64_t i = begin; i < end; i++) piece[i] = (int16_t)((int8_t)from[x + i] - zero);
+        else
+            for (int64_t i = begin; i < end; i++) piece[i] = (int16_t)(from[x + i] - zero);
+        for (int64_t i = end; i < count; i++) piece[i] = 0;
     }
 }
 
@@ -162,16 +181,17 @@ static bool is_pointwise(const cpu_window *g) {
 static void panel_pack(const conv_state *state, const cpu_window *g, const cpu_tensor *x, uint64_t first_plane,
                        int32_t zero, int64_t position, uint32_t count, int32_t *to) {
     uint32_t columns = state->pairs->columns;
-    bool plain = is_pointwise(g);
+    bool plain = is_pointwise(g), is_signed = x->dtype == PARTITA_INT8;
+    run_of runs[CPU_PAIRS_COLUMNS];
+    uint32_t n = plain ? 0 : runs_of(g, position, count, runs);
     int16_t rows[2][CPU_PAIRS_COLUMNS] = {{0}};
     for (uint64_t k = 0; k < state->k; k++) {
-        uint64_t plane = first_plane + k / (uint64_t)g->kernel_size * (uint64_t)g->in_size;
+        const uint8_t *plane =
+            (const uint8_t *)x->data + first_plane + k / (uint64_t)g->kernel_size * (uint64_t)g->in_size;
         if (plain)
-            state->pairs->widen((const uint8_t *)x->data + plane + position, x->dtype == PARTITA_INT8, zero, count,
-                                rows[k % 2]);
+            state->pairs->widen(plane + position, is_signed, zero, count, rows[k % 2]);
         else
-            tap_load(g, state->pairs, x, plane, zero, (int64_t)(k % (uint64_t)g->kernel_size), position, count,
-                     rows[k % 2]);
+            tap_load(g, runs, n, plane, is_signed, zero, (int64_t)(k % (uint64_t)g->kernel_size), rows[k % 2]);
         if (k % 2 == 0 && k + 1 < state->k) continue;
         if (k % 2 == 0) memset(rows[1], 0, sizeof(rows[1]));
         state->pairs->join(rows[0], rows[1], columns, to);

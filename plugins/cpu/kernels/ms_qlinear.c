@@ -110,18 +110,44 @@ static void pair_init(pair *p) {
     if (!p->times) p->rest -= sum_of(a->zero, p->ratios[0], p->ratios[1] * (float)b->zero);
 }
 
-static void pair_elements(const pair *p, uint64_t at, const uint64_t *from, const uint32_t *steps, uint64_t n) {
-    const operand *a = &p->in[0], *b = &p->in[1];
+#define CHUNK 256
+
+/* Bytes as numbers; one for all when the operand stands still. */
+static void bytes_load(const operand *o, uint64_t from, uint32_t step, uint64_t n, int32_t *to) {
+    const int8_t *s = (const int8_t *)o->bytes->data + from;
+    const uint8_t *u = (const uint8_t *)o->bytes->data + from;
+    bool is_signed = o->bytes->dtype == PARTITA_INT8;
+    for (uint64_t i = 0; step == 0 && i < n; i++) to[i] = is_signed ? *s : *u;
+    for (uint64_t i = 0; step != 0 && is_signed && i < n; i++) to[i] = s[i];
+    for (uint64_t i = 0; step != 0 && !is_signed && i < n; i++) to[i] = u[i];
+}
+
+/* The clamp comes first: then adding 1.5 * 2^23 rounds. A NaN becomes the lowest. */
+static void codes_store(const operand *o, uint64_t at, float *values, uint64_t n) {
+    float low = o->bytes->dtype == PARTITA_INT8 ? -128 : 0, high = o->bytes->dtype == PARTITA_INT8 ? 127 : 255;
+    uint8_t *to = (uint8_t *)o->bytes->data + at;
     for (uint64_t i = 0; i < n; i++) {
-        int32_t x = cpu_byte_at(a->bytes, from[0] + i * steps[0]), y = cpu_byte_at(b->bytes, from[1] + i * steps[1]);
-        float value;
-        if (p->times)
-            value = (float)((x - a->zero) * (y - b->zero)) * p->ratios[0] + p->rest;
-        else if (steps[0] == 0)
-            value = sum_of(y, p->ratios[1], sum_of(x, p->ratios[0], p->rest));
-        else
-            value = sum_of(x, p->ratios[0], sum_of(y, p->ratios[1], p->rest));
-        code_put(&p->out, at + i, rintf(value));
+        float value = values[i] > low ? values[i] : low;
+        value = value < high ? value : high;
+        to[i] = (uint8_t)(int32_t)((value + 12582912.0f) - 12582912.0f);
+    }
+}
+
+static void pair_elements(const pair *p, uint64_t at, const uint64_t *from, const uint32_t *steps, uint64_t n) {
+    int32_t x[CHUNK], y[CHUNK];
+    float values[CHUNK];
+    /* What stands still is added to the rest first. */
+    uint32_t first = steps[0] == 0 ? 1 : 0;
+    const int32_t *early = first ? x : y, *late = first ? y : x;
+    for (uint64_t done = 0, count; done < n; done += count) {
+        count = n - done < CHUNK ? n - done : CHUNK;
+        bytes_load(&p->in[0], from[0] + done * steps[0], steps[0], count, x);
+        bytes_load(&p->in[1], from[1] + done * steps[1], steps[1], count, y);
+        for (uint64_t i = 0; p->times && i < count; i++)
+            values[i] = (float)((x[i] - p->in[0].zero) * (y[i] - p->in[1].zero)) * p->ratios[0] + p->rest;
+        for (uint64_t i = 0; !p->times && i < count; i++)
+            values[i] = sum_of(late[i], p->ratios[first], sum_of(early[i], p->ratios[!first], p->rest));
+        codes_store(&p->out, at + done, values, count);
     }
 }
 
