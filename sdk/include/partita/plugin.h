@@ -229,11 +229,11 @@ typedef struct ptp_host {
 
     /** Text of the failure that the plugin is about to return. Copied. */
     void (*fail)(void *self, partita_status code, const char *message);
-    void (*log)(void *self, int32_t level, const char *message);
+    void (*log)(void *self, int32_t level, const char *message); /* one line, copied; PARTITA_LOG_* */
 
     /** Host memory from the host's budget; alignment a power of two. NULL when there is none. Freed by `free`. */
     void *(*alloc)(void *self, uint64_t bytes, uint64_t alignment);
-    void (*free)(void *self, void *block);
+    void (*free)(void *self, void *block); /* NULL is accepted */
 
     /** Workers of the host's pool, the caller's thread included. */
     uint32_t (*workers)(void *self);
@@ -243,7 +243,7 @@ typedef struct ptp_host {
     /** Runs fn on up to n workers at once (`count` of them); returns when all returned. */
     void (*team)(void *self, void (*fn)(void *user, ptp_team *team, uint32_t worker, uint32_t count), void *user,
                  uint32_t n);
-    void (*team_barrier)(ptp_team *team);
+    void (*team_barrier)(ptp_team *team); /* from `fn`, by all workers of the team: returns when all are here */
 
     /** Moves the timeline to `value`, which is above its present one. code other than PARTITA_OK: it failed; waiters
      *  get code and message. Copied. May be called from a driver's callback thread. */
@@ -274,19 +274,19 @@ typedef struct ptp_host {
     partita_status (*value_sparse)(void *self, const ptp_value *value, ptp_value **out_values, ptp_value **out_indices);
     /** Items of a sequence; of an optional 0 or 1; of a map 2: keys (a tensor), values (a tensor or sequence). */
     uint64_t (*value_count)(void *self, const ptp_value *value);
-    ptp_value *(*value_item)(void *self, const ptp_value *value, uint64_t index);
+    ptp_value *(*value_item)(void *self, const ptp_value *value, uint64_t index); /* borrowed; NULL past the end */
     /** Uninitialised dense tensor in host memory; `value_tensor` gives its address. */
     partita_status (*value_new_tensor)(void *self, partita_dtype dtype, uint32_t rank, const int64_t *dims,
                                        ptp_value **out);
     partita_status (*value_new_strings)(void *self, uint32_t rank, const int64_t *dims, const uint64_t *offsets,
-                                        const char *bytes, ptp_value **out);
+                                        const char *bytes, ptp_value **out); /* copied; offsets do not decrease */
     partita_status (*value_new_sparse)(void *self, uint32_t rank, const int64_t *dims, ptp_value *values,
-                                       ptp_value *indices, ptp_value **out);
+                                       ptp_value *indices, ptp_value **out); /* as value_sparse gives them */
     /** kind SEQUENCE, OPTIONAL (n 0 or 1) or MAP (n 2). dtype: of an empty one's elements. */
     partita_status (*value_new_container)(void *self, partita_kind kind, partita_dtype dtype, ptp_value *const *items,
                                           uint64_t n, ptp_value **out);
-    void (*value_retain)(void *self, ptp_value *value);
-    void (*value_release)(void *self, ptp_value *value);
+    void (*value_retain)(void *self, ptp_value *value);  /* one more owner */
+    void (*value_release)(void *self, ptp_value *value); /* one less; with the last one it goes. NULL is accepted */
 
     /** Shapes of one node's outputs from its actual inputs: the host's own inference, for plugins that meet shapes only
      *  while running. `node`: row in the part's block. Inputs whose value matters for shapes must be in host memory.
@@ -580,7 +580,7 @@ typedef struct ptp_memory_vtable {
      *  the device's writes become visible. */
     partita_status (*map)(ptp_device *device, ptp_buffer *buffer, uint64_t offset, uint64_t bytes, uint32_t access,
                           void **out_data);
-    partita_status (*unmap)(ptp_device *device, ptp_buffer *buffer, void *data);
+    partita_status (*unmap)(ptp_device *device, ptp_buffer *buffer, void *data); /* required with `map` */
     /** optional: default is that nothing is exported. The handle lives as long as the buffer. */
     partita_status (*export_handle)(ptp_device *device, ptp_buffer *buffer, uint32_t handle_kind, int64_t *out_handle);
     /** optional: default is that nothing is imported. The buffer is freed by `free` before its memory goes. */
