@@ -190,14 +190,14 @@ static partita_status past_of(const cpu_call *call, cpu_ms_call *c) {
     return PARTITA_OK;
 }
 
-/* [batch, beams, length]: the images are the beams of each. */
-static partita_status beams_of(const cpu_call *call, cpu_ms_call *c) {
+/* [batch, beams, length]: the images are the beams of each. What it says of rows behind the past does not matter. */
+static partita_status beams_of(const cpu_call *call, cpu_ms_call *c, bool past_known) {
     c->beams = if_there(call, M_BEAMS);
     if (c->beams == NONE) return PARTITA_OK;
     const cpu_tensor *t = &call->in[M_BEAMS];
-    if (t->rank != 3 || t->count != (uint64_t)(c->batch * t->dims[2]) || (t->data != NULL && t->dims[2] < c->past))
+    if (t->rank != 3 || t->count != (uint64_t)(c->batch * t->dims[2]) || (past_known && t->dims[2] < c->past))
         return bad(call, "cache_indirection does not fit the batch and its past");
-    for (uint64_t i = 0; t->data != NULL && i < t->count; i++) {
+    for (uint64_t i = 0; past_known && t->data != NULL && i < t->count; i++) {
         int32_t beam = ((const int32_t *)t->data)[i];
         if ((int64_t)(i % (uint64_t)t->dims[2]) < c->past && (beam < 0 || beam >= t->dims[1]))
             return cpu_fail(call->host, PARTITA_BAD_INPUT, "cache_indirection names beam %d of %lld", beam,
@@ -224,7 +224,8 @@ partita_status cpu_ms_multi_call(const cpu_call *call, cpu_ms_call *out) {
         if (status != PARTITA_OK) return status;
     }
     status = past_of(call, out);
-    if (status == PARTITA_OK) status = beams_of(call, out);
+    bool knows = out->past_k == NONE || !cpu_has_input(call, M_PAST_LENGTH) || call->in[M_PAST_LENGTH].data != NULL;
+    if (status == PARTITA_OK) status = beams_of(call, out, knows);
     if (status != PARTITA_OK) return status;
     out->total = out->seen = out->past + out->keys;
     out->last_sees_all = state->causal && out->keys > out->rows;
@@ -234,7 +235,6 @@ partita_status cpu_ms_multi_call(const cpu_call *call, cpu_ms_call *out) {
     out->mask = if_there(call, M_MASK);
     out->bias = if_there(call, M_ATTENTION_BIAS);
     status = presents_check(call, out);
-    bool knows = out->past_k == NONE || !cpu_has_input(call, M_PAST_LENGTH) || call->in[M_PAST_LENGTH].data != NULL;
     return status != PARTITA_OK || !knows ? status : results_check(call, out);
 }
 

@@ -131,7 +131,7 @@ static partita_status inputs_check(const cpu_call *call, const cpu_product *p) {
     uint64_t matrices = call->in[state->b].count / (p->k * p->n > 0 ? p->k * p->n : 1);
     for (uint32_t i = 0; i < 2; i++) {
         uint64_t n = has(call, lists[i]) ? call->in[lists[i]].count : 1;
-        if (n != 1 && n != p->n && n != p->n * matrices)
+        if (n != 1 && n != p->n && (n == 0 || n != p->n * matrices))
             return cpu_fail(call->host, PARTITA_BAD_INPUT, "input %u has %llu entries for %llu columns", lists[i],
                             (unsigned long long)n, (unsigned long long)p->n);
     }
