@@ -36,6 +36,21 @@ static partita_status need_counts(pt_infer *infer, pt_id graph, size_t inputs, s
 
 /* ---- If -------------------------------------------------------------------------------------- */
 
+/* This type with tensors of any shape. */
+static const pt_type *any_shape(pt_infer *infer, const pt_type *element) {
+    if (!element || element->kind == PARTITA_KIND_MAP) return element;
+    const pt_infer_value shapeless = {
+        .kind = element->kind, .dtype = element->dtype, .rank = -1, .element = any_shape(infer, element->element)};
+    return pt_infer_make_type(infer, &shapeless);
+}
+
+static bool is_same(const pt_type *a, const pt_type *b) {
+    if (a == b || !a || !b) return a == b;
+    bool same = a->kind == b->kind && a->dtype == b->dtype && a->key_dtype == b->key_dtype && a->rank == b->rank;
+    for (int32_t i = 0; same && i < a->rank; i++) same = a->dims[i] == b->dims[i];
+    return same && is_same(a->element, b->element);
+}
+
 /* What holds for both. */
 static partita_status meet(pt_infer *infer, const pt_infer_value *a, const pt_infer_value *b, pt_infer_value *out) {
     *out = *a;
@@ -49,6 +64,7 @@ static partita_status meet(pt_infer *infer, const pt_infer_value *a, const pt_in
     if (a->kind != b->kind || (a->dtype && b->dtype && a->dtype != b->dtype)) {
         return pt_infer_fail(infer, "the branches give values of different types");
     }
+    if (!is_same(a->element, b->element)) out->element = any_shape(infer, a->element ? a->element : b->element);
     if (a->rank != b->rank) out->rank = -1;
     for (int32_t i = 0; i < out->rank; i++) {
         if (a->dims[i] != b->dims[i]) out->dims[i] = PT_DIM_UNKNOWN;
@@ -177,14 +193,6 @@ static partita_status try_body(pt_infer *infer, carried *all, bool *out_changed)
     return infer->status;
 }
 
-/* A sequence that grows may get elements of other shapes, but not of another type. */
-static const pt_type *any_shape(pt_infer *infer, const pt_infer_value *value) {
-    const pt_type *element = value->kind == PARTITA_KIND_SEQUENCE ? value->element : NULL;
-    if (!element || element->kind != PARTITA_KIND_TENSOR) return NULL;
-    const pt_infer_value shapeless = {.kind = PARTITA_KIND_TENSOR, .dtype = element->dtype, .rank = -1};
-    return pt_infer_make_type(infer, &shapeless);
-}
-
 /* Until the values that go in are those that come out. What is known in the body is that of the last try. */
 static partita_status settle(pt_infer *infer, carried *all) {
     bool changed = true;
@@ -192,7 +200,8 @@ static partita_status settle(pt_infer *infer, carried *all) {
         pt_infer_value *value = &all->values[i];
         value->small = NULL;
         value->data = NULL;
-        if (value->kind != PARTITA_KIND_TENSOR) value->element = any_shape(infer, value);
+        if (value->kind != PARTITA_KIND_TENSOR)
+            value->element = value->kind == PARTITA_KIND_SEQUENCE ? any_shape(infer, value->element) : NULL;
         if (pt_infer_depth(infer) >= PATIENT_DEPTH && !all->keeps_shape) give_up(value, false);
     }
     pt_infer_snapshot *before = pt_infer_snapshot_take(infer, all->graph);

@@ -63,6 +63,23 @@ def a_list_that_a_loop_fills():
          *({"x": floats(n, 3), "trips": np.array(trips)} for n, trips in ((2, 1), (4, 5))))
 
 
+def lists_of_two_branches():
+    """Elements have the shape of the branch that was taken."""
+    sequence = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+
+    def branch(name, axis):
+        return helper.make_graph([node("Concat", ["x", "x"], [name + "c"], axis=axis),
+                                  node("SequenceConstruct", [name + "c", name + "c"], [name])], name, [],
+                                 [helper.make_value_info(name, sequence)])
+
+    same([node("If", ["c"], ["s"], then_branch=branch("a", 0), else_branch=branch("b", 1)),
+          node("SequenceAt", ["s", "one"], ["e"]), node("Relu", ["e"], ["y"]), node("Shape", ["e"], ["shape"]),
+          node("ConcatFromSequence", ["s"], ["z"], axis=0)],
+         [value("x", [2, 3]), value("c", [], TensorProto.BOOL)],
+         [value("y", None), value("z", None), value("shape", None, TensorProto.INT64)],
+         *({"x": floats(2, 3), "c": np.array(truth)} for truth in (True, False)), weights=[("one", np.int64(1))])
+
+
 def a_scale_for_every_element():
     """F.rms_norm without a weight becomes a scale of ones in the input's shape."""
     same([node("Shape", ["x"], ["s"]), node("ConstantOfShape", ["s"], ["ones"], value=helper.make_tensor(
@@ -105,6 +122,6 @@ def corners_of_an_odd_scale():
              {"x": floats(2, 2, 10, 5)}, weights=[("s", np.array([1, 1, 1.7, 0.6], np.float32))], opset=17)
 
 
-for function in (corners_of_an_odd_scale, halves, a_list_that_a_loop_fills, a_scale_for_every_element):
+for function in (corners_of_an_odd_scale, halves, lists_of_two_branches, a_list_that_a_loop_fills, a_scale_for_every_element):
     cases.run(function.__name__.replace("_", " "), function)
 cases.end()
