@@ -90,7 +90,9 @@ partita_status pt_value_create_dense(partita_dtype dtype, uint32_t rank, const i
     partita_status status = spend_host(value, value->bytes);
     if (status == PARTITA_OK && value->bytes <= SIZE_MAX - VALUE_ALIGNMENT)
         value->data = pt_malloc_aligned(value->bytes ? (size_t)value->bytes : 1, VALUE_ALIGNMENT);
-    if (status == PARTITA_OK && !value->data) status = PT_OUT_OF_MEMORY();
+    if (status == PARTITA_OK && !value->data)
+        status = pt_fail(PARTITA_OUT_OF_MEMORY, "out of memory for a tensor of %llu bytes",
+                         (unsigned long long)value->bytes);
     if (status != PARTITA_OK) {
         partita_value_release(value);
         return status;
