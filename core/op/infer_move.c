@@ -100,7 +100,8 @@ partita_status pt_op_infer_split(pt_infer *infer) {
         if (!sizes.present) dims[axis] = split_part(infer, in->dims[axis], parts, i);
         if (sizes.elements) dims[axis] = sizes.elements[i];
         int64_t start;
-        if (pt_infer_exact(infer, sum, &start)) {
+        if (pt_infer_exact(infer, sum, &start) && pt_infer_exact(infer, in->dims[axis], &total) && start >= 0 &&
+            start <= total) {
             pt_infer_small_pick(infer, i, split_index, &(split_place){.in = in, .axis = axis, .start = start});
         }
         sum = pt_infer_add(infer, sum, dims[axis]);

@@ -285,7 +285,7 @@ static void row_normalise(const item *it, int64_t head, int64_t row, float *scor
     bool any = bias_add(it, head, row, scores);
     shown(it, CPU_ATTENTION_BIASED, head, row, scores);
     if (!any || all_hidden(scores, it->seen))
-        memset(scores, 0, (size_t)it->seen * sizeof(float));
+        for (int64_t key = 0; key < it->seen; key++) scores[key] = 0;
     else
         it->state->softmax(CPU_SOFTMAX, scores, scores, 1, (uint64_t)it->seen, 1);
     shown(it, CPU_ATTENTION_SOFTMAX, head, row, scores);

@@ -79,7 +79,9 @@ static partita_status plan_center(const cpu_call *call, const pad_state *state, 
 static partita_status plan_constant(const cpu_call *call, const pad_state *state, pad_plan *plan) {
     const cpu_tensor *in = &call->in[0];
     if (state->attributes) {
-        cpu_store_floats(in->dtype, plan->constant, 0, 1, &state->value);
+        partita_dtype part; /* of a complex constant the imaginary one is 0 */
+        cpu_parts(in->dtype, &part);
+        cpu_store_floats(part, plan->constant, 0, 1, &state->value);
     } else if (!state->center && cpu_has_input(call, 2)) {
         const cpu_tensor *constant = &call->in[2];
         if (constant->count != 1 || constant->dtype != in->dtype)
