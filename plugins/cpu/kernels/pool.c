@@ -24,7 +24,7 @@ static int64_t taps_below(int64_t from, int64_t dilation, int64_t kernel, int64_
 
 /* The number of an element within its plane, as `storage_order` counts. */
 static int64_t index_of(const pool_state *state, const cpu_window *g, int64_t here) {
-    if (!state->column_major) return here;
+    if (!state->column_major || g->in_size == 0) return here;
     int64_t x = here % g->in[2], y = here / g->in[2] % g->in[1], z = here / (g->in[2] * g->in[1]);
     if (g->spatial == 3) return z + g->in[0] * (y + g->in[1] * x);
     return y + g->in[1] * x;

@@ -224,6 +224,15 @@ static void inputs_refresh(cpu_run *run, uint32_t index) {
     }
 }
 
+/* Kernels that give their outputs themselves copy dims into lists of CPU_MAX_RANK. */
+static partita_status ranks_check(const cpu_call *call) {
+    for (uint32_t i = 0; i < call->in_count; i++)
+        if (call->in[i].kind == PARTITA_KIND_TENSOR && call->in[i].rank > CPU_MAX_RANK)
+            return cpu_fail(call->host, PARTITA_BAD_INPUT, "input %u has rank %u, at most %d", i, call->in[i].rank,
+                            CPU_MAX_RANK);
+    return PARTITA_OK;
+}
+
 static partita_status prepare(cpu_run *run, uint32_t index, uint32_t workers) {
     const cpu_program *program = run->frame->program;
     const cpu_kernel *kernel = program->steps[index].kernel;
@@ -234,7 +243,8 @@ static partita_status prepare(cpu_run *run, uint32_t index, uint32_t workers) {
     call->workers = workers;
     inputs_refresh(run, index);
     if (kernel->emit) {
-        partita_status status = kernel->shaped ? outputs_infer(run, index) : PARTITA_OK;
+        partita_status status = ranks_check(call);
+        if (status == PARTITA_OK && kernel->shaped) status = outputs_infer(run, index);
         if (status == PARTITA_OK) status = kernel->run(call, 0, 1, 0);
         for (uint32_t o = 0; o < call->out_count && status == PARTITA_OK; o++) {
             uint32_t value = out_value(run, index, o);
