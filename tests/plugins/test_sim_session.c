@@ -34,7 +34,7 @@ static void runs_take_the_makespan(void **state) {
     PT_UNUSED(state);
     pt_id x = world_begin(&w, COUNT), left = x, right = x;
     for (int i = 0; i < 4; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof(name), "left%d", i);
         left = world_node(&w, "Abs", name, left, PT_NONE);
         snprintf(name, sizeof(name), "right%d", i);
@@ -43,7 +43,7 @@ static void runs_take_the_makespan(void **state) {
     world_load(&w, world_node(&w, "Add", "sum", left, right), "sim:0,sim:1", options, PT_COUNT_OF(options), pins,
                PT_COUNT_OF(pins));
     estimate = partita_plan_estimate_us(w.plan);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 20 && (double)best / 1e3 > 1.15 * estimate; i++) {
         bool right_numbers;
         uint64_t took = run(&w, 2, &right_numbers);
         assert_true(right_numbers);
@@ -99,8 +99,8 @@ static void threads_fill_the_slowest_stage(void **state) {
     y = world_node(&w, "Neg", "middle", y, PT_NONE);
     world_load(&w, world_node(&w, "Abs", "last", y, PT_NONE), "sim:0,sim:1", options, PT_COUNT_OF(options), pins,
                PT_COUNT_OF(pins));
-    /* A busy machine may be slow once. */
-    for (int i = 0; i < 3 && rate < 0.8; i++) rate = PT_MAX(rate, rate_of(&w, 6000));
+    /* A busy machine may be slow for a while. */
+    for (int i = 0; i < 10 && rate < 0.8; i++) rate = PT_MAX(rate, rate_of(&w, 6000));
     if (rate < 0.8) fail_msg("%.2f of the rate of the slowest stage", rate);
     world_end(&w);
 }
