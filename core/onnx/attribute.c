@@ -130,24 +130,46 @@ static const Onnx__AttributeProto *find(Onnx__AttributeProto *const *list, size_
     return NULL;
 }
 
+/* An attribute of the node that a body replaces: one of the model, or what is known of its inputs. */
+static partita_status take_given(pt_importer *importer, const pt_call *call, const Onnx__AttributeProto *proto,
+                                 pt_attribute *out, bool *out_given) {
+    const pt_attribute *given = call->expanded ? pt_node_attribute(call->expanded, proto->ref_attr_name) : NULL;
+    *out_given = given != NULL;
+    if (!given) {
+        if (!call->expanded) return PARTITA_OK;
+        return pt_import_type_of(importer->model, call, proto->ref_attr_name, out, out_given);
+    }
+    *out = *given;
+    if (given->type != PTP_ATTRIBUTE_INT || type_of(proto) != PTP_ATTRIBUTE_INTS) return PARTITA_OK;
+    /* A list of the one number. */
+    out->type = PTP_ATTRIBUTE_INTS;
+    return copy_array(importer, &given->i, 1, sizeof given->i, &out->ints);
+}
+
 /*
- * Follows references to attributes of calls: to what the call gives, else to the function's default. An expanded node
- * gives attributes of the model, *out_given.
+ * Follows references to attributes of calls: to what the call gives, else to the function's default. NULL in
+ * *out_written when there is none, or when an expanded node gives one, *out_given.
  */
-static const Onnx__AttributeProto *resolve(const Onnx__AttributeProto *proto, const pt_site **site,
-                                           const pt_attribute **out_given) {
+static partita_status resolve(pt_importer *importer, const Onnx__AttributeProto *proto, const pt_site **site,
+                              const Onnx__AttributeProto **out_written, pt_attribute *out, bool *out_given) {
+    *out_written = NULL;
+    *out_given = false;
     while (proto && proto->ref_attr_name && *proto->ref_attr_name) {
         const pt_call *call = (*site)->call;
-        if (!call) return NULL;
+        if (!call) return PARTITA_OK;
         const char *name = proto->ref_attr_name;
         const Onnx__FunctionProto *function = call->function;
-        *out_given = call->expanded ? pt_node_attribute(call->expanded, name) : NULL;
-        if (*out_given) return NULL;
+        PT_TRY(take_given(importer, call, proto, out, out_given));
+        if (*out_given) return PARTITA_OK;
         proto = find(call->node->attribute, call->node->n_attribute, name);
-        if (!proto) return find(function->attribute_proto, function->n_attribute_proto, name);
+        if (!proto) {
+            *out_written = find(function->attribute_proto, function->n_attribute_proto, name);
+            return PARTITA_OK;
+        }
         *site = call->site;
     }
-    return proto;
+    *out_written = proto;
+    return PARTITA_OK;
 }
 
 partita_status pt_import_attribute(pt_importer *importer, const pt_site *site, const Onnx__AttributeProto *proto,
@@ -158,14 +180,12 @@ partita_status pt_import_attribute(pt_importer *importer, const pt_site *site, c
     if (site->call) PT_TRY(pt_importer_charge(importer, sizeof(pt_attribute) + strlen(proto->name)));
     out_attribute->name = pt_arena_str(&importer->model->arena, pt_str(proto->name));
     if (!out_attribute->name.data) return PT_OUT_OF_MEMORY();
-    const pt_attribute *given = NULL;
-    const Onnx__AttributeProto *written = resolve(proto, &site, &given);
-    if (given) {
-        partita_str name = out_attribute->name;
-        *out_attribute = *given;
-        out_attribute->name = name;
-        return PARTITA_OK;
-    }
+    partita_str name = out_attribute->name;
+    const Onnx__AttributeProto *written;
+    bool given;
+    PT_TRY(resolve(importer, proto, &site, &written, out_attribute, &given));
+    out_attribute->name = name;
+    if (given) return PARTITA_OK;
     if (!written) {
         *out_present = false;
         return site->call

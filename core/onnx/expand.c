@@ -77,6 +77,7 @@ partita_status pt_onnx_expand(pt_model *model, pt_id id, const void *bytes, uint
     PT_CHECK(pt_mapping_from_memory(bytes, size, false, &e.importer.origin.mapping));
     PT_CHECK(
         pt_onnx_unpack(bytes, size, &onnx__function_proto__descriptor, 0, &message_arena, &message, &e.importer.left));
+    PT_CHECK(pt_import_choose(model, &e.node, (Onnx__FunctionProto *)message));
     PT_CHECK(import(&e, (const Onnx__FunctionProto *)message));
 out:
     pt_scope_deinit(&e.scope);

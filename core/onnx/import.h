@@ -100,6 +100,13 @@ bool pt_import_is_formal(const pt_call *call, const char *name);
 /* Replaces a call by the function's nodes; its outputs are values of the site's scope. */
 partita_status pt_import_call(pt_importer *importer, const pt_site *site, const Onnx__FunctionProto *function,
                               const Onnx__NodeProto *node, partita_str source);
+/*
+ * Bodies that depend on the node they replace. Those of the function's nodes go whose conditions the node does not
+ * fulfil; and what a reference gives that asks for an input's type, *out_given.
+ */
+partita_status pt_import_choose(const pt_model *model, const pt_node *node, Onnx__FunctionProto *function);
+partita_status pt_import_type_of(const pt_model *model, const pt_call *call, const char *name, pt_attribute *out,
+                                 bool *out_given);
 /* Opset version in force for a domain where the site's nodes were written. */
 partita_status pt_import_version(const pt_importer *importer, const pt_site *site, partita_str domain,
                                  int32_t *out_version);

@@ -14,6 +14,8 @@ typedef struct function {
 static const function functions[] = {
 #define ROW_FUNCTION(domain, name, since, bytes, text) {domain, name, since, bytes, text},
 #include "op/functions.inc"
+#define ROW_FUNCTION(domain, name, since, bytes, text) {domain, name, since, bytes, text},
+#include "op/bodies.inc"
 };
 
 const void *pt_schema_function(const pt_schema *schema, uint64_t *out_size) {

@@ -47,7 +47,7 @@ typedef struct pt_schema {
 
 /* The schema in force for `name` at the opset version; NULL when there is none. */
 const pt_schema *pt_schema_find(partita_str domain, partita_str name, int64_t opset_version);
-/* The FunctionProto that defines an operator of the standard; NULL when it has none that holds for every node. */
+/* The FunctionProto that defines an operator of the standard; NULL when it has none. */
 const void *pt_schema_function(const pt_schema *schema, uint64_t *out_size);
 /* True when some version of the standard has an operator of this name. */
 bool pt_schema_is_standard(partita_str domain, partita_str name);

@@ -9,27 +9,43 @@
 
 #include <stdlib.h>
 
-/* x is float [N, 3, 4, 5]; s an int64 scalar; theta [N, 2, 3] and size (2, 3, 4, 5) are AffineGrid's. */
+/* x is float [N, 3, 4, 5], h float16, half [5] of it; labels and weights are those of a loss; s is an int64 scalar;
+ * theta [N, 2, 3] and size (2, 3, 4, 5) are AffineGrid's. */
 static const struct {
     const char *op;
     int32_t version;
     const char *inputs;
 } rows[] = {
     {"AffineGrid", 20, "theta size"},
+    {"Bernoulli", 22, "h"},
     {"BlackmanWindow", 17, "s"},
+    {"CastLike", 15, "x h"},
+    {"CastLike", 25, "h x"},
+    {"Celu", 12, "x"},
     {"Celu", 28, "x"},
+    {"Clip", 13, "x f f"},
+    {"Clip", 13, "x f"},
+    {"Clip", 13, "x - f"},
+    {"Clip", 13, "x"},
     {"DynamicQuantizeLinear", 11, "x"},
     {"Elu", 22, "x"},
+    {"Gelu", 20, "h"},
     {"GreaterOrEqual", 16, "x x"},
     {"HammingWindow", 17, "s"},
     {"HannWindow", 17, "s"},
     {"HardSigmoid", 22, "x"},
     {"HardSwish", 14, "x"},
+    {"LayerNormalization", 17, "h half"}, /* its numbers are those of floats, its result is not */
+    {"LayerNormalization", 17, "h half half"},
     {"LeakyRelu", 16, "x"},
     {"LessOrEqual", 12, "x x"},
+    {"LogSoftmax", 13, "x"},
     {"MeanVarianceNormalization", 13, "x"},
     {"Mish", 18, "x"},
+    {"NegativeLogLikelihoodLoss", 13, "x labels"},
+    {"NegativeLogLikelihoodLoss", 22, "x labels weights"},
     {"PRelu", 16, "x x"},
+    {"RMSNormalization", 23, "h half"},
     {"Range", 11, "s t u"},
     {"ReduceL1", 18, "x axes"},
     {"ReduceL2", 18, "x axes"},
@@ -40,6 +56,8 @@ static const struct {
     {"Relu", 14, "x"},
     {"Selu", 22, "x"},
     {"Shrink", 9, "x"},
+    {"Softmax", 13, "x"},
+    {"SoftmaxCrossEntropyLoss", 13, "x labels"},
     {"Softplus", 22, "x"},
     {"Softsign", 22, "x"},
     {"SwiGLU", 28, "x x"},
@@ -52,6 +70,11 @@ static void build(builder *b, const char *op, int32_t version, const char *input
     const int64_t sizes[] = {2, 3, 4, 5}, axes[] = {1};
     build_start(b, version);
     build_input(b, "x", PARTITA_FLOAT32, "N,3,4,5");
+    build_input(b, "h", PARTITA_FLOAT16, "N,3,4,5");
+    build_input(b, "half", PARTITA_FLOAT16, "5");
+    build_input(b, "f", PARTITA_FLOAT32, "");
+    build_input(b, "labels", PARTITA_INT64, "N,4,5");
+    build_input(b, "weights", PARTITA_FLOAT32, "3");
     build_input(b, "theta", PARTITA_FLOAT32, "2,2,3");
     build_ints(b, "size", sizes, 4);
     build_ints(b, "axes", axes, 1);
@@ -101,12 +124,11 @@ static void functions_give_what_operators_give(void **state) {
 }
 
 /* Bytes of a function cut off, and changed, anywhere: an error, or another function. */
-static void broken_functions_are_errors(void **state) {
+static void break_function(const char *op, int32_t version, const char *inputs) {
     builder b;
     const void *bytes;
     uint64_t size;
-    (void)state;
-    build(&b, "HardSigmoid", 22, "x");
+    build(&b, op, version, inputs);
     pt_id node = b.model->graphs.data[0].order.data[0];
     OK(pt_node_body(b.model, node, &bytes, &size));
     for (uint64_t at = 0; at < 2 * size; at++) {
@@ -125,6 +147,32 @@ static void broken_functions_are_errors(void **state) {
         pt_model_destroy(copy);
         free(broken);
     }
+    build_end(&b);
+}
+
+static void broken_functions_are_errors(void **state) {
+    (void)state;
+    break_function("HardSigmoid", 22, "x");
+    break_function("Clip", 13, "x f"); /* has conditions */
+    break_function("CastLike", 19, "x h");
+}
+
+/* A body that depends on what inference cannot tell says so. */
+static void unknown_types_are_said(void **state) {
+    builder b;
+    const void *bytes;
+    uint64_t size;
+    (void)state;
+    build_start(&b, 15);
+    build_input(&b, "x", PARTITA_FLOAT32, "N");
+    build_input(&b, "like", PARTITA_UNDEFINED, NULL);
+    build_node(&b, "CastLike", "x like", "y");
+    build_output(&b, "y");
+    OK(build_infer(&b));
+    pt_id node = b.model->graphs.data[0].order.data[0];
+    OK(pt_node_body(b.model, node, &bytes, &size));
+    assert_int_equal(pt_onnx_expand(b.model, node, bytes, size), PARTITA_UNSUPPORTED);
+    assert_non_null(strstr(pt_last_message(), "the type of target_type"));
     build_end(&b);
 }
 
@@ -153,6 +201,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(functions_give_what_operators_give),
         cmocka_unit_test(broken_functions_are_errors),
+        cmocka_unit_test(unknown_types_are_said),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

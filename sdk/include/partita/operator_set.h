@@ -179,7 +179,12 @@ typedef struct ptp_operator_attribute {
     const char *default_text; /* STRING; of INTS, FLOATS and STRINGS "1,2", "" for an empty list */
 } ptp_operator_attribute;
 
-/** Bytes of an ONNX FunctionProto. Inputs, outputs and attributes of the operator by position and name. */
+/**
+ * Bytes of an ONNX FunctionProto. Inputs, outputs and attributes of the operator by position and name. A node of it
+ * that is named "when CONDITIONS" is there for operators that fulfil all of them, with commas between: `axis` (there is
+ * such an input, output or attribute), `!axis`, `axis < 0` (or >=, =, !=), `mode = tanh|none`, `X.rank = 4`, `X.type =
+ * 10`. A reference to the attribute `type_of_X` gives the element type of input X.
+ */
 typedef struct ptp_operator_body {
     uint32_t size;
     uint32_t reserved;
