@@ -120,10 +120,11 @@ static bool check_matmul(gpu_check *check) {
 
 static partita_status plan_gemm(gpu_plan *plan) {
     const gpu_node *node = plan->node;
-    const gpu_operand *a = &node->inputs[0], *b = &node->inputs[1], *c = gpu_input(node, 2);
+    float beta = gpu_float(node, "beta", 1);
+    /* 0 times C is 0, whatever C holds */
+    const gpu_operand *a = &node->inputs[0], *b = &node->inputs[1], *c = beta != 0 ? gpu_input(node, 2) : NULL;
     bool across_a = gpu_int(node, "transA", 0) != 0, across_b = gpu_int(node, "transB", 0) != 0;
-    gpu_product product = {
-        .alpha = gpu_float(node, "alpha", 1), .beta = gpu_float(node, "beta", 1), .has_bias = c != NULL};
+    gpu_product product = {.alpha = gpu_float(node, "alpha", 1), .beta = beta, .has_bias = c != NULL};
     product.m = a->dims[across_a ? 1 : 0];
     product.k = a->dims[across_a ? 0 : 1];
     product.n = b->dims[across_b ? 0 : 1];

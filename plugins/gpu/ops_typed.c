@@ -2,6 +2,7 @@
 /* Element-wise operators whose inputs differ in type or number: Cast, Clip, Gelu, IsInf, IsNaN, Mod, Not, Pow, Swish,
  * Where. */
 #include "gpu/gpu.h"
+#include <math.h>
 
 static partita_status emit_one(gpu_plan *plan, partita_dtype type, const char *computed, const char *expression) {
     gpu_pointwise pointwise;
@@ -91,6 +92,14 @@ static bool check_pow(gpu_check *check) {
     }
     if (base->letter != 'F' && power->letter == 'F') {
         return gpu_refuse(check, PARTITA_REASON_DTYPE, "%s to the power of %s", gpu_dtype_name(base->dtype),
+                          gpu_dtype_name(power->dtype));
+    }
+    /* float32 holds integers up to 2^24; beyond, even and odd exponents would be taken for each other */
+    bool wide = power->letter != 'F' && power->bytes > 2;
+    double value = INFINITY;
+    gpu_scalar(&check->node->inputs[1], &value);
+    if (base->letter == 'F' && wide && (gpu_elements(&check->node->inputs[1]) != 1 || fabs(value) > 16777216)) {
+        return gpu_refuse(check, PARTITA_REASON_DTYPE, "exponents of %s that may be above 2^24",
                           gpu_dtype_name(power->dtype));
     }
     return true;

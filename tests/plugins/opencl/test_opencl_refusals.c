@@ -244,6 +244,10 @@ static void pow_mixed(trial *t) {
     uint32_t x = trial_in(t, PARTITA_INT32, image), y = image_in(t);
     trial_node(t, "Pow", 15, x, y, NONE, trial_out(t, PARTITA_INT32, image));
 }
+static void pow_wide(trial *t) {
+    uint32_t x = image_in(t), y = trial_in(t, PARTITA_INT64, image);
+    trial_node(t, "Pow", 15, x, y, NONE, image_out(t));
+}
 static void cast_half(trial *t) {
     uint32_t x = image_in(t);
     trial_node(t, "Cast", 13, x, NONE, NONE, trial_out(t, PARTITA_FLOAT16, image));
@@ -385,6 +389,7 @@ static const struct {
     R(clip_vector, SHAPE, "bound 1"),
     R(mod_floats, ATTRIBUTE, "fmod 0"),
     R(pow_mixed, DTYPE, "int32 to the power of float32"),
+    R(pow_wide, DTYPE, "exponents of int64 that may be above 2^24"),
     R(cast_half, DTYPE, "float32 to float16"),
     R(where_mixed, DTYPE, "float32 and int32"),
     R(gelu_form, ATTRIBUTE, "approximate is erf"),
