@@ -61,7 +61,7 @@ static const char *next_word(const char *at, const char *set, bool among, char o
     return at + size;
 }
 
-/* What stands between two commas: a name, or one that is compared with numbers or words, any of them: "a = 1|2". */
+/* A name, or one that is compared with a number or a word. */
 static partita_status evaluate(const pt_model *model, const pt_node *node, const Onnx__FunctionProto *function,
                                const char **at, bool *out_holds) {
     char name[LONGEST], op[LONGEST], operand[LONGEST];
@@ -69,35 +69,42 @@ static partita_status evaluate(const pt_model *model, const pt_node *node, const
     bool negated = **at == '!', formal;
     *at = next_word(*at + negated, " ,=!<>", false, name);
     *at = next_word(*at, "=!<>", true, op);
+    *at = *op ? next_word(*at, " ,", false, operand) : *at;
     char *property = strchr(name, '.');
     if (property) *property++ = '\0';
     pt_id value = find_value(node, function, name, &formal);
     const pt_attribute *attribute = formal ? NULL : pt_node_attribute(node, name);
     bool holds = formal ? value != PT_NONE : attribute != NULL;
     int64_t number = 0;
-    if (property) PT_TRY(read_type(model, value, name, property, &number));
-    if (strcmp(op, "!=") == 0) negated = true;
-    for (bool first = true; *op && (first || **at == '|'); first = false) {
-        *at = next_word(*at + !first, " ,|", false, operand);
-        bool same =
-            property ? compare((double)number, op, strtod(operand, NULL)) : compare_attribute(attribute, op, operand);
-        holds = same || (!first && holds);
-    }
-    *out_holds = holds != negated;
+    bool counted = property || strcmp(name, "version") == 0;
+    if (property)
+        PT_TRY(read_type(model, value, name, property, &number));
+    else if (counted)
+        number = node->version;
+    if (*op && counted) holds = compare((double)number, op, strtod(operand, NULL));
+    if (*op && !counted) holds = compare_attribute(attribute, op, operand);
+    *out_holds = holds != (negated || strcmp(op, "!=") == 0);
     *at += strspn(*at, " ");
     return PARTITA_OK;
 }
 
+/* Between commas, of which all must hold, stands one or more with "or" between. */
 static partita_status is_there(const pt_model *model, const pt_node *node, const Onnx__FunctionProto *function,
                                const char *name, bool *out_there) {
     *out_there = true;
     if (!name || strncmp(name, "when ", 5) != 0) return PARTITA_OK;
-    const char *at = name + 5;
-    for (bool holds; *at && *out_there; at += *at == ',') {
-        const char *before = at;
-        PT_TRY(evaluate(model, node, function, &at, &holds));
-        if (at == before || (*at && *at != ',')) return pt_fail(PARTITA_BAD_MODEL, "'%s' is no condition", name);
-        *out_there = holds;
+    for (const char *at = name + 4; *at && *out_there;) {
+        bool any = false, holds;
+        size_t skip = 1; /* the space or the comma; then "or" */
+        do {
+            const char *before = at += skip;
+            PT_TRY(evaluate(model, node, function, &at, &holds));
+            if (at == before) return pt_fail(PARTITA_BAD_MODEL, "'%s' is no condition", name);
+            any = any || holds;
+            skip = 3;
+        } while (strncmp(at, "or ", 3) == 0);
+        if (*at && *at != ',') return pt_fail(PARTITA_BAD_MODEL, "'%s' is no condition", name);
+        *out_there = any;
     }
     return PARTITA_OK;
 }

@@ -181,9 +181,10 @@ typedef struct ptp_operator_attribute {
 
 /**
  * Bytes of an ONNX FunctionProto. Inputs, outputs and attributes of the operator by position and name. A node of it
- * that is named "when CONDITIONS" is there for operators that fulfil all of them, with commas between: `axis` (there is
- * such an input, output or attribute), `!axis`, `axis < 0` (or >=, =, !=), `mode = tanh|none`, `X.rank = 4`, `X.type =
- * 10`. A reference to the attribute `type_of_X` gives the element type of input X.
+ * that is named "when CONDITIONS" is there for operators that fulfil all of them, with commas between, and "or" between
+ * those of which one is enough: `axis` (there is such an input, output or attribute), `!axis`, `axis < 0` (or >=, =,
+ * !=), `mode = tanh`, `X.rank = 4`, `X.type = 10`, `version < 13`. A reference to the attribute `type_of_X` gives the
+ * element type of input X.
  */
 typedef struct ptp_operator_body {
     uint32_t size;
