@@ -127,6 +127,12 @@ partita_session *run_session(partita_context *context, const char *path, const c
     return session;
 }
 
+partita_counters run_counters(partita_session *session) {
+    partita_counters counters = {.size = sizeof(counters)};
+    partita_session_counters(session, &counters);
+    return counters;
+}
+
 void run_once_equal(partita_session *session, const run_case *c) {
     partita_value *outputs[CASE_MOST] = {NULL};
     RUN_CHECK(partita_session_run(session, NULL, c->inputs, c->input_count, outputs, c->output_count));

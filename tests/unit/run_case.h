@@ -35,6 +35,7 @@ partita_context *run_context(const char *key, ...);
 partita_session *run_session(partita_context *context, const char *path, const char *devices, uint32_t seed);
 void run_check(partita_status status, const char *what);
 #define RUN_CHECK(call) run_check((call), #call)
+partita_counters run_counters(partita_session *session);
 /* Runs and compares once. */
 void run_once_equal(partita_session *session, const run_case *c);
 

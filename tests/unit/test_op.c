@@ -98,52 +98,48 @@ static void check_fails(builder *b, const char *words) {
     build_end(b);
 }
 
+static void start_with_x(builder *b, int64_t opset) {
+    build_start(b, opset);
+    build_input(b, "x", PARTITA_FLOAT32, "1,3");
+}
+
 static void bad_nodes_are_named(void **state) {
     PT_UNUSED(state);
     builder b;
-    build_start(&b, 17);
-    build_input(&b, "x", PARTITA_FLOAT32, "1,3");
+    start_with_x(&b, 17);
     build_attr_int(&b, build_node(&b, "Relu", "x", "y"), "alpha", 1);
     check_fails(&b, "node 'y' (Relu): no attribute 'alpha' in version 14 of the operator");
 
-    build_start(&b, 17);
-    build_input(&b, "x", PARTITA_FLOAT32, "1,3");
+    start_with_x(&b, 17);
     build_attr_text(&b, build_node(&b, "Softmax", "x", "y"), "axis", "1");
     check_fails(&b, "node 'y' (Softmax): attribute 'axis' is string instead of int");
 
-    build_start(&b, 17);
-    build_input(&b, "x", PARTITA_FLOAT32, "1,3");
+    start_with_x(&b, 17);
     build_node(&b, "Cast", "x", "y");
     check_fails(&b, "attribute 'to' is missing");
 
-    build_start(&b, 17);
-    build_input(&b, "x", PARTITA_FLOAT32, "1,3");
+    start_with_x(&b, 17);
     build_node(&b, "Add", "x", "y");
     check_fails(&b, "1 inputs instead of 2");
 
-    build_start(&b, 17);
-    build_input(&b, "x", PARTITA_FLOAT32, "1,3");
+    start_with_x(&b, 17);
     build_node(&b, "Add", "- x", "y");
     check_fails(&b, "input 0 is left out");
 
-    build_start(&b, 17);
-    build_input(&b, "x", PARTITA_FLOAT32, "1,3");
+    start_with_x(&b, 17);
     build_input(&b, "scale", PARTITA_FLOAT32, "3");
     build_node(&b, "LayerNormalization", "x scale", "- mean");
     check_fails(&b, "output 0 is left out");
 
-    build_start(&b, 17);
-    build_input(&b, "x", PARTITA_FLOAT32, "1,3");
+    start_with_x(&b, 17);
     build_node(&b, "Concat", "x - x", "y");
     check_fails(&b, "input 1 is left out");
 
-    build_start(&b, 17);
-    build_input(&b, "x", PARTITA_FLOAT32, "1,3");
+    start_with_x(&b, 17);
     build_node(&b, "Frobnicate", "x", "y");
     check_fails(&b, "no operator 'Frobnicate' in opset 17");
 
-    build_start(&b, 0);
-    build_input(&b, "x", PARTITA_FLOAT32, "1,3");
+    start_with_x(&b, 0);
     build_node(&b, "Relu", "x", "y");
     check_fails(&b, "imports no opset");
 }

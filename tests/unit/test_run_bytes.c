@@ -48,9 +48,7 @@ static void check(partita_context *context, const char *name, const char *dim, i
         moved += build->edges[i].bytes;
         announced += runs * build->plan->edges[i].bytes;
     }
-    partita_counters counters = {.size = sizeof(counters)};
-    partita_session_counters(session, &counters);
-    assert_int_equal(counters.bytes_copied, announced);
+    assert_int_equal(run_counters(session).bytes_copied, announced);
     assert_int_equal(device_bytes(build->plan) - before, moved);
     partita_session_destroy(session);
     partita_plan_destroy(plan);

@@ -24,12 +24,6 @@ static partita_status start(partita_context *context, const run_case *c, const c
     return status;
 }
 
-static partita_counters counters_of(partita_session *session) {
-    partita_counters counters = {.size = sizeof(counters)};
-    partita_session_counters(session, &counters);
-    return counters;
-}
-
 static partita_status run(partita_session *session, const run_case *c) {
     partita_value *outputs[CASE_MOST] = {NULL};
     partita_status status = partita_session_run(session, NULL, c->inputs, c->input_count, outputs, c->output_count);
@@ -62,7 +56,7 @@ static void check(const char *name, const char *key, const char *value, const ch
                 assert_int_equal(partita_status_exit_code(status), 4);
             } else {
                 if (status != PARTITA_OK) fail_msg("%s, %s: %s", name, key, partita_last_error());
-                assert_true(counters_of(session).demotions > 0);
+                assert_true(run_counters(session).demotions > 0);
                 check_placement(session, "MeanVarianceNormalization", "sim:1");
             }
             partita_session_destroy(session);
@@ -104,7 +98,7 @@ static void test_again(void **state) {
         partita_session *session;
         RUN_CHECK(start(context, &c, "sim:0,sim:1,sim:2", pins, 1, false, &session));
         for (int k = 0; k < 2; k++) RUN_CHECK(run(session, &c));
-        assert_int_equal(counters_of(session).demotions, 2);
+        assert_int_equal(run_counters(session).demotions, 2);
         check_placement(session, "HardSwish", "sim:2");
         partita_session_destroy(session);
         partita_context_destroy(context);

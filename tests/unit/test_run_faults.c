@@ -20,12 +20,6 @@ static partita_status start(partita_context *context, const char *path, const ch
     return status;
 }
 
-static uint64_t demotions(partita_session *session) {
-    partita_counters counters = {.size = sizeof(counters)};
-    partita_session_counters(session, &counters);
-    return counters.demotions;
-}
-
 static partita_status run(partita_session *session, const run_case *c) {
     partita_value *outputs[CASE_MOST] = {NULL};
     partita_status status = partita_session_run(session, NULL, c->inputs, c->input_count, outputs, c->output_count);
@@ -41,7 +35,7 @@ static uint64_t check(const run_case *c, const char *key, const char *value, con
     RUN_CHECK(start(context, c->path, "cpu,sim:0", seed, 0, &session));
     run_once_equal(session, c);
     run_once_equal(session, c);
-    uint64_t demoted = demotions(session);
+    uint64_t demoted = run_counters(session).demotions;
     partita_session_destroy(session);
     partita_context_destroy(context);
     if (!demoted) return 0;
@@ -93,7 +87,7 @@ static void test_bodies(void **state) {
             partita_session *session = NULL;
             RUN_CHECK(start(context, c.path, "cpu,sim:0", seed, 0, &session));
             run_once_equal(session, &c);
-            demoted += demotions(session);
+            demoted += run_counters(session).demotions;
             partita_session_destroy(session);
             partita_context_destroy(context);
         }
@@ -117,7 +111,7 @@ static void test_outgrown(void **state) {
         RUN_CHECK(partita_session_run(session, NULL, &input, 1, outputs, 2));
         for (int i = 0; i < 2; i++) partita_value_release(outputs[i]);
         partita_value_release(input);
-        assert_int_equal(demotions(session) > 0, n * 8 > 64);
+        assert_int_equal(run_counters(session).demotions > 0, n * 8 > 64);
     }
     run_once_equal(session, &c);
     partita_session_destroy(session);
@@ -139,7 +133,7 @@ static void test_impossible(void **state) {
         RUN_CHECK(partita_value_create(PARTITA_FLOAT32, 3, dims, NULL, &input));
         assert_int_equal(partita_session_run(session, NULL, &input, 1, &output, 1), PARTITA_BAD_INPUT);
         assert_non_null(strstr(partita_last_error(), "(Conv): a window of 5 does not fit"));
-        assert_int_equal(demotions(session), 0);
+        assert_int_equal(run_counters(session).demotions, 0);
         run_once_equal(session, &c);
         partita_value_release(input);
         partita_session_destroy(session);
@@ -165,7 +159,7 @@ static void test_host_memory(void **state) {
         failed += status == PARTITA_OUT_OF_MEMORY;
     }
     assert_true(failed > 0);
-    assert_int_equal(demotions(session), 0);
+    assert_int_equal(run_counters(session).demotions, 0);
     run_once_equal(session, &c);
     partita_session_destroy(session);
     run_case_free(&c);

@@ -19,12 +19,6 @@ static void sleep_ms(uint64_t ms) {
     nanosleep(&time, NULL);
 }
 
-static partita_counters counters_of(partita_session *session) {
-    partita_counters counters = {.size = sizeof(counters)};
-    partita_session_counters(session, &counters);
-    return counters;
-}
-
 /* Inputs and a bound output in memory that is freed as soon as the call is back. */
 static partita_status run_lent(partita_session *session, const run_case *c, uint64_t deadline_ms, uint64_t *out_ms) {
     const partita_run_options options = {.size = sizeof(options), .deadline_ms = deadline_ms};
@@ -67,12 +61,12 @@ static void check(const char *way, const char *async) {
     assert_non_null(strstr(partita_last_error(), "deadline"));
     assert_non_null(strstr(partita_last_error(), "sim:0"));
     assert_in_range(ms, 55, 600);
-    assert_int_equal(counters_of(spread).stuck, 1);
+    assert_int_equal(run_counters(spread).stuck, 1);
     sleep_ms(1200 - (now_ms() - begin));
     /* the device hangs: who can goes elsewhere, who cannot is told so, and neither waits for it */
     uint64_t later = now_ms();
     run_once_equal(spread, &c);
-    assert_true(counters_of(spread).demotions > 0);
+    assert_true(run_counters(spread).demotions > 0);
     partita_value *outputs[2] = {NULL};
     assert_int_equal(partita_session_run(alone, NULL, c.inputs, 1, outputs, 2), PARTITA_DEVICE_FAILED);
     assert_non_null(strstr(partita_last_error(), "sim:0: hangs"));
@@ -119,11 +113,11 @@ static void test_requests(void **state) {
         partita_request_destroy(first);
         partita_request_destroy(second);
         assert_in_range(now_ms() - begin, 40, 500);
-        assert_true(counters_of(session).stuck > 0);
-        while (counters_of(session).stuck && now_ms() - begin < 5000) sleep_ms(10);
-        assert_int_equal(counters_of(session).stuck, 0);
+        assert_true(run_counters(session).stuck > 0);
+        while (run_counters(session).stuck && now_ms() - begin < 5000) sleep_ms(10);
+        assert_int_equal(run_counters(session).stuck, 0);
         run_once_equal(session, &c);
-        assert_int_equal(counters_of(session).demotions, 0);
+        assert_int_equal(run_counters(session).demotions, 0);
         partita_session_destroy(session);
         run_case_free(&c);
         partita_context_destroy(context);
@@ -167,10 +161,10 @@ static void check_cancel(const char *way, const char *async, bool waits) {
     memset(in, 0, x.bytes);
     free(in);
     free(out);
-    assert_int_equal(counters_of(session).stuck, 1);
+    assert_int_equal(run_counters(session).stuck, 1);
     sleep_ms(1300 - (now_ms() - begin));
     run_once_equal(session, &c); /* it hangs: elsewhere */
-    assert_true(counters_of(session).demotions > 0);
+    assert_true(run_counters(session).demotions > 0);
     assert_true(now_ms() - begin < 1900);
     partita_session_destroy(session);
     partita_context_destroy(context);
@@ -201,7 +195,7 @@ static void test_cancel_in_time(void **state) {
         assert_true(status == PARTITA_CANCELLED || status == PARTITA_OK);
         partita_request_destroy(request);
     }
-    assert_int_equal(counters_of(session).stuck, 0);
+    assert_int_equal(run_counters(session).stuck, 0);
     run_once_equal(session, &c);
     partita_session_destroy(session);
     run_case_free(&c);
@@ -220,7 +214,7 @@ static void test_in_time(void **state) {
         partita_session *session = run_session(context, c.path, sets[i], i == 1);
         RUN_CHECK(run_lent(session, &c, 60000, &ms));
         RUN_CHECK(run_lent(session, &c, 60000, &ms));
-        assert_int_equal(counters_of(session).stuck, 0);
+        assert_int_equal(run_counters(session).stuck, 0);
         partita_session_destroy(session);
     }
     run_case_free(&c);

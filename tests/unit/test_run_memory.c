@@ -95,9 +95,7 @@ static void sweep(const char *name, const char *devices, uint32_t seed, const ch
                 if (alone) assert_true(held(session) <= before);
                 refused++;
             }
-            partita_counters counters = {.size = sizeof(counters)};
-            partita_session_counters(session, &counters);
-            assert_int_equal(counters.demotions, 0);
+            assert_int_equal(run_counters(session).demotions, 0);
             destroy(session);
         } else {
             assert_int_equal(planned, PARTITA_OVER_BUDGET);

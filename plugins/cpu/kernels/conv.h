@@ -21,6 +21,10 @@ typedef struct cpu_window_attrs {
 } cpu_window_attrs;
 
 partita_status cpu_window_attrs_read(const cpu_node *node, const ptp_host *host, cpu_window_attrs *out);
+/* Entry `index` of a list that may be shorter, or absent. */
+static inline int64_t cpu_window_entry(const cpu_ints *list, uint32_t index, int64_t otherwise) {
+    return index < list->count ? list->at[index] : otherwise;
+}
 
 typedef struct cpu_window {
     uint32_t spatial; /* dims of the tensors, 1 to 3 */
@@ -36,6 +40,17 @@ partita_status cpu_window_make(const cpu_call *call, const cpu_window_attrs *att
 /* The same for a transposed convolution, whose input is the smaller side. */
 partita_status cpu_window_make_transposed(const cpu_call *call, const cpu_window_attrs *attrs, const cpu_tensor *in,
                                           const cpu_tensor *out, const int64_t *kernel_dims, cpu_window *window);
+
+/* A 1x1 kernel that takes every position once: the input is the matrix of taps. */
+bool cpu_window_is_pointwise(const cpu_window *window);
+
+/* A piece of a panel whose positions are neighbours in one output row. */
+typedef struct cpu_window_run {
+    uint32_t first, count;
+    int64_t z, y, x; /* input coordinates of its first position, tap 0 */
+} cpu_window_run;
+/* The positions [position, position + count) in runs; returns how many, at most `count`. */
+uint32_t cpu_window_runs(const cpu_window *window, int64_t position, uint32_t count, cpu_window_run *runs);
 
 /* Claims what these windows can: refuses more spatial dims, where the rank is known. */
 bool cpu_window_claim(const cpu_node *node, ptp_answer *answer);

@@ -126,28 +126,6 @@ static uint64_t conv_items(const cpu_call *call) {
     return (uint64_t)(layout.conv.images * layout.conv.group * layout.tiles * layout.feature_blocks);
 }
 
-/* A piece of a panel whose positions are neighbours in one output row. */
-typedef struct run_of {
-    uint32_t first, count;
-    int64_t z, y, x; /* input coordinates of its first position, tap 0 */
-} run_of;
-
-static uint32_t runs_of(const cpu_window *g, int64_t position, uint32_t count, run_of *runs) {
-    uint32_t n = 0;
-    for (uint32_t j = 0; j < count; n++) {
-        int64_t column = position % g->out[2], row = position / g->out[2] % g->out[1];
-        int64_t left = g->out[2] - column;
-        runs[n].first = j;
-        runs[n].count = left < (int64_t)(count - j) ? (uint32_t)left : count - j;
-        runs[n].z = position / (g->out[1] * g->out[2]) * g->stride[0] - g->pad[0];
-        runs[n].y = row * g->stride[1] - g->pad[1];
-        runs[n].x = column * g->stride[2] - g->pad[2];
-        j += runs[n].count;
-        position += runs[n].count;
-    }
-    return n;
-}
-
 /* One run of one tap: from = the input row, x the coordinate of its first position. */
 static inline void run_copy(float *to, const float *from, int64_t x, uint32_t count, int64_t stride, int64_t width) {
     if (stride == 1) {
@@ -164,8 +142,8 @@ static inline void run_copy(float *to, const float *from, int64_t x, uint32_t co
 
 static void panel_pack(const cpu_window *g, int64_t channels, const float *x, int64_t position, uint32_t count,
                        uint32_t width, float *to) {
-    run_of runs[64];
-    uint32_t n = runs_of(g, position, count, runs);
+    cpu_window_run runs[64];
+    uint32_t n = cpu_window_runs(g, position, count, runs);
     if (channels * g->kernel_size == 0) return; /* no taps: there is no room either */
     if (count < width) memset(to, 0, (size_t)(channels * g->kernel_size) * width * sizeof(float));
     for (int64_t c = 0; c < channels; c++, x += g->in_size) {
@@ -189,17 +167,10 @@ static void panel_pack(const cpu_window *g, int64_t channels, const float *x, in
     }
 }
 
-static bool is_pointwise(const cpu_window *g) {
-    bool plain = g->kernel_size == 1;
-    for (uint32_t i = 0; i < CPU_SPATIAL; i++)
-        plain = plain && g->stride[i] == 1 && g->pad[i] == 0 && g->in[i] == g->out[i];
-    return plain;
-}
-
 static void tile_pack(const conv_layout *layout, const cpu_gemm_micro *micro, const float *x, int64_t first,
                       int64_t last, float *packed) {
     const cpu_window *g = &layout->conv.window;
-    if (is_pointwise(g)) {
+    if (cpu_window_is_pointwise(g)) {
         cpu_gemm_pack(micro, (uint64_t)layout->k, (uint64_t)(last - first), x + first, g->in_size, 1, packed);
         return;
     }

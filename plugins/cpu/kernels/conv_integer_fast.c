@@ -4,7 +4,6 @@
  * the input where it is needed, and both are multiplied as pairs of int16.
  */
 #include "cpu/kernels/conv.h"
-#include "cpu/kernels/gemm.h"
 #include "cpu/kernels/pairs.h"
 
 #define PANEL_BYTES 131072 /* of the panels of an item */
@@ -120,29 +119,8 @@ static uint64_t conv_scratch(const cpu_call *call) {
     return layout_of(call, &layout) != PARTITA_OK ? 0 : call->workers * room_bytes(&layout);
 }
 
-/* A piece of a panel whose positions are neighbours in one output row. */
-typedef struct run_of {
-    uint32_t first, count;
-    int64_t z, y, x; /* input coordinates of its first position, tap 0 */
-} run_of;
-
-static uint32_t runs_of(const cpu_window *g, int64_t position, uint32_t count, run_of *runs) {
-    uint32_t n = 0;
-    for (uint32_t j = 0; j < count; n++) {
-        int64_t column = position % g->out[2], left = g->out[2] - column;
-        runs[n] = (run_of){.first = j,
-                           .count = left < (int64_t)(count - j) ? (uint32_t)left : count - j,
-                           .z = position / (g->out[1] * g->out[2]) * g->stride[0] - g->pad[0],
-                           .y = position / g->out[2] % g->out[1] * g->stride[1] - g->pad[1],
-                           .x = column * g->stride[2] - g->pad[2]};
-        j += runs[n].count;
-        position += runs[n].count;
-    }
-    return n;
-}
-
 /* Elements of one tap of one plane at these positions, without the zero point. */
-static void tap_load(const cpu_window *g, const run_of *runs, uint32_t n, const uint8_t *plane, bool is_signed,
+static void tap_load(const cpu_window *g, const cpu_window_run *runs, uint32_t n, const uint8_t *plane, bool is_signed,
                      int32_t zero, int64_t tap, int16_t *to) {
     int64_t kz = tap / (g->kernel[1] * g->kernel[2]) * g->dilation[0];
     int64_t ky = tap / g->kernel[2] % g->kernel[1] * g->dilation[1], kx = tap % g->kernel[2] * g->dilation[2];
@@ -170,20 +148,13 @@ static void tap_load(const cpu_window *g, const run_of *runs, uint32_t n, const 
     }
 }
 
-static bool is_pointwise(const cpu_window *g) {
-    bool plain = g->kernel_size == 1;
-    for (uint32_t i = 0; i < CPU_SPATIAL; i++)
-        plain = plain && g->stride[i] == 1 && g->pad[i] == 0 && g->in[i] == g->out[i];
-    return plain;
-}
-
 /* One panel: positions [position, position + columns), those from `count` on are zeros. */
 static void panel_pack(const conv_state *state, const cpu_window *g, const cpu_tensor *x, uint64_t first_plane,
                        int32_t zero, int64_t position, uint32_t count, int32_t *to) {
     uint32_t columns = state->pairs->columns;
-    bool plain = is_pointwise(g), is_signed = x->dtype == PARTITA_INT8;
-    run_of runs[CPU_PAIRS_COLUMNS];
-    uint32_t n = plain ? 0 : runs_of(g, position, count, runs);
+    bool plain = cpu_window_is_pointwise(g), is_signed = x->dtype == PARTITA_INT8;
+    cpu_window_run runs[CPU_PAIRS_COLUMNS];
+    uint32_t n = plain ? 0 : cpu_window_runs(g, position, count, runs);
     int16_t rows[2][CPU_PAIRS_COLUMNS] = {{0}};
     for (uint64_t k = 0; k < state->k; k++) {
         const uint8_t *plane =

@@ -174,20 +174,6 @@ static bool advance(const cpu_einsum_loops *l, const uint8_t *labels, uint32_t c
 EINSUM_SUMS(sums_double, double)
 EINSUM_SUMS(sums_uint64, uint64_t)
 
-/* The scratch holds 8 bytes for every element, of whatever type they are seen as. */
-static void einsum_integers(const cpu_call *call, const cpu_einsum_loops *l, bool empty) {
-    const cpu_tensor *out = &call->out[0];
-    const uint64_t *in[CPU_DOUBLES_IN];
-    uint64_t *next = call->scratch;
-    for (uint32_t i = 0; i < call->in_count; i++) {
-        in[i] = next;
-        cpu_load_int64s(call->in[i].dtype, call->in[i].data, 0, call->in[i].count, (int64_t *)next);
-        next += call->in[i].count;
-    }
-    sums_uint64(l, call->in_count, in, empty, next);
-    cpu_store_int64s(out->dtype, out->data, 0, out->count, (const int64_t *)next);
-}
-
 static partita_status einsum_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     cpu_einsum_loops l;
     cpu_doubles d;
@@ -197,7 +183,10 @@ static partita_status einsum_run(const cpu_call *call, uint64_t begin, uint64_t 
     bool empty = false;
     for (uint32_t i = 0; i < l.sum_count; i++) empty = empty || l.size[l.sum[i]] == 0;
     if (!cpu_dtype_is_float(call->in[0].dtype)) {
-        einsum_integers(call, &l, empty);
+        cpu_integers integers;
+        cpu_integers_load(call, &integers);
+        sums_uint64(&l, call->in_count, integers.in, empty, integers.out);
+        cpu_integers_store(call, &integers);
         return PARTITA_OK;
     }
     cpu_doubles_load(call, &d);

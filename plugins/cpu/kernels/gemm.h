@@ -55,6 +55,4 @@ void cpu_gemm_pack(const cpu_gemm_micro *micro, uint64_t k, uint64_t n, const fl
 /* Rows [m0, m1) of the panels [p0, p1). */
 void cpu_gemm_run(const cpu_gemm *gemm, uint64_t m0, uint64_t m1, uint64_t p0, uint64_t p1);
 
-static inline uint64_t cpu_blocks(uint64_t n, uint64_t block) { return (n + block - 1) / block; }
-
 #endif

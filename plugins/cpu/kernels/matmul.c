@@ -105,22 +105,19 @@ static partita_status matmul_reference(const cpu_call *call, uint64_t begin, uin
     return PARTITA_OK;
 }
 
-/* The scratch holds 8 bytes for every element, of whatever type they are seen as. */
 static partita_status matmul_integers(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
+    cpu_integers integers;
     cpu_product product;
-    const cpu_tensor *a = &call->in[0], *b = &call->in[1], *c = &call->out[0];
-    uint64_t *wide_a = call->scratch, *wide_b = wide_a + a->count, *wide_c = wide_b + b->count;
     (void)begin, (void)end, (void)worker;
-    partita_status status = cpu_product_matmul(call, a, b, &product);
+    partita_status status = cpu_product_matmul(call, &call->in[0], &call->in[1], &product);
     if (status != PARTITA_OK) return status;
-    cpu_load_int64s(a->dtype, a->data, 0, a->count, (int64_t *)wide_a);
-    cpu_load_int64s(b->dtype, b->data, 0, b->count, (int64_t *)wide_b);
+    cpu_integers_load(call, &integers);
     for (uint64_t i = 0; i < product.batches; i++) {
-        int64_t from_a, from_b;
-        cpu_product_batch(&product, i, &from_a, &from_b);
-        product_uint64(&product, wide_a + from_a, wide_b + from_b, wide_c + i * product.m * product.n);
+        int64_t a, b;
+        cpu_product_batch(&product, i, &a, &b);
+        product_uint64(&product, integers.in[0] + a, integers.in[1] + b, integers.out + i * product.m * product.n);
     }
-    cpu_store_int64s(c->dtype, c->data, 0, c->count, (int64_t *)wide_c);
+    cpu_integers_store(call, &integers);
     return PARTITA_OK;
 }
 
@@ -206,20 +203,15 @@ static partita_status gemm_product(const cpu_call *call, cpu_product *out, cpu_w
 GEMM_FINISH(gemm_finish_double, double)
 GEMM_FINISH(gemm_finish_uint64, uint64_t)
 
-/* As matmul_integers, when the factors are whole. */
+/* When the factors are whole. */
 static void gemm_integers(const cpu_call *call, const cpu_product *product, cpu_walk *walk) {
     const gemm_state *state = call->state;
-    const cpu_tensor *c = &call->out[0];
-    uint64_t *wide[3] = {NULL}, *next = call->scratch;
-    for (uint32_t i = 0; i < 3 && cpu_has_input(call, i); i++) {
-        wide[i] = next;
-        cpu_load_int64s(call->in[i].dtype, call->in[i].data, 0, call->in[i].count, (int64_t *)next);
-        next += call->in[i].count;
-    }
-    product_uint64(product, wide[0], wide[1], next);
+    cpu_integers integers;
+    cpu_integers_load(call, &integers);
+    product_uint64(product, integers.in[0], integers.in[1], integers.out);
     gemm_finish_uint64(call, walk, (uint64_t)cpu_int64_from_double((double)state->alpha),
-                       (uint64_t)cpu_int64_from_double((double)state->beta), wide[2], next);
-    cpu_store_int64s(c->dtype, c->data, 0, c->count, (const int64_t *)next);
+                       (uint64_t)cpu_int64_from_double((double)state->beta), integers.in[2], integers.out);
+    cpu_integers_store(call, &integers);
 }
 
 static partita_status gemm_reference(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {

@@ -162,7 +162,7 @@ static uint64_t integer_items(const cpu_call *call) {
     uint64_t rows = p.batches * p.m, workers = call->workers;
     if (rows >= workers) return workers;
     if (state->packed == NULL) return rows > 0 ? rows : 1;
-    uint64_t panels = (p.n + state->pairs->columns - 1) / state->pairs->columns;
+    uint64_t panels = cpu_blocks(p.n, state->pairs->columns);
     return panels < workers ? (panels > 0 ? panels : 1) : workers;
 }
 
@@ -305,7 +305,7 @@ static partita_status integer_run(const cpu_call *call, uint64_t begin, uint64_t
         first_row = rows * begin / items;
         last_row = rows * end / items;
     } else {
-        uint64_t columns = state->pairs->columns, panels = (p.n + columns - 1) / columns;
+        uint64_t columns = state->pairs->columns, panels = cpu_blocks(p.n, columns);
         first = panels * begin / items * columns;
         last = panels * end / items * columns;
         if (last > p.n) last = p.n;

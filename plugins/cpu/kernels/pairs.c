@@ -15,7 +15,7 @@ const cpu_pairs *cpu_pairs_of(uint32_t level) {
 }
 
 uint64_t cpu_pairs_packed(const cpu_pairs *pairs, uint64_t k, uint64_t n) {
-    return (n + pairs->columns - 1) / pairs->columns * pairs->columns * cpu_pairs_count(k);
+    return cpu_blocks(n, pairs->columns) * pairs->columns * cpu_pairs_count(k);
 }
 
 /* Row k of B from column `first` on. */

@@ -39,6 +39,24 @@ void cpu_doubles_store(const cpu_call *call, const cpu_doubles *doubles) {
     }
 }
 
+void cpu_integers_load(const cpu_call *call, cpu_integers *integers) {
+    uint64_t *next = call->scratch;
+    memset(integers, 0, sizeof(*integers));
+    for (uint32_t i = 0; i < call->in_count && i < CPU_DOUBLES_IN; i++) {
+        const cpu_tensor *tensor = &call->in[i];
+        if (tensor->kind != PARTITA_KIND_TENSOR) continue;
+        cpu_load_int64s(tensor->dtype, tensor->data, 0, tensor->count, (int64_t *)next);
+        integers->in[i] = next;
+        next += tensor->count;
+    }
+    integers->out = next;
+}
+
+void cpu_integers_store(const cpu_call *call, const cpu_integers *integers) {
+    const cpu_tensor *out = &call->out[0];
+    cpu_store_int64s(out->dtype, out->data, 0, out->count, (const int64_t *)integers->out);
+}
+
 partita_status cpu_doubles_run(const cpu_call *call, cpu_doubles_fn body) {
     cpu_doubles doubles;
     cpu_doubles_load(call, &doubles);

@@ -20,7 +20,15 @@ uint64_t cpu_doubles_scratch(const cpu_call *call);
 void cpu_doubles_load(const cpu_call *call, cpu_doubles *doubles);
 void cpu_doubles_store(const cpu_call *call, const cpu_doubles *doubles);
 
-/* The whole of such a kernel: loads, calls `body`, stores what it computed when it says OK. */
+/* The same for integers, in 64 bits that wrap, in as much scratch; what a kernel of one output makes of them. */
+typedef struct cpu_integers {
+    const uint64_t *in[CPU_DOUBLES_IN]; /* NULL for an absent one */
+    uint64_t *out;
+} cpu_integers;
+void cpu_integers_load(const cpu_call *call, cpu_integers *integers);
+void cpu_integers_store(const cpu_call *call, const cpu_integers *integers);
+
+/* The whole of a kernel of doubles: loads, calls `body`, stores what it computed when it says OK. */
 typedef partita_status (*cpu_doubles_fn)(const cpu_call *call, const cpu_doubles *doubles);
 partita_status cpu_doubles_run(const cpu_call *call, cpu_doubles_fn body);
 /* Stands in front of the body of a kernel's `run`, which sees `call` and `d`. */

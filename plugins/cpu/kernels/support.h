@@ -162,6 +162,9 @@ partita_status cpu_new_strings(const ptp_host *host, uint32_t rank, const int64_
 partita_status cpu_set_strings(const cpu_call *call, uint32_t index, uint32_t rank, const int64_t *dims,
                                const cpu_strings *from, const uint64_t *picks, uint64_t n);
 
+/* Blocks that n elements fill, the last one perhaps in part. */
+static inline uint64_t cpu_blocks(uint64_t n, uint64_t block) { return (n + block - 1) / block; }
+
 /* A tensor view of a value, as inputs of kernels are. */
 partita_status cpu_tensor_of(const cpu_call *call, ptp_value *value, cpu_tensor *out);
 

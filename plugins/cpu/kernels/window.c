@@ -27,10 +27,6 @@ partita_status cpu_window_attrs_read(const cpu_node *node, const ptp_host *host,
     return PARTITA_OK;
 }
 
-static int64_t entry(const cpu_ints *list, uint32_t index, int64_t otherwise) {
-    return index < list->count ? list->at[index] : otherwise;
-}
-
 static partita_status sizes_make(const cpu_call *call, const cpu_window_attrs *attrs, const cpu_tensor *in,
                                  const cpu_tensor *out, const int64_t *kernel_dims, cpu_window *window) {
     uint32_t spatial = in->rank >= 2 ? in->rank - 2 : 0, skip = CPU_SPATIAL - spatial;
@@ -44,11 +40,11 @@ static partita_status sizes_make(const cpu_call *call, const cpu_window_attrs *a
         uint32_t d = i - skip;
         window->in[i] = real ? in->dims[2 + d] : 1;
         window->out[i] = real ? out->dims[2 + d] : 1;
-        window->kernel[i] = !real ? 1 : kernel_dims != NULL ? kernel_dims[d] : entry(&attrs->kernel, d, 1);
-        window->stride[i] = real ? entry(&attrs->strides, d, 1) : 1;
-        window->dilation[i] = real ? entry(&attrs->dilations, d, 1) : 1;
-        window->pad[i] = real ? entry(&attrs->pads, d, 0) : 0;
-        window->pad_end[i] = real ? entry(&attrs->pads, d + attrs->pads.count / 2, 0) : 0;
+        window->kernel[i] = !real ? 1 : kernel_dims != NULL ? kernel_dims[d] : cpu_window_entry(&attrs->kernel, d, 1);
+        window->stride[i] = real ? cpu_window_entry(&attrs->strides, d, 1) : 1;
+        window->dilation[i] = real ? cpu_window_entry(&attrs->dilations, d, 1) : 1;
+        window->pad[i] = real ? cpu_window_entry(&attrs->pads, d, 0) : 0;
+        window->pad_end[i] = real ? cpu_window_entry(&attrs->pads, d + attrs->pads.count / 2, 0) : 0;
         if (window->kernel[i] < 1 || window->stride[i] < 1 || window->dilation[i] < 1 ||
             window->kernel[i] > INT32_MAX || window->stride[i] > INT32_MAX || window->dilation[i] > INT32_MAX ||
             window->pad[i] > INT32_MAX || window->pad[i] < -INT32_MAX)
@@ -89,10 +85,34 @@ partita_status cpu_window_make_transposed(const cpu_call *call, const cpu_window
     for (uint32_t i = CPU_SPATIAL - window->spatial; i < CPU_SPATIAL; i++) {
         uint32_t d = i - (CPU_SPATIAL - window->spatial);
         int64_t reach = window->dilation[i] * (window->kernel[i] - 1) + 1;
-        int64_t whole = (window->in[i] - 1) * window->stride[i] + reach + entry(&attrs->output_padding, d, 0);
+        int64_t whole =
+            (window->in[i] - 1) * window->stride[i] + reach + cpu_window_entry(&attrs->output_padding, d, 0);
         total_split(attrs, whole - window->out[i], &window->pad[i], &window->pad_end[i]);
     }
     return PARTITA_OK;
+}
+
+bool cpu_window_is_pointwise(const cpu_window *window) {
+    bool plain = window->kernel_size == 1;
+    for (uint32_t i = 0; i < CPU_SPATIAL; i++)
+        plain = plain && window->stride[i] == 1 && window->pad[i] == 0 && window->in[i] == window->out[i];
+    return plain;
+}
+
+uint32_t cpu_window_runs(const cpu_window *window, int64_t position, uint32_t count, cpu_window_run *runs) {
+    const int64_t *out = window->out, *stride = window->stride, *pad = window->pad;
+    uint32_t n = 0;
+    for (uint32_t j = 0; j < count; n++) {
+        int64_t column = position % out[2], left = out[2] - column;
+        runs[n] = (cpu_window_run){.first = j,
+                                   .count = left < (int64_t)(count - j) ? (uint32_t)left : count - j,
+                                   .z = position / (out[1] * out[2]) * stride[0] - pad[0],
+                                   .y = position / out[2] % out[1] * stride[1] - pad[1],
+                                   .x = column * stride[2] - pad[2]};
+        j += runs[n].count;
+        position += runs[n].count;
+    }
+    return n;
 }
 
 partita_status cpu_conv_make(const cpu_call *call, const cpu_window_attrs *attrs, const cpu_tensor *x,

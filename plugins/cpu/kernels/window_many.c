@@ -50,10 +50,6 @@ typedef struct many {
     int64_t in_size, out_size, taps; /* taps: of the weights, which are in memory */
 } many;
 
-static int64_t entry(const cpu_ints *list, uint32_t index, int64_t otherwise) {
-    return index < list->count ? list->at[index] : otherwise;
-}
-
 static partita_status many_make(const cpu_call *call, const int64_t *kernel_dims, many *g) {
     const cpu_window_attrs *attrs = &((const many_state *)call->state)->attrs;
     const cpu_tensor *x = &call->in[0], *y = &call->out[0];
@@ -63,12 +59,12 @@ static partita_status many_make(const cpu_call *call, const int64_t *kernel_dims
     for (uint32_t d = 0; d < g->dims; d++) {
         g->in[d] = x->dims[d + 2];
         g->out[d] = y->dims[d + 2];
-        g->kernel[d] = kernel_dims != NULL ? kernel_dims[d] : entry(&attrs->kernel, d, 1);
-        g->stride[d] = entry(&attrs->strides, d, 1);
-        g->dilation[d] = entry(&attrs->dilations, d, 1);
+        g->kernel[d] = kernel_dims != NULL ? kernel_dims[d] : cpu_window_entry(&attrs->kernel, d, 1);
+        g->stride[d] = cpu_window_entry(&attrs->strides, d, 1);
+        g->dilation[d] = cpu_window_entry(&attrs->dilations, d, 1);
         if (attrs->auto_pad != CPU_PAD_VALID) {
-            g->pad[d] = entry(&attrs->pads, d, 0);
-            g->pad_end[d] = entry(&attrs->pads, d + attrs->pads.count / 2, 0);
+            g->pad[d] = cpu_window_entry(&attrs->pads, d, 0);
+            g->pad_end[d] = cpu_window_entry(&attrs->pads, d + attrs->pads.count / 2, 0);
         }
         if (g->kernel[d] < 1 || g->stride[d] < 1 || g->dilation[d] < 1 || g->kernel[d] > INT32_MAX ||
             g->stride[d] > INT32_MAX || g->dilation[d] > INT32_MAX || g->pad[d] > INT32_MAX || g->pad[d] < -INT32_MAX)

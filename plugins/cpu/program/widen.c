@@ -24,7 +24,7 @@ uint32_t cpu_widen_count(const ptp_block *block) {
 
 /* ---- the two conversions, as kernels --------------------------------------------------------- */
 
-static uint64_t convert_items(const cpu_call *call) { return (call->in[0].count + BLOCK - 1) / BLOCK; }
+static uint64_t convert_items(const cpu_call *call) { return cpu_blocks(call->in[0].count, BLOCK); }
 
 static partita_status convert_run(const cpu_call *call, uint64_t begin, uint64_t end, uint32_t worker) {
     const cpu_tensor *in = &call->in[0], *out = &call->out[0];
